@@ -1,0 +1,36 @@
+"""Point at it once; ditto everywhere: segmentation in napari by prompt and by example.
+
+Importing this package imports nothing heavy; every public name is loaded when first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari_ditto.data.source import open_source
+    from napari_ditto.engine.annotator import Annotator
+    from napari_ditto.engine.everything import segment_all
+    from napari_ditto.models.registry import load_model
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Annotator": "napari_ditto.engine.annotator",
+    "load_model": "napari_ditto.models.registry",
+    "open_source": "napari_ditto.data.source",
+    "segment_all": "napari_ditto.engine.everything",
+}
+
+__all__ = ["Annotator", "__version__", "load_model", "open_source", "segment_all"]
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,56 @@
+"""Candidate masks for one object, placed in a plane."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_ditto.core.geometry import Box, PlaneAddress
+from napari_ditto.core.prompts import PromptSet
+
+
+@dataclass(frozen=True, eq=False)
+class Proposals:
+    """What the model offers for one object.
+
+    Attributes
+    ----------
+    masks : ndarray of bool, shape (m, h, w)
+        The candidates inside `box`, smallest idea first where the model orders them.
+    box : Box
+        Where the masks lie in the plane, level-0 pixels.
+    scores : ndarray of float32, shape (m,)
+        The model's own estimate of each mask's IoU, in [0, 1].
+    best : int
+        Index of the candidate to show first.
+    address : PlaneAddress
+        The plane.
+    prompts : PromptSet
+        What was asked, plane coordinates at level 0.
+    level : int
+        Pyramid level that was decoded.
+    complete : ndarray of bool, shape (m,)
+        False for a candidate that reaches a tile's edge and has not been grown yet.
+    model : str
+        ``ModelSpec.key`` of the model.
+    """
+
+    masks: NDArray[np.bool_]
+    box: Box
+    scores: NDArray[np.float32]
+    best: int
+    address: PlaneAddress
+    prompts: PromptSet
+    level: int = 0
+    complete: NDArray[np.bool_] = field(default_factory=lambda: np.ones(1, dtype=bool))
+    model: str = ""
+
+    def __len__(self) -> int:
+        return len(self.masks)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no candidate has a single pixel."""
+        return not self.masks.any()

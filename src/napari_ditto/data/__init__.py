@@ -1,0 +1,1 @@
+"""Images, caches and label stores: numpy, dask and zarr, no models."""

@@ -1,0 +1,188 @@
+"""What a model is to the rest of the program: numpy in, numpy out, no torch in sight."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_ditto.core.embedding import Embedding
+from napari_ditto.core.prompts import PromptSet
+
+Capability = Literal["points", "box", "mask", "scribbles", "proposals", "auto", "examples"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """The identity card of a loaded model; it goes into the metadata of every result.
+
+    Attributes
+    ----------
+    id : str
+        The name that :func:`napari_ditto.load_model` takes, e.g. ``"sam:facebook/sam-vit-base"``.
+    family, version : str
+        Adapter and version of its pre- and postprocessing; a change invalidates cached embeddings.
+    weights_sha256 : str
+        Hash of the weights file, or of the source constants for a model without weights.
+    licence, citation, source : str
+        Of the weights, for the user and for provenance.
+    input_size : int
+        Side of the square tile the encoder sees, pixels.
+    capabilities : frozenset of str
+        What prompts it reads and what else it can do.
+    encode_seconds, decode_seconds : float
+        Rough cost per tile and per prompt on a 2-core CPU, for estimates before a run.
+    embedding_bytes : int
+        Rough size of one embedding.
+    device : str
+        Where it runs, ``"cpu"``, ``"cuda:0"``, ``"mps"``.
+    """
+
+    id: str
+    family: str
+    version: str
+    weights_sha256: str
+    licence: str
+    citation: str
+    source: str = ""
+    input_size: int = 512
+    capabilities: frozenset[Capability] = frozenset()
+    encode_seconds: float = 0.0
+    decode_seconds: float = 0.0
+    embedding_bytes: int = 0
+    device: str = "cpu"
+
+    @property
+    def key(self) -> str:
+        """Identity for caches and provenance: changes with weights or preprocessing."""
+        return f"{self.id}@{self.version}#{self.weights_sha256[:16]}"
+
+
+@dataclass(frozen=True, eq=False)
+class MaskLogits:
+    """Decoded candidates in tile pixels.
+
+    Attributes
+    ----------
+    logits : ndarray of float32, shape (b, m, h, w)
+        Above 0 is the object; ``h, w`` is the embedding's ``tile_shape``.
+    scores : ndarray of float32, shape (b, m)
+        Estimated IoU in [0, 1].
+    best : ndarray of int, shape (b,)
+        Which candidate to show first.
+    """
+
+    logits: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    best: NDArray[np.intp]
+
+
+@runtime_checkable
+class PromptModel(Protocol):
+    """Prompts about one object in, candidate masks out; encode once, decode many."""
+
+    @property
+    def spec(self) -> ModelSpec:
+        """Who this is."""
+        ...
+
+    def encode(self, tiles: NDArray[np.float32]) -> list[Embedding]:
+        """Encode tiles, shape (n, h, w, 3), values in [0, 1], ``h, w <= spec.input_size``."""
+        ...
+
+    def decode(self, embedding: Embedding, prompts: Sequence[PromptSet]) -> MaskLogits:
+        """Return candidates for each prompt set (tile coordinates), one object per set."""
+        ...
+
+
+@runtime_checkable
+class AutoPromptModel(PromptModel, Protocol):
+    """A prompt model that can say by itself where the objects are."""
+
+    def suggest(self, embedding: Embedding) -> list[PromptSet]:
+        """Return one prompt set per object seen in the tile, tile coordinates."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """An encoded image tile with its label image.
+
+    Attributes
+    ----------
+    embedding : Embedding
+        The tile.
+    labels : ndarray of int, shape ``embedding.tile_shape``
+        0 is background, every other value is a class (or an instance of one kind).
+    weight : float
+        How much it counts.
+    """
+
+    embedding: Embedding
+    labels: NDArray[np.integer]
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Memory:
+    """What a model keeps of its examples; bounded in size whatever their number."""
+
+    arrays: dict[str, NDArray[np.generic]]
+    classes: tuple[int, ...]
+    model: str
+
+
+@dataclass(frozen=True, eq=False)
+class ContextMap:
+    """Where the kinds shown by the examples are found in a tile.
+
+    Attributes
+    ----------
+    probability : ndarray of float32, shape (c, h, w)
+        One map per class in the order of ``Memory.classes``; background is the rest.
+    center, boundary : ndarray of float32, shape (h, w), or None
+        Object centres and borders in [0, 1], where the family has them.
+    """
+
+    probability: NDArray[np.float32]
+    center: NDArray[np.float32] | None = None
+    boundary: NDArray[np.float32] | None = None
+
+
+@runtime_checkable
+class ContextModel(Protocol):
+    """Examples in, class maps out."""
+
+    @property
+    def spec(self) -> ModelSpec:
+        """Who this is."""
+        ...
+
+    def encode(self, tiles: NDArray[np.float32]) -> list[Embedding]:
+        """Encode tiles, as :meth:`PromptModel.encode`."""
+        ...
+
+    def remember(self, examples: Sequence[Example]) -> Memory:
+        """Condense examples into a memory of bounded size."""
+        ...
+
+    def recall(self, embedding: Embedding, memory: Memory) -> ContextMap:
+        """Return where the remembered classes are in a tile."""
+        ...
+
+    def tune(self, memory: Memory, examples: Sequence[Example], steps: int = 20) -> Memory:
+        """Return a memory that fits the examples better; the weights stay untouched."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Expected cost of a run, shown before it starts."""
+
+    seconds: float
+    memory_bytes: int
+    tiles: int
+    notes: tuple[str, ...] = field(default=())

@@ -1,0 +1,1 @@
+"""Contracts, strategies and stand-ins, for our tests and for yours."""

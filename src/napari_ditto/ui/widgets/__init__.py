@@ -1,0 +1,1 @@
+"""Passive Qt views: they show state and emit what the user did."""
