@@ -124,8 +124,9 @@ class MaskPrompt:
             raise ValueError(f"mask {self.mask.shape} {self.mask.dtype} does not fit {self.box}")
 
     def __eq__(self, other: object) -> bool:
-        same_type = isinstance(other, MaskPrompt)
-        return same_type and self.box == other.box and np.array_equal(self.mask, other.mask)
+        if not isinstance(other, MaskPrompt):
+            return NotImplemented
+        return self.box == other.box and np.array_equal(self.mask, other.mask)
 
     def __hash__(self) -> int:
         return hash((self.box, self.mask.tobytes()))
