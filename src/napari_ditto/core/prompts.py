@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from napari_ditto.core.geometry import Box
 
+_EDGE_TOLERANCE = 1e-6  # a mask edge on a pixel border must not claim the next pixel by rounding
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
@@ -141,20 +143,22 @@ class MaskPrompt:
 
     def to_frame(self, frame: Frame) -> MaskPrompt:
         """Return the mask resampled (nearest) to another frame."""
-        corners = [frame.to_frame(self.box.y0 - 0.5, self.box.x0 - 0.5)]
-        corners.append(frame.to_frame(self.box.y1 - 0.5, self.box.x1 - 0.5))
-        (top, left), (bottom, right) = corners
-        box = Box(
-            math.floor(top + 0.5),
-            math.floor(left + 0.5),
-            math.ceil(bottom + 0.5),
-            math.ceil(right + 0.5),
-        )
+        top, left = frame.to_frame(self.box.y0 - 0.5, self.box.x0 - 0.5)
+        bottom, right = frame.to_frame(self.box.y1 - 0.5, self.box.x1 - 0.5)
+        box = Box(_first(top), _first(left), _last(bottom) + 1, _last(right) + 1)
         rows = np.array([frame.to_plane(y, 0)[0] for y in range(box.y0, box.y1)])
         cols = np.array([frame.to_plane(0, x)[1] for x in range(box.x0, box.x1)])
         yi = np.clip(np.floor(rows + 0.5).astype(int) - self.box.y0, 0, self.box.height - 1)
         xi = np.clip(np.floor(cols + 0.5).astype(int) - self.box.x0, 0, self.box.width - 1)
         return MaskPrompt(box, self.mask[np.ix_(yi, xi)])
+
+
+def _first(edge: float) -> int:
+    return math.floor(edge + 0.5 + _EDGE_TOLERANCE)
+
+
+def _last(edge: float) -> int:
+    return math.ceil(edge - 0.5 - _EDGE_TOLERANCE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,7 @@ class Window:
         """
         low = np.asarray(self.low, dtype=np.float64)
         span = np.asarray(self.high, dtype=np.float64) - low
-        scaled = (raw.astype(np.float64) - low) / span
+        with np.errstate(over="ignore"):  # an overflow is +-inf, which is clipped below
+            scaled = (raw.astype(np.float64) - low) / span
         filled = np.nan_to_num(scaled, copy=False, nan=0.0, posinf=1.0, neginf=0.0)
         return np.clip(filled, 0.0, 1.0).astype(np.float32)
