@@ -1,0 +1,63 @@
+# make demo     does the main job on real images, and says where to look
+# make test     every check that CI makes
+# make help     the rest
+#
+# Needs Python 3.11 or newer; everything else is installed into .venv, with the versions of
+# constraints.txt. PYTHON names another interpreter, TORCH_INDEX another source of torch:
+#   make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+  $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v $$p; break; }; done)
+TORCH_INDEX ?=
+BIN := .venv/bin
+# The name changes with what is to be installed, so an unchanged environment costs nothing.
+STAMP := .venv/.installed-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
+
+.PHONY: help demo test lint pytest stress bench docs-images reference system-libs clean
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
+
+demo: $(STAMP) ## label real images, print the figures, write demo-output/
+	$(BIN)/napari-ditto demo
+
+test: lint pytest ## lint, types, layers, and the whole test suite
+
+lint: $(STAMP) ## ruff, mypy, import-linter, banned calls
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/check_banned.py
+
+pytest: $(STAMP) ## the core without a display, the GUI with PyQt6 and with PySide6
+	$(BIN)/python scripts/run_tests.py
+
+stress: $(STAMP) ## the long counts: kills, faults, races
+	DITTO_STRESS=1 $(BIN)/python -m pytest -m "stress and not gui" -p no:pytest-qt --timeout=3600
+
+bench: $(STAMP) ## the benchmarks; they print their numbers
+	$(BIN)/python -m pytest benchmarks --benchmark-enable -s --timeout=3600
+
+docs-images: $(STAMP) ## screenshots of the real program, for the docs
+	xvfb-run -a -s "-screen 0 1600x1200x24" $(BIN)/python docs/screenshots.py
+
+reference: $(STAMP) ## docs/reference from docstrings and --help
+	$(BIN)/python docs/make_reference.py
+
+system-libs:
+	@scripts/system-libs.sh $(PYTHON)
+
+$(STAMP): | system-libs
+	$(if $(PYTHON),,$(error Python 3.11 or newer is needed; name one with PYTHON=/path/to/python))
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python scripts/dependency_groups.py project test lint | \
+	  $(BIN)/python -m pip install --quiet -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r /dev/stdin
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	rm -f .venv/.installed-* && touch $@
+
+clean: ## remove the environment and what the demo wrote
+	rm -rf .venv demo-output

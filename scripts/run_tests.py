@@ -1,0 +1,97 @@
+"""Run the suite: the core without a display, then the GUI tests once with each Qt binding.
+
+    python scripts/run_tests.py [pytest's arguments]
+
+The last line adds up the runs. GUI tests count once for each binding.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ET
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+NO_TESTS_COLLECTED = 5
+
+
+@dataclass(frozen=True)
+class Run:
+    """One pytest process."""
+
+    title: str
+    arguments: tuple[str, ...]
+    binding: str = ""
+
+
+RUNS = (
+    # Without Qt's plugin the core is tested on a machine that has no Qt libraries.
+    Run("core, no display", ("-m", "not gui and not stress", "-p", "no:pytest-qt")),
+    Run("GUI, PyQt6", ("-m", "gui and not stress"), "pyqt6"),
+    Run("GUI, PySide6", ("-m", "gui and not stress"), "pyside6"),
+)
+
+
+def environment(binding: str) -> dict[str, str]:
+    """Return the environment of a run; the core's has no display."""
+    env = {
+        k: v for k, v in os.environ.items() if binding or k not in {"DISPLAY", "WAYLAND_DISPLAY"}
+    }
+    threads = str(os.cpu_count() or 1)
+    return {**env, "QT_API": binding, "PYTEST_QT_API": binding, "OMP_NUM_THREADS": threads}
+
+
+def virtual_display() -> list[str]:
+    """Return the prefix that gives a command its own screen, empty where there is no Xvfb."""
+    found = shutil.which("xvfb-run")
+    return [found, "-a", "-s", "-screen 0 1600x1200x24"] if found else []
+
+
+def execute(run: Run, extra: list[str], report: Path) -> int:
+    """Run pytest, write a JUnit report, return the exit status."""
+    print(f"\n=== {run.title} ===", flush=True)
+    prefix = virtual_display() if run.binding else []
+    command = [*prefix, sys.executable, "-m", "pytest", *run.arguments, f"--junitxml={report}"]
+    # S603: the command is ours
+    done = subprocess.run([*command, *extra], env=environment(run.binding), cwd=ROOT, check=False)  # noqa: S603
+    return 0 if done.returncode == NO_TESTS_COLLECTED else done.returncode
+
+
+def tally(report: Path) -> Counter[str]:
+    """Return the numbers of a JUnit report."""
+    if not report.exists():
+        return Counter(failed=1)
+    suite = ET.parse(report).getroot().find("testsuite")  # noqa: S314 - written by our own pytest
+    assert suite is not None  # noqa: S101
+    count = Counter(
+        {key: int(suite.get(key, 0)) for key in ("tests", "failures", "errors", "skipped")}
+    )
+    failed = count["failures"] + count["errors"]
+    return Counter(
+        passed=count["tests"] - failed - count["skipped"], failed=failed, skipped=count["skipped"]
+    )
+
+
+def main(extra: list[str]) -> int:
+    """Run all; return 1 if any run failed."""
+    total: Counter[str] = Counter()
+    start, failed = time.perf_counter(), False
+    with tempfile.TemporaryDirectory() as folder:
+        for number, run in enumerate(RUNS):
+            report = Path(folder, f"{number}.xml")
+            failed |= execute(run, extra, report) != 0
+            total += tally(report)
+    print(f"\nin {time.perf_counter() - start:.0f} s")
+    print(f"tests: {total['passed']} passed, {total['failed']} failed, {total['skipped']} skipped")
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

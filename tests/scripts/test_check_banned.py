@@ -1,0 +1,56 @@
+"""The check of banned calls sees each of them, and lets the safe forms pass."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "check_banned.py"
+main = runpy.run_path(str(SCRIPT))["main"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import pickle",
+        "from pickle import loads",
+        "import dill, os",
+        "numpy.load(path, allow_pickle=True)",
+        "requests.get(url, verify=False)",
+        "torch.load(path)",
+        "torch.load(path, weights_only=False)",
+        "torch.load(path, weights_only=safe)",
+        "loader(path, weights_only=False)",
+        "ssl._create_unverified_context()",
+        "tarfile.open(path).extractall(folder)",
+        "shutil.unpack_archive(path)",
+        "eval(text)",
+    ],
+)
+def test_a_banned_line_is_found(line: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    bad = tmp_path / "bad.py"
+    bad.write_text(f"x = 1\n{line}\n")
+    assert main([str(bad)]) == 1
+    assert f"{bad}:2: banned: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "torch.load(path, weights_only=True)",
+        "numpy.load(path, allow_pickle=False)",
+        "network.eval()",
+        "# pickle.load(path)",
+        "'torch.load(path)'",
+    ],
+)
+def test_a_safe_line_passes(line: str, tmp_path: Path) -> None:
+    good = tmp_path / "good.py"
+    good.write_text(line)
+    assert main([str(good)]) == 0
+
+
+def test_the_package_is_clean() -> None:
+    assert main([]) == 0
