@@ -1,0 +1,1 @@
+"""Family `classic`: segmentation by prompt and by example without weights and without torch."""
