@@ -1,0 +1,156 @@
+"""One way to read a box of any array: numpy, dask, zarr, or whatever slices like them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_ditto.data.zarrs import check_zarr, metadata_file
+from napari_ditto.errors import DittoError, SourceError
+
+if TYPE_CHECKING:
+    import dask.array
+    import zarr
+
+Index = tuple[slice, ...]
+Fetch = Callable[[Index], Any]
+
+
+@dataclass(frozen=True, eq=False)
+class RawArray:
+    """An array that is read box by box; nothing is read before :meth:`read`.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Size along each axis.
+    dtype : dtype
+        Boolean, integer or real floating, any byte order.
+    chunks : tuple of int or None
+        Largest chunk along each axis, None where any box costs the same.
+    fetch : callable
+        Takes one slice (start, stop, no step) per axis, returns that box.
+    where : str
+        For messages: the file or layer.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    chunks: tuple[int, ...] | None
+    fetch: Fetch
+    where: str
+
+    def read(self, index: Index) -> NDArray[Any]:
+        """Return the box `index`; raises :class:`SourceError` whatever went wrong below."""
+        try:
+            block = np.asarray(self.fetch(index))
+        except DittoError:
+            raise
+        except Exception as error:
+            raise SourceError(
+                f"cannot read the image: {_first_line(error)}",
+                where=f"{self.where}, {_text(index)}",
+                todo="Check that the file or store is still there and whole, then try again.",
+            ) from error
+        if block.shape != tuple(s.stop - s.start for s in index):
+            raise SourceError(
+                f"the image gave {block.shape} for a box", where=f"{self.where}, {_text(index)}"
+            )
+        return block
+
+
+def wrap(data: Any, where: str) -> RawArray:
+    """Return `data` as a :class:`RawArray`; raises :class:`SourceError` if it is no image."""
+    shape, dtype = _shape(data, where), _dtype(data, where)
+    kind = type(data).__module__.partition(".")[0]
+    if isinstance(data, np.ndarray):
+        return RawArray(shape, dtype, None, data.__getitem__, where)
+    if kind == "dask":
+        chunks = tuple(max(c) for c in data.chunks)
+        return RawArray(shape, dtype, chunks, _dask_fetch(data), where)
+    if kind == "zarr":
+        check_zarr(data, where)
+        return RawArray(shape, dtype, tuple(data.chunks), _zarr_fetch(data), where)
+    return RawArray(shape, dtype, _chunks(data, len(shape)), data.__getitem__, where)
+
+
+def _dask_fetch(data: dask.array.Array) -> Fetch:
+    def fetch(index: Index) -> Any:
+        # callbacks=(): dask swaps its global callbacks (napari's opportunistic cache) in and out
+        # without a lock, so that two threads could lose them; our tiles are cached elsewhere.
+        return data[index].compute(scheduler="threads", callbacks=())
+
+    return fetch
+
+
+def _zarr_fetch(data: zarr.Array) -> Fetch:
+    anchor = metadata_file(data)
+
+    def fetch(index: Index) -> Any:
+        block = data[index]
+        if anchor is not None:
+            # zarr fills in for chunks that it cannot find, so a store that has gone (an
+            # unmounted drive) would read as zeros.
+            os.stat(anchor)
+        return block
+
+    return fetch
+
+
+def _shape(data: Any, where: str) -> tuple[int, ...]:
+    shape = getattr(data, "shape", None)
+    if shape is None or not hasattr(data, "dtype"):
+        raise SourceError(
+            f"{type(data).__name__} is not an image",
+            where=where,
+            todo="Give a path, a numpy, dask or zarr array, or a list of them as levels.",
+        )
+    if any(s != s for s in shape):
+        raise SourceError(
+            "the dask array has chunks of unknown size",
+            where=where,
+            todo="Call compute_chunk_sizes() on it first.",
+        )
+    return tuple(int(s) for s in shape)
+
+
+def _dtype(data: Any, where: str) -> np.dtype[Any]:
+    # tensorstore hides the numpy dtype one level down.
+    try:
+        dtype = np.dtype(getattr(data.dtype, "numpy_dtype", data.dtype))
+    except TypeError as error:
+        raise SourceError(f"cannot read pixels of type {data.dtype}", where=where) from error
+    if dtype.kind == "c":
+        raise SourceError(
+            f"complex pixels ({dtype}) have no single brightness",
+            where=where,
+            todo="Give np.abs(image) or its real part.",
+        )
+    if dtype.kind not in "biuf":
+        raise SourceError(
+            f"cannot read pixels of type {dtype}",
+            where=where,
+            todo="Give booleans, integers or real floats.",
+        )
+    return dtype
+
+
+def _chunks(data: Any, ndim: int) -> tuple[int, ...] | None:
+    chunks = getattr(data, "chunks", None)
+    if not isinstance(chunks, Sequence) or len(chunks) != ndim:
+        return None
+    return tuple(int(c) if np.isscalar(c) else int(max(c)) for c in chunks)
+
+
+def _text(index: Index) -> str:
+    return "[" + ", ".join(f"{s.start}:{s.stop}" for s in index) + "]"
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:200]

@@ -1,0 +1,220 @@
+"""Levels of an image: the stored ones, and virtual ones behind them, each half the size.
+
+A virtual level ``k`` steps behind the coarsest stored level is its mean over blocks of
+``2**k x 2**k`` pixels of the displayed plane, computed when read, strip by strip.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_ditto.core.geometry import Box, PlaneAddress
+from napari_ditto.data.arrays import RawArray
+from napari_ditto.data.axes import Axes
+from napari_ditto.errors import SourceError
+
+READ_BUDGET = 2**26
+"""Most raw pixels that one read of a virtual level may touch (64 Mpx)."""
+
+STRIP_PIXELS = 2**22
+"""Raw pixels held at once while a virtual level is computed, chunks permitting."""
+
+TILE = 1024
+"""Side of the tile for which a virtual level must stay within the budget."""
+
+SMALLEST = 256
+"""No level is added once the longest spatial side is this short."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pyramid:
+    """Stored levels with named axes, read by plane and box.
+
+    Attributes
+    ----------
+    stored : tuple of RawArray
+        Finest first, all with the same number of axes.
+    axes : Axes
+        Names of the array axes.
+    factors : tuple of tuple of float
+        Level-0 pixels per pixel, per stored level and array axis.
+    picks : tuple of int
+        The channels that are read, empty without a channel axis.
+    """
+
+    stored: tuple[RawArray, ...]
+    axes: Axes
+    factors: tuple[tuple[float, ...], ...]
+    picks: tuple[int, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Axis names without the channel axis."""
+        return tuple(n for i, n in enumerate(self.axes.names) if i != self.axes.channel)
+
+    @property
+    def levels(self) -> int:
+        """Number of levels, stored and virtual."""
+        return len(self.stored) + self._virtual_levels()
+
+    def side(self, name: str, level: int) -> int:
+        """Return the size of a displayed axis at a level."""
+        stored, halvings = self._split(level)
+        return -(-self.stored[stored].shape[self._axis(name)] // 2**halvings)
+
+    def factor(self, name: str, level: int) -> float:
+        """Return the level-0 pixels per pixel of a displayed axis at a level."""
+        stored, halvings = self._split(level)
+        return self.factors[stored][self._axis(name)] * 2**halvings
+
+    def read(self, address: PlaneAddress, box: Box, level: int) -> NDArray[Any]:
+        """Return raw pixels, shape (h, w, channels); floats where blocks are averaged."""
+        stored, halvings = self._split(level)
+        if halvings == 0:
+            return self._read_stored(address, box, stored)
+        return self._read_virtual(address, box, stored, 2**halvings)
+
+    def _split(self, level: int) -> tuple[int, int]:
+        last = len(self.stored) - 1
+        return min(level, last), max(0, level - last)
+
+    def _axis(self, name: str) -> int:
+        return self.axes.names.index(name)
+
+    def _virtual_levels(self) -> int:
+        names = [n for n in self.names if n in ("z", "y", "x")] or self.names[-2:]
+        coarsest = self.stored[-1]
+        sides = sorted(coarsest.shape[self._axis(n)] for n in names)
+        height, width = ([1, *sides])[-2:]
+        count = 0
+        while -(-width // 2**count) > SMALLEST and _affordable(height, width, 2 ** (count + 1)):
+            count += 1
+        return count
+
+    def _read_virtual(
+        self, address: PlaneAddress, box: Box, stored: int, f: int
+    ) -> NDArray[np.float64]:
+        raw = self.stored[stored]
+        rows, columns = self._axis(address.rows), self._axis(address.columns)
+        plane = Box(0, 0, raw.shape[rows], raw.shape[columns])
+        region = box.scale(f, f).intersect(plane)
+        if region.area > READ_BUDGET:
+            raise SourceError(
+                f"this view needs {region.area / 1e6:.0f} Mpx of raw pixels at once, "
+                f"{READ_BUDGET / 1e6:.0f} are allowed",
+                where=raw.where,
+                todo="Work on a smaller part, or save the image as a pyramid (OME-Zarr).",
+            )
+        chunk_rows = 1 if raw.chunks is None else raw.chunks[rows]
+        strips = _strips(region, f, chunk_rows)
+        return np.concatenate(
+            [_block_mean(self._read_stored(address, s, stored), f) for s in strips]
+        )
+
+    def _read_stored(self, address: PlaneAddress, box: Box, stored: int) -> NDArray[Any]:
+        raw = self.stored[stored]
+        index = [slice(0, 1)] * len(raw.shape)
+        for name, position in address.fixed:
+            axis = self._axis(name)
+            # The level's pixel that holds the centre of the level-0 pixel.
+            at = min(int((position + 0.5) / self.factors[stored][axis]), raw.shape[axis] - 1)
+            index[axis] = slice(at, at + 1)
+        rows, columns = self._axis(address.rows), self._axis(address.columns)
+        index[rows], index[columns] = box.slices
+        channel = self.axes.channel
+        if channel is None:
+            return _to_plane(raw.read(tuple(index)), rows, columns, None)
+        parts = []
+        for run in runs(self.picks):
+            index[channel] = run
+            parts.append(_to_plane(raw.read(tuple(index)), rows, columns, channel))
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
+
+
+def stored_factors(
+    shapes: Sequence[tuple[int, ...]], scales: Sequence[Sequence[float]] | None
+) -> tuple[tuple[float, ...], ...]:
+    """Return level-0 pixels per pixel for each level and axis.
+
+    `scales` (pixel sizes from the metadata) are believed where they agree with the shapes to one
+    pixel; otherwise a whole number that explains the rounding, and the plain ratio at last.
+    """
+    first = shapes[0]
+    result = []
+    for level, shape in enumerate(shapes):
+        told = [float("nan")] * len(first)
+        if scales is not None:
+            told = [s / s0 if s0 else float("nan") for s, s0 in zip(scales[level], scales[0])]
+        result.append(tuple(map(_factor, first, shape, told)))
+    return tuple(result)
+
+
+def runs(picks: Sequence[int]) -> Iterator[slice]:
+    """Yield slices that together pick these positions in this order."""
+    start = 0
+    for i in range(1, len(picks) + 1):
+        if i == len(picks) or picks[i] != picks[i - 1] + 1:
+            yield slice(picks[start], picks[i - 1] + 1)
+            start = i
+
+
+def _factor(size: int, coarse: int, told: float) -> float:
+    if size == coarse:
+        return 1.0
+    if told >= 1 and abs(size / told - coarse) <= 1:
+        return told
+    ratio = size / coarse
+    for whole in (2 ** round(math.log2(ratio)), round(ratio)) if ratio >= 1 else ():
+        if coarse in (size // whole, -(-size // whole)):
+            return float(whole)
+    return ratio
+
+
+def _affordable(height: int, width: int, f: int) -> bool:
+    return min(height, TILE * f) * min(width, TILE * f) <= READ_BUDGET
+
+
+def _strips(region: Box, f: int, chunk_rows: int) -> Iterator[Box]:
+    step = math.lcm(f, chunk_rows)
+    if step * region.width > STRIP_PIXELS:
+        step = f  # a chunk may be read twice, memory stays bounded
+    step *= max(1, STRIP_PIXELS // (step * max(1, region.width)))
+    y = region.y0
+    while y < region.y1:
+        end = min(region.y1, (y // step + 1) * step)
+        yield Box(y, region.x0, end, region.x1)
+        y = end
+
+
+def _block_mean(raw: NDArray[Any], f: int) -> NDArray[np.float64]:
+    """Return the mean over f x f blocks of (h, w, c); the last blocks may be smaller.
+
+    NaN and infinite pixels are left out; a block that has nothing else keeps its first pixel.
+    """
+    rows, columns = np.arange(0, raw.shape[0], f), np.arange(0, raw.shape[1], f)
+
+    def block_sum(values: NDArray[Any]) -> NDArray[np.float64]:
+        tall = np.add.reduceat(values, rows, axis=0, dtype=np.float64)
+        return np.asarray(np.add.reduceat(tall, columns, axis=1))
+
+    if raw.dtype.kind != "f" or np.isfinite(raw).all():
+        heights = np.diff(np.append(rows, raw.shape[0]))
+        widths = np.diff(np.append(columns, raw.shape[1]))
+        return block_sum(raw) / np.outer(heights, widths)[:, :, None]
+    finite = np.isfinite(raw)
+    count, total = block_sum(finite), block_sum(np.where(finite, raw, 0))
+    first = raw[::f, ::f].astype(np.float64)
+    return np.divide(total, count, out=first, where=count > 0)
+
+
+def _to_plane(block: NDArray[Any], rows: int, columns: int, channel: int | None) -> NDArray[Any]:
+    if channel is None:
+        block, channel = block[..., None], block.ndim
+    moved = np.moveaxis(block, (rows, columns, channel), (0, 1, 2))
+    return moved.reshape(moved.shape[:3])

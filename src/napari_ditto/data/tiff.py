@@ -1,0 +1,117 @@
+"""TIFF, OME-TIFF, BigTIFF and their pyramids, read strip by strip or tile by tile."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import math
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_ditto.data.opening import Opened
+from napari_ditto.errors import SourceError
+
+if TYPE_CHECKING:
+    import tifffile
+
+
+def open_tiff(path: Path) -> Opened:
+    """Open the first series of a TIFF; the file stays open until ``Opened.close``."""
+    import tifffile
+
+    file = None
+    try:
+        file = tifffile.TiffFile(path)
+        return _open_series(file)
+    except Exception as error:
+        if file is not None:
+            file.close()
+        raise SourceError(
+            "cannot read this TIFF", where=str(path), todo="Check that the file is whole."
+        ) from error
+
+
+def _open_series(file: tifffile.TiffFile) -> Opened:
+    import zarr
+
+    series = file.series[0]
+    stores: list[Any] = []
+    levels: list[Any] = []
+    pixels = io.FileIO(file.filehandle.path)
+    for number, level in enumerate(series.levels):
+        if _is_one_run(level):
+            dtype = level.dtype.newbyteorder(file.byteorder)
+            levels.append(ContiguousPixels(pixels, level.shape, dtype, level.dataoffset))
+            continue
+        stores.append(series.aszarr(level=number))
+        levels.append(zarr.open_array(stores[-1], mode="r"))
+
+    def close() -> None:
+        for store in stores:
+            store.close()
+        pixels.close()
+        file.close()
+
+    count = len(file.series)
+    notes = (f"Only the first of {count} images in the file is read.",) if count > 1 else ()
+    return Opened(tuple(levels), _axes(series.axes), notes=notes, close=close)
+
+
+class ContiguousPixels:
+    """An array stored in one run of bytes, as most uncompressed TIFFs are.
+
+    Their strips are often as large as the plane, so that reading by strips would read all of it.
+    A memory map would do too, but ends the process if the file is cut while it is open.
+    """
+
+    def __init__(
+        self, file: io.FileIO, shape: tuple[int, ...], dtype: np.dtype[Any], offset: int
+    ) -> None:
+        self.shape, self.dtype = shape, dtype
+        self._file, self._offset, self._lock = file, offset, threading.Lock()
+
+    def __getitem__(self, index: tuple[slice, ...]) -> NDArray[Any]:
+        shape = tuple(s.stop - s.start for s in index)
+        block = np.empty(math.prod(shape) * self.dtype.itemsize, dtype=np.uint8)
+        with self._lock:
+            at = 0
+            for start, size in self._runs(index):
+                self._read(start, block[at : at + size])
+                at += size
+        return block.view(self.dtype).reshape(shape)
+
+    def _runs(self, index: tuple[slice, ...]) -> list[tuple[int, int]]:
+        """Return (offset, bytes) of the runs that make up a box, in C order."""
+        strides = [math.prod(self.shape[i + 1 :]) for i in range(len(self.shape))]
+        last = len(index) - 1  # the axis from which on a run is unbroken
+        while last > 0 and index[last] == slice(0, self.shape[last]):
+            last -= 1
+        length = (index[last].stop - index[last].start) * strides[last] * self.dtype.itemsize
+        tail = index[last].start * strides[last]
+        starts = itertools.product(*(range(s.start, s.stop) for s in index[:last]))
+        places = (sum(i * n for i, n in zip(p, strides, strict=False)) + tail for p in starts)
+        return [(self._offset + place * self.dtype.itemsize, length) for place in places]
+
+    def _read(self, start: int, into: NDArray[np.uint8]) -> None:
+        self._file.seek(start)
+        done = 0
+        while done < into.size:
+            count = self._file.readinto(into[done:].data)
+            if not count:
+                raise OSError("the file ends before the image does")
+            done += count
+
+
+def _is_one_run(level: tifffile.TiffPageSeries) -> bool:
+    return level.dataoffset is not None and level.transform is None and not level.is_multifile
+
+
+def _axes(letters: str) -> tuple[str, ...]:
+    """Return tifffile's axis letters in lower case, unknown or repeated ones by position."""
+    known = [x if x in "tczyxs" and letters.count(x.upper()) == 1 else "" for x in letters.lower()]
+    spare = (n for n in ("z", "t", *(f"d{i}" for i in range(len(letters)))) if n not in known)
+    return tuple(reversed([name or next(spare) for name in reversed(known)]))
