@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +17,20 @@ if TYPE_CHECKING:
     import zarr
 
 Index = tuple[slice, ...]
-Fetch = Callable[[Index], Any]
+Fetch = Callable[[Index], object]
+
+
+class Sliceable(Protocol):
+    """What numpy, dask, zarr, tensorstore and HDF5 arrays have in common."""
+
+    @property
+    def shape(self) -> Sequence[int]:
+        """Size along each axis."""
+        ...
+
+    def __getitem__(self, index: Index, /) -> object:
+        """Return a box."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,23 +76,26 @@ class RawArray:
         return block
 
 
-def wrap(data: Any, where: str) -> RawArray:
+def wrap(data: object, where: str) -> RawArray:
     """Return `data` as a :class:`RawArray`; raises :class:`SourceError` if it is no image."""
     shape, dtype = _shape(data, where), _dtype(data, where)
-    kind = type(data).__module__.partition(".")[0]
-    if isinstance(data, np.ndarray):
-        return RawArray(shape, dtype, None, data.__getitem__, where)
-    if kind == "dask":
-        chunks = tuple(max(c) for c in data.chunks)
-        return RawArray(shape, dtype, chunks, _dask_fetch(data), where)
-    if kind == "zarr":
-        check_zarr(data, where)
-        return RawArray(shape, dtype, tuple(data.chunks), _zarr_fetch(data), where)
-    return RawArray(shape, dtype, _chunks(data, len(shape)), data.__getitem__, where)
+    array = cast("Sliceable", data)
+    chunks, fetch = _chunks(data, len(shape)), array.__getitem__
+    if is_from("dask", data):
+        fetch = _dask_fetch(cast("dask.array.Array", data))
+    elif is_from("zarr", data):
+        check_zarr(cast("zarr.Array[Any]", data), where)
+        fetch = _zarr_fetch(cast("zarr.Array[Any]", data))
+    return RawArray(shape, dtype, chunks, fetch, where)
+
+
+def is_from(package: str, data: object) -> bool:
+    """Whether `data` is an object of a package, told without importing it."""
+    return type(data).__module__.partition(".")[0] == package
 
 
 def _dask_fetch(data: dask.array.Array) -> Fetch:
-    def fetch(index: Index) -> Any:
+    def fetch(index: Index) -> object:
         # callbacks=(): dask swaps its global callbacks (napari's opportunistic cache) in and out
         # without a lock, so that two threads could lose them; our tiles are cached elsewhere.
         return data[index].compute(scheduler="threads", callbacks=())
@@ -88,21 +103,21 @@ def _dask_fetch(data: dask.array.Array) -> Fetch:
     return fetch
 
 
-def _zarr_fetch(data: zarr.Array) -> Fetch:
+def _zarr_fetch(data: zarr.Array[Any]) -> Fetch:
     anchor = metadata_file(data)
 
-    def fetch(index: Index) -> Any:
+    def fetch(index: Index) -> object:
         block = data[index]
         if anchor is not None:
             # zarr fills in for chunks that it cannot find, so a store that has gone (an
             # unmounted drive) would read as zeros.
-            os.stat(anchor)
+            anchor.stat()
         return block
 
     return fetch
 
 
-def _shape(data: Any, where: str) -> tuple[int, ...]:
+def _shape(data: object, where: str) -> tuple[int, ...]:
     shape = getattr(data, "shape", None)
     if shape is None or not hasattr(data, "dtype"):
         raise SourceError(
@@ -110,21 +125,22 @@ def _shape(data: Any, where: str) -> tuple[int, ...]:
             where=where,
             todo="Give a path, a numpy, dask or zarr array, or a list of them as levels.",
         )
-    if any(s != s for s in shape):
+    if any(size != size for size in shape):  # dask says NaN
         raise SourceError(
             "the dask array has chunks of unknown size",
             where=where,
             todo="Call compute_chunk_sizes() on it first.",
         )
-    return tuple(int(s) for s in shape)
+    return tuple(int(size) for size in shape)
 
 
-def _dtype(data: Any, where: str) -> np.dtype[Any]:
-    # tensorstore hides the numpy dtype one level down.
+def _dtype(data: object, where: str) -> np.dtype[Any]:
+    kind = getattr(data, "dtype", None)
     try:
-        dtype = np.dtype(getattr(data.dtype, "numpy_dtype", data.dtype))
+        # tensorstore hides the numpy dtype one level down.
+        dtype: np.dtype[Any] = np.dtype(getattr(kind, "numpy_dtype", kind))
     except TypeError as error:
-        raise SourceError(f"cannot read pixels of type {data.dtype}", where=where) from error
+        raise SourceError(f"cannot read pixels of type {kind}", where=where) from error
     if dtype.kind == "c":
         raise SourceError(
             f"complex pixels ({dtype}) have no single brightness",
@@ -140,11 +156,12 @@ def _dtype(data: Any, where: str) -> np.dtype[Any]:
     return dtype
 
 
-def _chunks(data: Any, ndim: int) -> tuple[int, ...] | None:
+def _chunks(data: object, ndim: int) -> tuple[int, ...] | None:
+    """Return the largest chunk along each axis; dask lists all of them, zarr and HDF5 one."""
     chunks = getattr(data, "chunks", None)
     if not isinstance(chunks, Sequence) or len(chunks) != ndim:
         return None
-    return tuple(int(c) if np.isscalar(c) else int(max(c)) for c in chunks)
+    return tuple(int(max(c)) if isinstance(c, Sequence) else int(c) for c in chunks)
 
 
 def _text(index: Index) -> str:

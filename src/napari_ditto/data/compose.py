@@ -93,7 +93,9 @@ class ComposedSource:
         """Return the same image with another window; nothing is read."""
         checked = as_window(window, self.channels)
         pairs = zip(checked.low, checked.high, strict=True)
-        changed = (p.with_window(Window.from_pairs([w])) for p, w in zip(self.parts, pairs))
+        changed = (
+            p.with_window(Window.from_pairs([w])) for p, w in zip(self.parts, pairs, strict=True)
+        )
         return replace(self, parts=tuple(changed))
 
     def close(self) -> None:

@@ -71,7 +71,9 @@ def _first_child(group: zarr.Group) -> str:
     return min(group.group_keys(), default="0")
 
 
-def _dataset(group: zarr.Group, path: object, where: str) -> zarr.Array:
+def _dataset(group: zarr.Group, path: object, where: str) -> zarr.Array[Any]:
+    import zarr
+
     if not isinstance(path, str) or not _stays_inside(group, path):
         raise SourceError(f"the dataset path {path!r} leaves the image's folder", where=where)
     try:
@@ -80,7 +82,7 @@ def _dataset(group: zarr.Group, path: object, where: str) -> zarr.Array:
         raise SourceError(
             f"the level {path!r} named in the metadata cannot be opened", where=where
         ) from error
-    if not hasattr(node, "dtype"):
+    if not isinstance(node, zarr.Array):
         raise SourceError(f"the level {path!r} is a group, not an array", where=where)
     return node
 

@@ -31,7 +31,7 @@ class Opened:
         Releases the file.
     """
 
-    levels: tuple[Any, ...]
+    levels: tuple[object, ...]
     axes: tuple[str, ...] | None = None
     scales: tuple[tuple[float, ...], ...] | None = None
     notes: tuple[str, ...] = ()
@@ -54,16 +54,18 @@ def open_path(path: Path) -> Opened:
     return open_picture(path)
 
 
-def open_zarr_object(node: zarr.Array | zarr.Group, where: str) -> Opened:
+def open_zarr_object(node: zarr.Array[Any] | zarr.Group, where: str) -> Opened:
     """Return the levels of a zarr array, an OME-Zarr image group, or a group of one array."""
-    if hasattr(node, "dtype"):
+    import zarr
+
+    if isinstance(node, zarr.Array):
         return Opened((node,), axes=_dimension_names(node))
     from napari_ditto.data.omezarr import open_multiscales
 
     return open_multiscales(node, where)
 
 
-def _dimension_names(array: zarr.Array) -> tuple[str, ...] | None:
+def _dimension_names(array: zarr.Array[Any]) -> tuple[str, ...] | None:
     names = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS")
     if not isinstance(names, tuple | list) or not all(isinstance(n, str) and n for n in names):
         return None

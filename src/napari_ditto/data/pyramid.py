@@ -66,19 +66,19 @@ class Pyramid:
     def side(self, name: str, level: int) -> int:
         """Return the size of a displayed axis at a level."""
         stored, halvings = self._split(level)
-        return -(-self.stored[stored].shape[self._axis(name)] // 2**halvings)
+        return -(-self.stored[stored].shape[self._axis(name)] // (1 << halvings))
 
     def factor(self, name: str, level: int) -> float:
         """Return the level-0 pixels per pixel of a displayed axis at a level."""
         stored, halvings = self._split(level)
-        return self.factors[stored][self._axis(name)] * 2**halvings
+        return self.factors[stored][self._axis(name)] * (1 << halvings)
 
     def read(self, address: PlaneAddress, box: Box, level: int) -> NDArray[Any]:
         """Return raw pixels, shape (h, w, channels); floats where blocks are averaged."""
         stored, halvings = self._split(level)
         if halvings == 0:
             return self._read_stored(address, box, stored)
-        return self._read_virtual(address, box, stored, 2**halvings)
+        return self._read_virtual(address, box, stored, 1 << halvings)
 
     def _split(self, level: int) -> tuple[int, int]:
         last = len(self.stored) - 1
@@ -150,7 +150,10 @@ def stored_factors(
     for level, shape in enumerate(shapes):
         told = [float("nan")] * len(first)
         if scales is not None:
-            told = [s / s0 if s0 else float("nan") for s, s0 in zip(scales[level], scales[0])]
+            told = [
+                s / s0 if s0 else float("nan")
+                for s, s0 in zip(scales[level], scales[0], strict=True)
+            ]
         result.append(tuple(map(_factor, first, shape, told)))
     return tuple(result)
 
@@ -206,7 +209,8 @@ def _block_mean(raw: NDArray[Any], f: int) -> NDArray[np.float64]:
     if raw.dtype.kind != "f" or np.isfinite(raw).all():
         heights = np.diff(np.append(rows, raw.shape[0]))
         widths = np.diff(np.append(columns, raw.shape[1]))
-        return block_sum(raw) / np.outer(heights, widths)[:, :, None]
+        mean: NDArray[np.float64] = block_sum(raw) / np.outer(heights, widths)[:, :, None]
+        return mean
     finite = np.isfinite(raw)
     count, total = block_sum(finite), block_sum(np.where(finite, raw, 0))
     first = raw[::f, ::f].astype(np.float64)

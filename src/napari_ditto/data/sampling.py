@@ -100,8 +100,10 @@ def _sample(pyramid: Pyramid) -> list[NDArray[Any]]:
     values: list[NDArray[Any]] = []
     for run in runs(pyramid.picks):
         parts = [raw.read((*p[:channel], run, *p[channel + 1 :])) for p in places]
-        for i in range(run.stop - run.start):
-            values.append(np.concatenate([np.take(p, i, axis=channel).ravel() for p in parts]))
+        values.extend(
+            np.concatenate([np.take(part, i, axis=channel).ravel() for part in parts])
+            for i in range(run.stop - run.start)
+        )
     return values
 
 

@@ -6,9 +6,10 @@ import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeGuard, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.core.window import Window
 from napari_ditto.data import planes
-from napari_ditto.data.arrays import wrap
+from napari_ditto.data.arrays import is_from, wrap
 from napari_ditto.data.axes import Axes, name_axes
 from napari_ditto.data.compose import ComposedSource, compose
 from napari_ditto.data.opening import Opened, open_path, open_zarr_object
@@ -25,9 +26,12 @@ from napari_ditto.data.pyramid import Pyramid, stored_factors
 from napari_ditto.data.sampling import WindowLike, as_window, sample_window
 from napari_ditto.errors import SourceError
 
+if TYPE_CHECKING:
+    import zarr
+
 
 def open_source(
-    data: Any,
+    data: object,
     axes: str | Sequence[str] | None = None,
     channel_axis: int | str | None = None,
     window: WindowLike | None = None,
@@ -66,15 +70,11 @@ def open_source(
         If this is no image that can be read, in one line.
     """
     if is_source(data):
-        return data if window is None else data.with_window(as_window(window, data.channels))
+        checked = data if window is None else data.with_window(as_window(window, data.channels))
+        return cast("ArraySource | ComposedSource", checked)
     where = name or (str(data) if isinstance(data, str | Path) else type(data).__name__)
     if isinstance(data, Sequence) and len(data) and all(map(is_source, data)):
-        composed = compose(data, where, channels)
-        return (
-            composed
-            if window is None
-            else composed.with_window(as_window(window, composed.channels))
-        )
+        return open_source(compose(data, where, channels), window=window)
     opened = _open(data, where)
     resource = _Resource(opened.close)
     try:
@@ -88,7 +88,7 @@ def open_source(
 
 
 def compose_sources(
-    parts: Sequence[Any],
+    parts: Sequence[object],
     axes: str | Sequence[str] | None = None,
     name: str | None = None,
     channels: Sequence[int] | None = None,
@@ -116,7 +116,7 @@ def compose_sources(
     return compose(sources, name or "composed channels", channels)
 
 
-def is_source(data: object) -> bool:
+def is_source(data: object) -> TypeGuard[Source]:
     """Whether `data` is a source already; ``isinstance`` would ask it for its window."""
     return hasattr(type(data), "with_window") and hasattr(type(data), "plane_shape")
 
@@ -258,7 +258,7 @@ class _Resource:
         self._finalizer()
 
 
-def _open(data: Any, where: str) -> Opened:
+def _open(data: object, where: str) -> Opened:
     if isinstance(data, str | Path):
         if "://" in str(data):
             raise SourceError(
@@ -267,11 +267,10 @@ def _open(data: Any, where: str) -> Opened:
                 todo="Open it with zarr or dask and give the array.",
             )
         return open_path(Path(data).expanduser())
-    if hasattr(data, "shape") and hasattr(data, "dtype") and not _is_multiscale(data):
-        is_zarr = type(data).__module__.partition(".")[0] == "zarr"
-        return open_zarr_object(data, where) if is_zarr else Opened((data,))
-    if hasattr(data, "store_path"):
-        return open_zarr_object(data, where)
+    if is_from("zarr", data):
+        return open_zarr_object(cast("zarr.Group", data), where)
+    if hasattr(data, "shape") and not hasattr(data, "shapes"):  # napari's MultiScaleData has both
+        return Opened((data,))
     if isinstance(data, Sequence) and not isinstance(data, bytes) and len(data):
         return Opened(tuple(data))
     raise SourceError(
@@ -279,11 +278,6 @@ def _open(data: Any, where: str) -> Opened:
         where=where,
         todo="Give a path, a numpy, dask or zarr array, or a list of them as levels.",
     )
-
-
-def _is_multiscale(data: Any) -> bool:
-    # napari's MultiScaleData has the shape and dtype of its finest level.
-    return isinstance(data, Sequence) and hasattr(data, "shapes")
 
 
 def _pyramid(
@@ -295,10 +289,7 @@ def _pyramid(
 ) -> tuple[Pyramid, tuple[str, ...]]:
     stored = tuple(wrap(level, where) for level in opened.levels)
     shapes = [raw.shape for raw in stored]
-    known = axes if axes is not None or channel_axis is not None else opened.axes
-    if axes is None and channel_axis is not None and opened.axes is not None:
-        known = opened.axes
-    named = name_axes(shapes[0], known, channel_axis, where)
+    named = name_axes(shapes[0], axes or opened.axes, channel_axis, where)
     _check_levels(shapes, named, where)
     picks, notes = _picks(shapes[0], named, channels, where)
     return Pyramid(stored, named, stored_factors(shapes, opened.scales), picks), notes
@@ -308,7 +299,7 @@ def _check_levels(shapes: Sequence[tuple[int, ...]], named: Axes, where: str) ->
     for name, size in zip(named.names, shapes[0], strict=True):
         if size == 0:
             raise SourceError(f"the image is empty: axis {name} has length 0", where=where)
-    for finer, coarser in zip(shapes, shapes[1:], strict=False):
+    for finer, coarser in pairwise(shapes):
         shrinks = len(finer) == len(coarser) and all(
             1 <= c <= f for f, c in zip(finer, coarser, strict=True)
         )

@@ -40,12 +40,13 @@ def _open_series(file: tifffile.TiffFile) -> Opened:
 
     series = file.series[0]
     stores: list[Any] = []
-    levels: list[Any] = []
+    levels: list[object] = []
     pixels = io.FileIO(file.filehandle.path)
     for number, level in enumerate(series.levels):
-        if _is_one_run(level):
+        offset = _offset_of_one_run(level)
+        if offset is not None:
             dtype = level.dtype.newbyteorder(file.byteorder)
-            levels.append(ContiguousPixels(pixels, level.shape, dtype, level.dataoffset))
+            levels.append(ContiguousPixels(pixels, level.shape, dtype, offset))
             continue
         stores.append(series.aszarr(level=number))
         levels.append(zarr.open_array(stores[-1], mode="r"))
@@ -106,8 +107,8 @@ class ContiguousPixels:
             done += count
 
 
-def _is_one_run(level: tifffile.TiffPageSeries) -> bool:
-    return level.dataoffset is not None and level.transform is None and not level.is_multifile
+def _offset_of_one_run(level: tifffile.TiffPageSeries) -> int | None:
+    return None if level.transform is not None or level.is_multifile else level.dataoffset
 
 
 def _axes(letters: str) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ SAFE_CODECS = frozenset({
 """Codecs that turn bytes into numbers and nothing else; pickle and object codecs are not here."""
 
 
-def open_zarr(path: Path) -> zarr.Array | zarr.Group:
+def open_zarr(path: Path) -> zarr.Array[Any] | zarr.Group:
     """Open a zarr array or group (format 2 or 3) for reading; only metadata is read."""
     import zarr
 
@@ -37,7 +37,7 @@ def open_zarr(path: Path) -> zarr.Array | zarr.Group:
         ) from error
 
 
-def check_zarr(array: zarr.Array, where: str) -> None:
+def check_zarr(array: zarr.Array[Any], where: str) -> None:
     """Raise :class:`SourceError` for chunks too large or codecs not known to be safe."""
     metadata = array.metadata.to_dict()
     unsafe = sorted(set(_codec_names(metadata)) - SAFE_CODECS)
@@ -56,7 +56,7 @@ def check_zarr(array: zarr.Array, where: str) -> None:
         )
 
 
-def metadata_file(array: zarr.Array) -> Path | None:
+def metadata_file(array: zarr.Array[Any]) -> Path | None:
     """Return the file that every readable array on a local disk has, None for other stores."""
     from zarr.storage import LocalStore
 
@@ -67,7 +67,7 @@ def metadata_file(array: zarr.Array) -> Path | None:
     return Path(store.root, array.store_path.path, name)
 
 
-def _shard_index_bytes(array: zarr.Array) -> int:
+def _shard_index_bytes(array: zarr.Array[Any]) -> int:
     if array.shards is None:
         return 0
     inner = (math.ceil(s / c) for s, c in zip(array.shards, array.chunks, strict=True))
