@@ -6,7 +6,7 @@ import contextlib
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -15,6 +15,11 @@ from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.data.protocols import LabelDelta, LabelStore, OverlapPolicy, Source
 from napari_ditto.data.regions import PlaneRegion, bounding_box, plane_region
 from napari_ditto.errors import LabelsError, StoreError
+
+if TYPE_CHECKING:
+    import zarr
+
+    LabelArray = NDArray[Any] | zarr.Array[Any]
 
 PLANE_LIMIT = 1 << 24
 """Largest plane in pixels that is kept as one plain, editable numpy array."""
@@ -40,10 +45,13 @@ class ArrayLabels:
         If the array is no label image of this shape.
     """
 
-    def __init__(self, data: Any, axes: Sequence[str], shape: Sequence[int] | None = None) -> None:
+    def __init__(
+        self, data: LabelArray, axes: Sequence[str], shape: Sequence[int] | None = None
+    ) -> None:
         _check_array(data)
         _check_shape(data.shape, tuple(axes), shape)
-        self._data = data
+        self._data: Any = data
+        self._dtype: np.dtype[np.integer] = np.dtype(data.dtype)
         self._axes = tuple(axes)
         self._lock = threading.RLock()
         self._reserved = 0
@@ -62,12 +70,13 @@ class ArrayLabels:
     @property
     def dtype(self) -> np.dtype[np.integer]:
         """Integer type of the ids."""
-        return np.dtype(self._data.dtype)
+        return self._dtype
 
     @property
-    def data(self) -> Any:
+    def data(self) -> LabelArray:
         """The array itself."""
-        return self._data
+        array: LabelArray = self._data
+        return array
 
     def read(self, address: PlaneAddress, box: Box) -> NDArray[np.integer]:
         """Return a copy of the labels of a box, shape ``box.shape``, native byte order."""
@@ -118,7 +127,7 @@ class ArrayLabels:
             if overlap == "keep":
                 changed &= old == 0
             delta = _delta(address, box, old, changed, label)
-            self._exchange(delta, delta.old, delta.new)
+            self._put(delta, delta.old, delta.new)
         return delta
 
     def apply(self, delta: LabelDelta) -> None:
@@ -198,13 +207,21 @@ class ArrayLabels:
         if delta.box.is_empty:
             return
         self._check_label(int(after.max()))
+        current = self._fetch(self._region(delta.address, delta.box))
+        new = np.where((before != after) & (current == before), after, current)
+        self._put(delta, current, new.astype(current.dtype))
+
+    def _put(
+        self, delta: LabelDelta, current: NDArray[np.integer], new: NDArray[np.integer]
+    ) -> None:
+        """Write the box of `delta`; if the disk refuses, put back what was there."""
+        if delta.box.is_empty:
+            return
         _check_writable(self._data)
         region = self._region(delta.address, delta.box)
-        current = self._fetch(region)
-        new = np.where((before != after) & (current == before), after, current)
-        self.reserve(delta.label)
         try:
-            self._store(region, new.astype(current.dtype))
+            self.reserve(delta.label)
+            self._store(region, new)
         except OSError as error:
             # Chunks before the one that failed are written already.
             with contextlib.suppress(OSError):
@@ -258,7 +275,7 @@ def _in_memory(data: NDArray[np.integer]) -> bool:
     return not isinstance(data, np.memmap) and data.nbytes <= MEMORY_LIMIT
 
 
-def _is_zarr(data: object) -> bool:
+def _is_zarr(data: object) -> TypeGuard[zarr.Array[Any]]:
     # By name, so that numpy users need not wait for zarr to be imported.
     return type(data).__module__.partition(".")[0] == "zarr" and hasattr(data, "shape")
 
@@ -269,7 +286,11 @@ def _check_array(data: object) -> None:
             f"labels in a {type(data).__name__} cannot be written",
             todo="Choose a Labels layer over a numpy or zarr array, or let Ditto make a new one",
         )
-    dtype = np.dtype(data.dtype)
+    check_dtype(np.dtype(data.dtype))
+
+
+def check_dtype(dtype: np.dtype[Any]) -> None:
+    """Raise :class:`LabelsError` for a type that cannot hold ids."""
     if dtype.kind not in "iu":
         raise LabelsError(
             f"labels of type {dtype} have no room for ids",
@@ -287,7 +308,7 @@ def _check_shape(found: tuple[int, ...], axes: Sequence[str], wanted: Sequence[i
         )
 
 
-def _check_writable(data: Any) -> None:
+def _check_writable(data: LabelArray) -> None:
     read_only = not data.flags.writeable if isinstance(data, np.ndarray) else data.read_only
     if read_only:
         raise LabelsError(
