@@ -37,6 +37,8 @@ class ModelSpec:
         Rough cost per tile and per prompt on a 2-core CPU, for estimates before a run.
     embedding_bytes : int
         Rough size of one embedding.
+    memory_bytes : int
+        Rough peak of one encode, weights included; 0 is not known.
     device : str
         Where it runs, ``"cpu"``, ``"cuda:0"``, ``"mps"``.
     """
@@ -53,6 +55,7 @@ class ModelSpec:
     encode_seconds: float = 0.0
     decode_seconds: float = 0.0
     embedding_bytes: int = 0
+    memory_bytes: int = 0
     device: str = "cpu"
 
     @property
