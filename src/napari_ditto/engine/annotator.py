@@ -1,0 +1,215 @@
+"""One object after the other: prompts in, proposals out, accepted masks into the labels."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from numpy.typing import ArrayLike, NDArray
+
+from napari_ditto import __version__
+from napari_ditto.core.geometry import PlaneAddress
+from napari_ditto.core.masks import bounding_box
+from napari_ditto.core.progress import Progress
+from napari_ditto.core.prompts import BoxPrompt, MaskPrompt, PromptSet
+from napari_ditto.core.proposals import Proposals
+from napari_ditto.data.protocols import EmbeddingStore, LabelStore, OverlapPolicy, Source
+from napari_ditto.engine.encode import TileEncoder
+from napari_ditto.engine.history import Accepted, History
+from napari_ditto.engine.jobs import drain
+from napari_ditto.engine.predict import GROWTH_TILES, Predictor
+from napari_ditto.engine.requests import Strokes, make_prompts
+from napari_ditto.errors import LabelsError, PromptError
+from napari_ditto.models.protocols import ModelSpec, PromptModel
+
+Steps = Generator[Progress, None, Proposals]
+
+
+class Annotator:
+    """Interactive segmentation of one image, without any user interface.
+
+    Parameters
+    ----------
+    source : Source
+        The image, from :func:`napari_ditto.open_source`.
+    model : PromptModel
+        From :func:`napari_ditto.load_model`.
+    labels : LabelStore or array, optional
+        Where accepted masks go; an array has the source's axes and is changed in place. New
+        labels are made at the first use otherwise.
+    cache : EmbeddingStore, optional
+        Where embeddings are kept; in memory only by default.
+    overlap : {"keep", "replace"}
+        Whether pixels of other labels stay as they are when a mask is accepted.
+    growth_tiles : int
+        Tiles decoded for one object before a coarser level is tried.
+
+    Examples
+    --------
+    >>> annotator = Annotator(open_source(image), load_model("classic"))  # doctest: +SKIP
+    >>> label = annotator.accept(annotator.predict(points=[(40, 60)]))  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        model: PromptModel,
+        labels: LabelStore | NDArray[Any] | None = None,
+        cache: EmbeddingStore | None = None,
+        overlap: OverlapPolicy = "keep",
+        growth_tiles: int = GROWTH_TILES,
+    ) -> None:
+        self.source, self.model, self.overlap = source, model, overlap
+        self.encoder = TileEncoder(source, model, cache)
+        self._predictor = Predictor(model, self.encoder, growth_tiles)
+        self._given = labels
+
+    @cached_property
+    def store(self) -> LabelStore:
+        """Where accepted masks are written."""
+        return open_labels(self._given, self.source)
+
+    @cached_property
+    def history(self) -> History:
+        """Accepted labels that can be undone and redone, with their prompts."""
+        return History(self.store)
+
+    @property
+    def labels(self) -> object:
+        """The label image itself, level 0, in the source's axis order."""
+        return self.store.data
+
+    @property
+    def provenance(self) -> list[dict[str, object]]:
+        """Where each accepted label comes from, JSON-able, oldest first."""
+        return [entry.provenance for entry in self.history.done]
+
+    def predict(
+        self,
+        points: ArrayLike | None = None,
+        positive: Sequence[bool] | None = None,
+        box: BoxPrompt | Sequence[float] | None = None,
+        mask: MaskPrompt | ArrayLike | None = None,
+        scribbles: Strokes | None = None,
+        plane: PlaneAddress | Mapping[str, int] | None = None,
+        level: int | None = None,
+    ) -> Proposals:
+        """Return candidate masks for one object; any mixture of prompts is allowed.
+
+        Parameters
+        ----------
+        points : array-like, shape (n, 2), optional
+            Clicks, (row, column) in level-0 pixels; pixel centres are whole numbers.
+        positive : sequence of bool, shape (n,), optional
+            False for clicks that are not on the object; all positive by default.
+        box : (y0, x0, y1, x1), optional
+            Half-open over pixels; a :class:`BoxPrompt` is taken as it is.
+        mask : array-like, shape (height, width), optional
+            A rough mask of the object in the whole plane, or a :class:`MaskPrompt`.
+        scribbles : sequence, optional
+            Strokes on the object, each a list of (row, column), or :class:`ScribblePrompt`.
+        plane : mapping or PlaneAddress, optional
+            Index on the axes that are not displayed, e.g. ``{"z": 3}``; 0 by default.
+        level : int, optional
+            Pyramid level to decode at; chosen by the extent of the prompts by default.
+
+        Raises
+        ------
+        PromptError
+            If the prompts make no sense for this plane, with the reason.
+        """
+        prompts = make_prompts(points, positive, box, mask, scribbles)
+        address = plane if isinstance(plane, PlaneAddress) else self.source.plane(plane)
+        return drain(self.predict_steps(prompts, address, level))
+
+    def predict_steps(
+        self, prompts: PromptSet, address: PlaneAddress, level: int | None = None
+    ) -> Steps:
+        """Return what :meth:`predict` returns, step by step; see :class:`Predictor`."""
+        return self._predictor.predict_steps(prompts, address, level)
+
+    def grow_steps(self, proposals: Proposals, choice: int) -> Steps:
+        """Follow a candidate over its tile's edges, step by step."""
+        return self._predictor.grow_steps(proposals, choice)
+
+    def accept(
+        self, proposals: Proposals, choice: int | None = None, label: int | None = None
+    ) -> int:
+        """Write a candidate into the labels and return its id.
+
+        Parameters
+        ----------
+        proposals : Proposals
+            From :meth:`predict`.
+        choice : int, optional
+            Which candidate; the best by default. Another one is followed over its tile's edges
+            first, which can take a while: drain :meth:`grow_steps` before to see it happen.
+        label : int, optional
+            The id to write; the next free one by default.
+
+        Raises
+        ------
+        PromptError
+            If the candidate is empty.
+        LabelsError
+            If no pixel could be written, or no id is free.
+        """
+        choice = proposals.best if choice is None else choice
+        if choice != proposals.best:
+            proposals = drain(self.grow_steps(proposals, choice))
+        mask = proposals.masks[choice]
+        inner = bounding_box(mask)
+        if inner.is_empty:
+            raise PromptError("there is nothing to accept", todo="Click on the object first")
+        label = self.store.next_label() if label is None else int(label)
+        where = inner.shift(proposals.box.y0, proposals.box.x0)
+        delta = self.store.write(proposals.address, where, mask[inner.slices], label, self.overlap)
+        if delta.box.is_empty:
+            raise LabelsError(
+                "every pixel of the object has a label already",
+                where=str(proposals.address),
+                todo="Undo that label, or allow to replace labels",
+            )
+        record = provenance(self.model.spec, proposals, choice, label)
+        self.history.record(Accepted(delta, proposals.prompts, record))
+        return label
+
+    def undo(self) -> bool:
+        """Take the last accept back; False if there is none."""
+        return self.history.undo() is not None
+
+    def redo(self) -> bool:
+        """Accept again what was last undone; False if there is nothing."""
+        return self.history.redo() is not None
+
+    def refresh(self) -> None:
+        """Read the image again from now on: call this after it was edited."""
+        self.encoder.forget()
+
+
+def open_labels(labels: LabelStore | NDArray[Any] | None, source: Source) -> LabelStore:
+    """Return the store behind what a caller gave, or new labels for a source."""
+    from napari_ditto.data.labels import ArrayLabels, new_labels
+
+    if labels is None:
+        return new_labels(source)
+    return labels if isinstance(labels, LabelStore) else ArrayLabels(labels, source.axes)
+
+
+def provenance(spec: ModelSpec, proposals: Proposals, choice: int, label: int) -> dict[str, object]:
+    """Return where a label comes from, JSON-able."""
+    return {
+        "label": label,
+        "model": spec.id,
+        "model_key": spec.key,
+        "weights_sha256": spec.weights_sha256,
+        "licence": spec.licence,
+        "prompts": proposals.prompts.digest(),
+        "plane": {"rows": proposals.address.rows, "columns": proposals.address.columns}
+        | proposals.address.index,
+        "level": proposals.level,
+        "score": float(proposals.scores[choice]),
+        "complete": bool(proposals.complete[choice]),
+        "version": __version__,
+    }

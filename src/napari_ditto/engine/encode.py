@@ -1,0 +1,154 @@
+"""From a tile to its embedding: read, look in the cache, else encode and keep."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_ditto.core.embedding import Embedding
+from napari_ditto.core.geometry import PlaneAddress
+from napari_ditto.core.progress import Progress
+from napari_ditto.core.tiling import Tile
+from napari_ditto.data.embeddings import EmbeddingCache, embedding_key
+from napari_ditto.data.protocols import EmbeddingStore, Source
+from napari_ditto.errors import ModelError, StoreError
+from napari_ditto.models.protocols import ContextModel, PromptModel
+
+REMEMBERED_KEYS = 1 << 16
+
+
+@dataclass
+class EncodeCounts:
+    """What a :class:`TileEncoder` did so far.
+
+    Attributes
+    ----------
+    read, encoded, reused : int
+        Tiles read from the source, encoded by the model, found in the cache.
+    """
+
+    read: int = 0
+    encoded: int = 0
+    reused: int = 0
+
+
+class TileEncoder:
+    """Embeddings of a source's tiles, each encoded once.
+
+    Keys are made from a tile's pixels, so a tile must be read before the cache can be asked. The
+    keys themselves are remembered: further prompts on a tile read nothing. Call :meth:`forget`
+    when the image was edited.
+
+    Parameters
+    ----------
+    source : Source
+        The image.
+    model : PromptModel or ContextModel
+        Whose encoder to use.
+    cache : EmbeddingStore, optional
+        Where embeddings are kept; in memory only by default.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        model: PromptModel | ContextModel,
+        cache: EmbeddingStore | None = None,
+    ) -> None:
+        self.source, self.model = source, model
+        self.cache = EmbeddingCache(directory=None) if cache is None else cache
+        self.counts = EncodeCounts()
+        self.problem = ""
+        self._keys: OrderedDict[tuple[PlaneAddress, Tile], str] = OrderedDict()
+        self._latest: tuple[str, Embedding] | None = None
+
+    @property
+    def tile_size(self) -> int:
+        """Side of the model's tile, pixels."""
+        return self.model.spec.input_size
+
+    def forget(self) -> None:
+        """Read every tile again when it is next needed, so that edits are noticed."""
+        self._keys.clear()
+
+    def embed_steps(
+        self, address: PlaneAddress, tiles: Sequence[Tile]
+    ) -> Generator[Progress, None, list[Embedding]]:
+        """Return the embeddings of some tiles, in their order.
+
+        Tiles that the cache lacks are encoded in one batch; what was encoded before a cancel or
+        an error stays in the cache.
+
+        Raises
+        ------
+        SourceError, ModelError
+            If a tile cannot be read or encoded.
+        """
+        found: dict[Tile, Embedding] = {}
+        missing: dict[Tile, NDArray[np.float32]] = {}
+        for i, tile in enumerate(tiles):
+            known = self._remembered(address, tile)
+            if known is None:
+                yield Progress("read", i, len(tiles), "reading…")
+                pixels = self._read(address, tile)
+                known = self._lookup(self._keys[address, tile], tile)
+                if known is None:
+                    missing[tile] = pixels
+                    continue
+            self.counts.reused += 1
+            found[tile] = known
+        if missing:
+            yield Progress("encode", 0, len(missing), _encoding_text(len(missing)))
+            found |= self._encode(address, missing)
+        return [found[tile] for tile in tiles]
+
+    def _remembered(self, address: PlaneAddress, tile: Tile) -> Embedding | None:
+        key = self._keys.get((address, tile))
+        return None if key is None else self._lookup(key, tile)
+
+    def _read(self, address: PlaneAddress, tile: Tile) -> NDArray[np.float32]:
+        pixels = self.source.read(address, tile.box, tile.level)
+        self.counts.read += 1
+        key = embedding_key(self.model.spec.key, pixels, self.source.window)
+        self._keys[address, tile] = key
+        if len(self._keys) > REMEMBERED_KEYS:
+            self._keys.popitem(last=False)
+        return pixels
+
+    def _lookup(self, key: str, tile: Tile) -> Embedding | None:
+        if self._latest and self._latest[0] == key:
+            return self._latest[1]
+        found = self.cache.get(key)
+        fits = found and found.model == self.model.spec.key and found.tile_shape == tile.box.shape
+        return found if fits else None
+
+    def _encode(
+        self, address: PlaneAddress, missing: dict[Tile, NDArray[np.float32]]
+    ) -> dict[Tile, Embedding]:
+        found = {}
+        for shape in {pixels.shape for pixels in missing.values()}:
+            tiles = [tile for tile, pixels in missing.items() if pixels.shape == shape]
+            embeddings = self.model.encode(np.stack([missing[tile] for tile in tiles]))
+            if len(embeddings) != len(tiles):
+                raise ModelError(f"{len(embeddings)} embeddings for {len(tiles)} tiles")
+            self.counts.encoded += len(tiles)
+            for tile, embedding in zip(tiles, embeddings, strict=True):
+                self._keep(self._keys[address, tile], embedding)
+                found[tile] = embedding
+        return found
+
+    def _keep(self, key: str, embedding: Embedding) -> None:
+        # A store that refuses costs time later, not the user's click now.
+        self._latest = (key, embedding)
+        try:
+            self.cache.put(key, embedding)
+        except StoreError as error:
+            self.problem = str(error)
+
+
+def _encoding_text(count: int) -> str:
+    return "encoding tile 1 of 1" if count == 1 else f"encoding {count} tiles"
