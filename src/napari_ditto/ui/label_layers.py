@@ -32,7 +32,7 @@ _NEW = "Choose 'new layer' as the target"
 
 
 def new_labels_layer(
-    image: Image, source: Source, store: LabelStore | None = None, **metadata: Any
+    image: Image, source: Source, store: LabelStore | None = None, **metadata: object
 ) -> Labels:
     """Return a Labels layer that lies on an image; it is not added to a viewer.
 
@@ -53,10 +53,10 @@ def new_labels_layer(
         from napari_ditto.data.labels import new_labels
 
         store = new_labels(source)
-    levels = getattr(store, "levels", None)
-    many = levels is not None and len(levels) > 1
+    levels = list(getattr(store, "levels", ()))
+    many = len(levels) > 1
     layer = Labels(
-        list(levels) if many else store.data,
+        levels if many else store.data,
         multiscale=many,
         name=f"Ditto labels [{image.name}]",
         metadata={METADATA: dict(metadata), _STORE: store},
@@ -95,27 +95,19 @@ def label_store_for(layer: Labels, source: Source, image: Image) -> LabelStore:
             where=where,
             todo=f"{_NEW}, or copy the image's transform to the labels",
         )
-    store = layer.metadata.get(_STORE)
-    if store is not None:
-        return store
-    return _store_over(layer, source, where)
+    own: LabelStore | None = layer.metadata.get(_STORE)
+    return own if own is not None else _store_over(layer, source, where)
 
 
 def _store_over(layer: Labels, source: Source, where: str) -> LabelStore:
     from napari_ditto.data.labels import ArrayLabels
 
-    data = layer.data
-    if layer.multiscale or not hasattr(data, "__setitem__") or hasattr(data, "dask"):
-        raise LabelsError("the labels cannot be written in place", where=where, todo=_NEW)
-    if not getattr(getattr(data, "flags", None), "writeable", True):
-        raise LabelsError("the label array is read-only", where=where, todo=_NEW)
-    if np.dtype(data.dtype).kind not in "iu":
-        raise LabelsError(
-            f"labels of type {data.dtype} cannot hold ids",
-            where=where,
-            todo=f"Convert the layer to an integer type, or {_NEW[0].lower()}{_NEW[1:]}",
-        )
-    return ArrayLabels(data, source.axes)
+    if layer.multiscale:
+        raise LabelsError("multiscale labels cannot be written in place", where=where, todo=_NEW)
+    try:
+        return ArrayLabels(layer.data, source.axes)
+    except LabelsError as error:
+        raise LabelsError(error.what, where=where, todo=error.todo) from error
 
 
 def refresh_labels(layer: Labels) -> None:

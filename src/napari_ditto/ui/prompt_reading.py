@@ -19,7 +19,7 @@ from napari_ditto.errors import PromptError
 from napari_ditto.ui.image_layers import axis_names, is_orthogonal
 from napari_ditto.ui.label_layers import labels_on_plane
 from napari_ditto.ui.prompt_layers import signs
-from napari_ditto.ui.region import Region, join_regions, outline_of
+from napari_ditto.ui.region import Outline, Region, ellipse, join_regions
 from napari_ditto.ui.transforms import data_to_world, transform
 
 if TYPE_CHECKING:
@@ -121,11 +121,11 @@ def _read(layer: Layer, image: Image, plane: PlaneAddress, dims: Dims | None) ->
     return Collected(notes=(f"'{layer.name}' holds no prompts",))
 
 
-def which_on_plane(
+def whichpositions_on_plane(
     layer: Points | Shapes, image: Image, plane: PlaneAddress, dims: Dims | None = None
 ) -> NDArray[np.bool_]:
     """Return which points or shapes of a layer lie on a plane, shape (n,)."""
-    here = [_on_plane(np.atleast_2d(item), layer, image, plane, dims)[1] for item in layer.data]
+    here = [positions_on_plane(np.atleast_2d(item), layer, image, plane, dims)[1] for item in layer.data]
     return np.array([bool(vertices.all()) for vertices in here], dtype=bool)
 
 
@@ -134,11 +134,11 @@ def points_from_layer(
 ) -> Collected:
     """Return the clicks of a Points layer that lie on a plane of an image."""
     coords = np.asarray(layer.data, dtype=np.float64).reshape(-1, layer.ndim)
-    yx, here = _on_plane(coords, layer, image, plane, dims)
+    yx, here = positions_on_plane(coords, layer, image, plane, dims)
     finite = np.isfinite(coords).all(axis=1)
     chosen = np.flatnonzero(here & finite)
     positive = signs(layer)
-    points = tuple(PointPrompt(*map(float, yx[i]), bool(positive[i])) for i in chosen)
+    points = tuple(PointPrompt(float(yx[i, 0]), float(yx[i, 1]), bool(positive[i])) for i in chosen)
     return Collected(
         points=points,
         used=len(points),
@@ -170,13 +170,14 @@ def shapes_from_layer(
         if not np.isfinite(coords).all():
             total += Collected(notes=_not_finite(layer, "shape", [number]))
             continue
-        outline, here = _on_plane(coords, layer, image, plane, dims)
+        outline, here = positions_on_plane(coords, layer, image, plane, dims)
         if not here.all():
             total += Collected(elsewhere=1)
         elif str(kind) in _STROKES:
             total += _stroke(outline, bool(positive), _stroke_width(layer, image, plane, width))
         else:
-            total += _area(outline_of(outline, str(kind)), bool(positive))
+            outline = ellipse(outline) if str(kind) == "ellipse" else outline
+            total += _area(outline, bool(positive))
     return total
 
 
@@ -187,7 +188,7 @@ def _stroke(path: NDArray[np.float64], positive: bool, width: float) -> Collecte
 
 def _area(outline: NDArray[np.float64], positive: bool) -> Collected:
     if positive:
-        return Collected(regions=(Region(outline),), used=1)
+        return Collected(regions=(Outline(outline),), used=1)
     return _stroke(np.concatenate([outline, outline[:1]]), positive, 1.0)
 
 
@@ -205,14 +206,22 @@ def _stroke_width(layer: Shapes, image: Image, plane: PlaneAddress, width: float
     return float(width * np.sqrt(areas[0] / areas[1])) if areas[1] > 0 else float(width)
 
 
-def _on_plane(
+def positions_on_plane(
     coords: NDArray[np.float64],
     layer: Layer,
     image: Image,
     plane: PlaneAddress,
     dims: Dims | None,
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return positions ``(row, column)`` in the plane, shape (n, 2), and which lie on it, (n,)."""
+    """Return where coordinates of a layer, shape (n, d), are in a plane of an image.
+
+    Returns
+    -------
+    yx : ndarray of float64, shape (n, 2)
+        Row and column in pixels of the plane.
+    here : ndarray of bool, shape (n,)
+        Which of them lie within half a pixel of the plane along every other axis.
+    """
     units = None if dims is None else dims.units
     world = transform(data_to_world(layer, units), coords)
     surplus = layer.ndim - image.ndim
@@ -225,9 +234,8 @@ def _on_plane(
     if surplus < 0:
         # Axes that a layer lacks are axes along which it repeats; a shown one has no position.
         here &= min(shown) >= -surplus
-        world = np.concatenate(
-            [_world_of(image, plane, units, -surplus, len(world)), world], axis=1
-        )
+        lead = _world_of(image, plane, units)[:-surplus]
+        world = np.column_stack([np.tile(lead, (len(world), 1)), world])
     position = transform(np.linalg.inv(data_to_world(image, units)), world)
     for name, index in plane.fixed:
         distance = position[:, names.index(name)] - index
@@ -248,12 +256,12 @@ def _on_shown_slice(
 
 
 def _world_of(
-    image: Image, plane: PlaneAddress, units: Any, axes: int, n: int
+    image: Image, plane: PlaneAddress, units: Sequence[object] | None
 ) -> NDArray[np.float64]:
-    """Return the world position of the plane on the first `axes` axes, n times."""
+    """Return the world position of the first pixel of a plane."""
     index = plane.index
-    anchor = np.array([[index.get(name, 0) for name in axis_names(image)]], dtype=np.float64)
-    return np.repeat(transform(data_to_world(image, units), anchor)[:, :axes], n, axis=0)
+    first = np.array([[index.get(name, 0) for name in axis_names(image)]], dtype=np.float64)
+    return transform(data_to_world(image, units), first)[0]
 
 
 def mask_from_labels(
@@ -266,10 +274,10 @@ def mask_from_labels(
     """Return one label of a Labels layer as a mask prompt (the selected one by default)."""
     wanted = int(layer.selected_label if label is None else label)
     try:
-        here, corner = labels_on_plane(layer, image, plane, wanted, dims)
+        here, corner = labelspositions_on_plane(layer, image, plane, wanted, dims)
     except PromptError as error:
         return Collected(notes=(str(error),))
     if not here.any():
         return Collected(notes=(f"label {wanted} of '{layer.name}' is not on this plane",))
     mask = MaskPrompt(Box.of_shape(here.shape).shift(*corner), here)
-    return Collected(regions=(Region(mask=mask),), used=1)
+    return Collected(regions=(mask,), used=1)
