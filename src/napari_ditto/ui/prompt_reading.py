@@ -121,11 +121,13 @@ def _read(layer: Layer, image: Image, plane: PlaneAddress, dims: Dims | None) ->
     return Collected(notes=(f"'{layer.name}' holds no prompts",))
 
 
-def whichpositions_on_plane(
+def which_on_plane(
     layer: Points | Shapes, image: Image, plane: PlaneAddress, dims: Dims | None = None
 ) -> NDArray[np.bool_]:
     """Return which points or shapes of a layer lie on a plane, shape (n,)."""
-    here = [positions_on_plane(np.atleast_2d(item), layer, image, plane, dims)[1] for item in layer.data]
+    here = [
+        positions_on_plane(np.atleast_2d(item), layer, image, plane, dims)[1] for item in layer.data
+    ]
     return np.array([bool(vertices.all()) for vertices in here], dtype=bool)
 
 
@@ -274,7 +276,7 @@ def mask_from_labels(
     """Return one label of a Labels layer as a mask prompt (the selected one by default)."""
     wanted = int(layer.selected_label if label is None else label)
     try:
-        here, corner = labelspositions_on_plane(layer, image, plane, wanted, dims)
+        here, corner = labels_on_plane(layer, image, plane, wanted, dims)
     except PromptError as error:
         return Collected(notes=(str(error),))
     if not here.any():
