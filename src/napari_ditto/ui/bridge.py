@@ -1,0 +1,46 @@
+"""The way back to Qt's main thread, and calls that wait until things calm down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from qtpy.QtCore import QObject, Qt, QTimer, Signal
+
+
+class MainThread(QObject):
+    """Calls functions on the thread it was made in, in the order they were posted."""
+
+    _posted = Signal(object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._posted.connect(self._call, Qt.ConnectionType.QueuedConnection)
+
+    def post(self, call: Callable[[], None]) -> None:
+        """Have `call` called by the event loop; safe from any thread."""
+        self._posted.emit(call)
+
+    def _call(self, call: Callable[[], None]) -> None:
+        call()
+
+
+class Debounce(QObject):
+    """Calls a function once, when `milliseconds` have gone by without another request.
+
+    Zero means: when the event loop is next idle, so that many events of one click count once.
+    """
+
+    def __init__(self, call: Callable[[], None], milliseconds: int = 0) -> None:
+        super().__init__()
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(milliseconds)
+        self._timer.timeout.connect(call)
+
+    def __call__(self, *_: object) -> None:
+        """Ask for the call; arguments are ignored, so that any event can be connected."""
+        self._timer.start()
+
+    def stop(self) -> None:
+        """Forget what was asked for."""
+        self._timer.stop()

@@ -1,0 +1,159 @@
+"""What a dock shows, worked out from the session by pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from napari_ditto.core.window import Window
+from napari_ditto.data.protocols import OverlapPolicy
+from napari_ditto.ui.session import NEW_LABELS, Choice, Session
+
+NEW_LABELS_CHOICE = Choice(NEW_LABELS, "new layer", "Made when you accept the first object")
+FIRST_HINT = "Add points or boxes, then click on an object"
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """Whether a button works now, and if not, why."""
+
+    enabled: bool = True
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class DockState:
+    """Everything a dock draws; see :class:`Session` for the meaning of the fields.
+
+    Attributes
+    ----------
+    status : str
+        One line: what is being done, or what to do next.
+    mood : {"ready", "busy", "hint", "error"}
+        How to colour it.
+    fraction : float or None
+        Part done of the running job; None where it cannot be known.
+    busy : bool
+        Whether progress and Cancel make sense.
+    proposal : str
+        "2 of 3, score 0.87", or ``""``.
+    buttons : mapping of str to Button
+        By action.
+    """
+
+    images: tuple[Choice, ...] = ()
+    chosen_images: tuple[str, ...] = ()
+    targets: tuple[Choice, ...] = (NEW_LABELS_CHOICE,)
+    target: str = NEW_LABELS
+    models: tuple[Choice, ...] = ()
+    model: str = ""
+    devices: tuple[Choice, ...] = ()
+    device: str = ""
+    prompt_layers: tuple[Choice, ...] = ()
+    chosen_prompt_layers: tuple[str, ...] = ()
+    overlap: OverlapPolicy = "keep"
+    window_mode: str = "sampled"
+    window: Window | None = None
+    positive: bool = True
+    status: str = ""
+    mood: Literal["ready", "busy", "hint", "error"] = "ready"
+    fraction: float | None = None
+    busy: bool = False
+    proposal: str = ""
+    buttons: Mapping[str, Button] = field(default_factory=dict)
+
+
+def resolve(session: Session) -> DockState:
+    """Return what a dock shows of a session."""
+    status, mood = _status(session)
+    return DockState(
+        images=session.image_choices,
+        chosen_images=session.images,
+        targets=(NEW_LABELS_CHOICE, *session.target_choices),
+        target=session.target,
+        models=session.model_choices,
+        model=session.model,
+        devices=session.device_choices,
+        device=session.device,
+        prompt_layers=session.prompt_choices,
+        chosen_prompt_layers=session.prompt_layers,
+        overlap=session.overlap,
+        window_mode=session.window_mode,
+        window=session.window,
+        positive=session.positive,
+        status=status,
+        mood=mood,
+        fraction=_fraction(session),
+        busy=bool(session.working) and session.cancellable,
+        proposal=_proposal(session),
+        buttons=_buttons(session),
+    )
+
+
+def _status(session: Session) -> tuple[str, Literal["ready", "busy", "hint", "error"]]:
+    if session.error:
+        return session.error, "error"
+    if session.working:
+        told = session.progress.text if session.progress else ""
+        return told or session.working, "busy"
+    if session.hint:
+        return session.hint, "hint"
+    if not session.images:
+        return "Open an image to begin", "hint"
+    if session.prompts.is_empty:
+        return FIRST_HINT, "ready"
+    return "Ready", "ready"
+
+
+def _fraction(session: Session) -> float | None:
+    progress = session.progress
+    if not session.working or progress is None or progress.total <= 1:
+        return None
+    return min(1.0, progress.done / progress.total)
+
+
+def _proposal(session: Session) -> str:
+    proposals = session.proposals
+    if proposals is None or not session.has_object:
+        return ""
+    score = float(proposals.scores[session.choice])
+    return f"{session.choice + 1} of {len(proposals)}, score {score:.2f}"
+
+
+def _buttons(session: Session) -> dict[str, Button]:
+    image = _when(bool(session.images), "Open an image first")
+    asking = bool(session.working) and session.cancellable
+    mask = _when(session.has_object or session.asked, "Nothing to accept yet: click on an object")
+    several = session.has_object and session.proposals is not None and len(session.proposals) > 1
+    return {
+        "new_points": image,
+        "new_boxes": image,
+        "toggle_sign": _when(bool(session.prompt_layers), "Add points or boxes first"),
+        "next_proposal": _when(
+            several,
+            "There is only one proposal"
+            if session.has_object
+            else "No proposal yet: click on an object",
+        ),
+        "accept": mask,
+        "undo": _when(bool(session.undo_text), "Nothing to undo"),
+        "redo": _when(bool(session.redo_text), "Nothing to redo"),
+        "clear": _when(not session.prompts.is_empty, "No prompts on this plane"),
+        "segment_all": _everything(session, image),
+        "cancel": _when(asking, "Nothing is running"),
+    }
+
+
+def _when(possible: bool, otherwise: str) -> Button:
+    return Button() if possible else Button(False, otherwise)
+
+
+def _everything(session: Session, image: Button) -> Button:
+    if not image.enabled:
+        return image
+    if session.address is None:
+        return Button(False, "Show a plane of the image in 2-D first")
+    if session.working:
+        return Button(False, "Wait for what is running, or cancel it")
+    return Button()

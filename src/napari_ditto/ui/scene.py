@@ -1,0 +1,292 @@
+"""The viewer as the controller sees it: layers by id, events once things have calmed down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+
+from napari_ditto.core.geometry import PlaneAddress
+from napari_ditto.core.prompts import PromptSet
+from napari_ditto.core.proposals import Proposals
+from napari_ditto.core.window import Window
+from napari_ditto.data.protocols import LabelStore, Source
+from napari_ditto.errors import DittoError, PromptError
+from napari_ditto.ui import adapters
+from napari_ditto.ui.bridge import Debounce
+from napari_ditto.ui.preview import Preview
+from napari_ditto.ui.prompt_state import PromptState, capture, put_back
+from napari_ditto.ui.session import Choice
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Layer
+
+PLANE_MILLISECONDS = 60
+"""A slider that is dragged passes many planes; only the one it rests on is looked at."""
+
+_UNFINISHED = ("adding", "changing", "removing")
+
+
+class ViewerScene:
+    """A napari viewer as a :class:`~napari_ditto.ui.views.Scene`.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Proxied or not; only public attributes are used.
+    """
+
+    layers_changed = Signal()
+    image_edited = Signal(str)
+    prompts_changed = Signal()
+    plane_changed = Signal()
+    action_pressed = Signal(str)
+
+    def __init__(self, viewer: Any) -> None:
+        self._viewer = viewer
+        self._preview = Preview(viewer)
+        self._watched: dict[str, Layer] = {}
+        self._images: dict[str, Layer] = {}
+        self._drawing: set[str] = set()
+        self._layers_soon = Debounce(self._tell_layers)
+        self._prompts_soon = Debounce(self._tell_prompts)
+        self._plane_soon = Debounce(self.plane_changed.emit, PLANE_MILLISECONDS)
+        self._connect("connect")
+
+    def _connect(self, how: str) -> None:
+        layers, dims = self._viewer.layers.events, self._viewer.dims.events
+        for event in (layers.inserted, layers.removed, layers.renamed, layers.reordered):
+            getattr(event, how)(self._on_layers)
+        for event in (dims.current_step, dims.ndisplay, dims.order):
+            getattr(event, how)(self._on_plane)
+
+    # --- events --------------------------------------------------------------------------------
+
+    def _on_layers(self, event: Any = None) -> None:
+        self._layers_soon()
+
+    def _on_plane(self, event: Any = None) -> None:
+        self._plane_soon()
+
+    def _tell_layers(self) -> None:
+        present = self._by_id()
+        for key in [key for key in self._images if key not in present]:
+            self._images.pop(key).events.data.disconnect(self._on_image_data)
+        for key, layer in present.items():
+            if _is(layer, "Image") and key not in self._images:
+                layer.events.data.connect(self._on_image_data)
+                self._images[key] = layer
+        self.layers_changed.emit()
+
+    def _on_image_data(self, event: Any) -> None:
+        self.image_edited.emit(str(event.source.unique_id))
+
+    def _on_prompts(self, event: Any) -> None:
+        key = str(event.source.unique_id)
+        action = str(getattr(event, "action", "")).lower().rpartition(".")[2]
+        if action in _UNFINISHED:
+            self._drawing.add(key)
+            return
+        self._drawing.discard(key)
+        self._prompts_soon()
+
+    def _tell_prompts(self) -> None:
+        if not self._drawing:
+            self.prompts_changed.emit()
+
+    def watch(self, prompt_layers: Sequence[str]) -> None:
+        """Report changes of these layers from now on, and of no others."""
+        present = self._by_id()
+        wanted = {key: present[key] for key in prompt_layers if key in present}
+        for key in self._watched.keys() - wanted.keys():
+            _each_event(self._watched[key], lambda event: event.disconnect(self._on_prompts))
+            self._drawing.discard(key)
+        for key in wanted.keys() - self._watched.keys():
+            _each_event(wanted[key], lambda event: event.connect(self._on_prompts))
+        self._watched = wanted
+
+    # --- what is there -------------------------------------------------------------------------
+
+    def image_choices(self) -> tuple[Choice, ...]:
+        """Return all Image layers, those selected in the viewer first."""
+        chosen = self._viewer.layers.selection
+        images = [layer for layer in self._viewer.layers if _is(layer, "Image")]
+        images.sort(key=lambda layer: layer not in chosen)
+        return _choices(images)
+
+    def target_choices(self) -> tuple[Choice, ...]:
+        """Return all Labels layers but the preview."""
+        preview = self._preview.layer
+        return _choices(
+            layer for layer in self._viewer.layers if _is(layer, "Labels") and layer != preview
+        )
+
+    def prompt_choices(self) -> tuple[Choice, ...]:
+        """Return all Points, Shapes and Labels layers but the preview."""
+        preview = self._preview.layer
+        return _choices(
+            layer
+            for layer in self._viewer.layers
+            if _is(layer, "Points", "Shapes", "Labels") and layer != preview
+        )
+
+    def _by_id(self) -> dict[str, Any]:
+        return {str(layer.unique_id): layer for layer in self._viewer.layers}
+
+    def _layer(self, key: str) -> Any:
+        layer = self._by_id().get(key)
+        if layer is None:
+            raise DittoError("the layer is gone", todo="Choose another one in the dock")
+        return layer
+
+    def _image(self, images: Sequence[str]) -> Image:
+        if not images:
+            raise PromptError("no image is chosen", todo="Open an image first")
+        return self._layer(images[0])
+
+    # --- image and plane -----------------------------------------------------------------------
+
+    def open_source(self, images: Sequence[str], window: str | Window) -> Source:
+        """Return a lazy source over these Image layers."""
+        return adapters.source_from_layer([self._layer(key) for key in images], window)
+
+    def address(self, images: Sequence[str]) -> PlaneAddress:
+        """Return the plane on show."""
+        return adapters.plane_from_viewer(self._viewer.dims, self._image(images))
+
+    # --- prompts -------------------------------------------------------------------------------
+
+    def prompts(self, layers: Sequence[str], images: Sequence[str]) -> PromptSet:
+        """Return what these layers say about the plane on show."""
+        image = self._image(images)
+        members = [self._layer(key) for key in layers]
+        collected = adapters.collect_prompts(
+            members, image, self.address(images), self._viewer.dims
+        )
+        return collected.prompts
+
+    def prompt_state(self, layers: Sequence[str]) -> PromptState:
+        """Return everything in these layers."""
+        present = self._by_id()
+        return {key: capture(present[key]) for key in layers if key in present}
+
+    def restore_prompts(self, state: PromptState) -> None:
+        """Put the layers of `state` back to it; a layer that is gone is left out."""
+        present = self._by_id()
+        for key, content in state.items():
+            if key in present and not _is(present[key], "Labels"):
+                put_back(present[key], content)
+
+    def clear_prompts(self, layers: Sequence[str], images: Sequence[str]) -> tuple[str, ...]:
+        """Remove the prompts of the plane on show; return the layers that stay in use."""
+        image, address = self._image(images), self.address(images)
+        stay = []
+        for key in layers:
+            layer = self._layer(key)
+            if _is(layer, "Labels"):
+                continue
+            used = adapters.which_on_plane(layer, image, address, self._viewer.dims)
+            put_back(layer, capture(layer).only(~used))
+            stay.append(key)
+        return tuple(stay)
+
+    def add_points(self, images: Sequence[str]) -> str:
+        """Arm our Points layer on the image; make it if there is none."""
+        return self._arm(images, "Points", "add", adapters.new_points_layer)
+
+    def add_boxes(self, images: Sequence[str]) -> str:
+        """Arm our Shapes layer on the image with the rectangle; make it if there is none."""
+        return self._arm(images, "Shapes", "add_rectangle", adapters.new_shapes_layer)
+
+    def _arm(
+        self, images: Sequence[str], kind: str, mode: str, make: Callable[[Image], Layer]
+    ) -> str:
+        image = self._image(images)
+        ours = [
+            layer
+            for layer in self._viewer.layers
+            if layer.metadata.get(_OWNER) == (kind, images[0])
+        ]
+        if ours:
+            layer = ours[0]
+        else:
+            layer = make(image)
+            layer.metadata[_OWNER] = (kind, images[0])
+            self._viewer.layers.append(layer)
+        layer.visible = True
+        self._viewer.layers.selection.active = layer
+        layer.mode = mode
+        return str(layer.unique_id)
+
+    def toggle_sign(self, layers: Sequence[str], positive: bool) -> bool:
+        """Flip the selected prompts of the active layer, else the sign of the next one."""
+        active = self._viewer.layers.selection.active
+        members = [self._layer(key) for key in layers]
+        members = [layer for layer in members if not _is(layer, "Labels")]
+        if active in members and str(active.mode) in ("select", "direct") and active.selected_data:
+            adapters.toggle_sign(active)
+            return not positive
+        for layer in members:
+            adapters.set_next_sign(layer, positive=positive)
+        return positive
+
+    # --- preview and labels --------------------------------------------------------------------
+
+    def show_preview(self, images: Sequence[str], proposals: Proposals, choice: int) -> None:
+        """Draw the outline of one candidate."""
+        self._preview.show(self._image(images), proposals, choice)
+
+    def hide_preview(self) -> None:
+        """Draw no outline."""
+        self._preview.hide()
+
+    def label_store(self, target: str, source: Source, images: Sequence[str]) -> LabelStore:
+        """Return the store behind a Labels layer."""
+        return adapters.label_store_for(self._layer(target), source, self._image(images))
+
+    def add_labels(self, images: Sequence[str], source: Source, store: LabelStore) -> str:
+        """Show a new store as a Labels layer on the image, return its id."""
+        layer = adapters.new_labels_layer(self._image(images), source, store)
+        active = self._viewer.layers.selection.active
+        self._viewer.layers.append(layer)
+        self._viewer.layers.selection.active = active
+        return str(layer.unique_id)
+
+    def refresh_labels(self, target: str, provenance: Sequence[Mapping[str, object]] = ()) -> None:
+        """Draw a Labels layer again after its store was written; one that is gone is left."""
+        layer = self._by_id().get(target)
+        if layer is not None:
+            for entry in provenance:
+                adapters.record_provenance(layer, int(str(entry["label"])), entry)
+            adapters.refresh_labels(layer)
+
+    def close(self) -> None:
+        """Let go of the viewer."""
+        for soon in (self._layers_soon, self._prompts_soon, self._plane_soon):
+            soon.stop()
+        self.watch(())
+        for layer in self._images.values():
+            layer.events.data.disconnect(self._on_image_data)
+        self._connect("disconnect")
+        self._preview.hide(remove=True)
+
+
+_OWNER = "ditto_prompts"
+
+
+def _is(layer: Any, *kinds: str) -> bool:
+    from napari import layers
+
+    return isinstance(layer, tuple(getattr(layers, kind) for kind in kinds))
+
+
+def _choices(layers: Iterable[Any]) -> tuple[Choice, ...]:
+    return tuple(Choice(str(layer.unique_id), layer.name) for layer in layers)
+
+
+def _each_event(layer: Any, do: Callable[[Any], object]) -> None:
+    """Apply `do` to every event of a layer after which its prompts may differ."""
+    for name in ("data", "features", "selected_label", "paint", "labels_update"):
+        if name in layer.events:
+            do(layer.events[name])

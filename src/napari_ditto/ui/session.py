@@ -1,0 +1,113 @@
+"""What the dock knows: one evented state, the single source of truth, free of Qt and napari."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from psygnal import SignalGroupDescriptor
+
+from napari_ditto.core.geometry import PlaneAddress
+from napari_ditto.core.progress import Progress
+from napari_ditto.core.prompts import PromptSet
+from napari_ditto.core.proposals import Proposals
+from napari_ditto.core.window import Window
+from napari_ditto.data.protocols import OverlapPolicy
+
+NEW_LABELS = ""
+"""The target that stands for a Labels layer which is made at the first accept."""
+
+WindowMode = Literal["sampled", "contrast", "given"]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One entry of a list that the user can pick from.
+
+    Attributes
+    ----------
+    key : str
+        What the program calls it: a layer's unique id, a model's name.
+    text : str
+        What the user reads.
+    note : str
+        A tooltip.
+    """
+
+    key: str
+    text: str
+    note: str = ""
+
+
+@dataclass
+class Session:
+    """Everything that one dock shows; each field emits an event when it changes.
+
+    Attributes
+    ----------
+    image_choices, target_choices, prompt_choices : tuple of Choice
+        Layers of the viewer that can play each part; refreshed when layers come and go.
+    model_choices, device_choices : tuple of Choice
+        What this machine can run.
+    images : tuple of str
+        Unique ids of one to three Image layers, read as channels of one image.
+    prompt_layers : tuple of str
+        Unique ids of the layers whose content is read as prompts.
+    target : str
+        Unique id of the Labels layer to write to, or `NEW_LABELS`.
+    window : Window or None
+        The intensity window in use; None until the image has been opened.
+    positive : bool
+        Sign of the next click or stroke.
+    address : PlaneAddress or None
+        The plane on show; None while nothing 2-D of the image is shown.
+    proposals, choice
+        What the model offers for `prompts`, and which candidate is shown.
+    asked : bool
+        Whether a newer proposal is on its way.
+    working : str
+        What is being done, ``""`` when nothing is.
+    cancellable : bool
+        Whether Cancel makes sense for what is being done.
+    hint, error : str
+        One line of advice, one line of trouble; ``""`` for none.
+    ready : bool
+        Whether image and model are loaded, so that the next click is quick.
+    undo_text, redo_text : str
+        What Undo and Redo would do, ``""`` for nothing.
+    """
+
+    events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
+
+    image_choices: tuple[Choice, ...] = ()
+    target_choices: tuple[Choice, ...] = ()
+    prompt_choices: tuple[Choice, ...] = ()
+    model_choices: tuple[Choice, ...] = (Choice("classic", "classic"),)
+    device_choices: tuple[Choice, ...] = (Choice("auto", "auto"),)
+    images: tuple[str, ...] = ()
+    prompt_layers: tuple[str, ...] = ()
+    target: str = NEW_LABELS
+    model: str = "classic"
+    device: str = "auto"
+    overlap: OverlapPolicy = "keep"
+    window_mode: WindowMode = "sampled"
+    window: Window | None = None
+    positive: bool = True
+    address: PlaneAddress | None = None
+    prompts: PromptSet = PromptSet()
+    proposals: Proposals | None = None
+    choice: int = 0
+    asked: bool = False
+    working: str = ""
+    cancellable: bool = True
+    progress: Progress | None = None
+    hint: str = ""
+    error: str = ""
+    ready: bool = False
+    undo_text: str = ""
+    redo_text: str = ""
+
+    @property
+    def has_object(self) -> bool:
+        """Whether there is a mask to accept."""
+        return self.proposals is not None and not self.proposals.is_empty

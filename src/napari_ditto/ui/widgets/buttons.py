@@ -1,0 +1,53 @@
+"""Buttons that carry an action of the key table."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QRectF, Qt
+from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
+from qtpy.QtWidgets import QPushButton, QSizePolicy, QWidget
+
+from napari_ditto.ui.dockstate import Button
+from napari_ditto.ui.keymap import ACTIONS, button_text
+
+# Okabe and Ito's blue; white on it has a contrast of 5.2 to 1.
+_PRIMARY = """
+QPushButton { background-color: #0072b2; color: white; font-weight: 600; padding: 6px; }
+QPushButton:hover { background-color: #1a86c6; }
+QPushButton:disabled { background-color: palette(button); color: palette(mid); }
+"""
+
+
+class ActionButton(QPushButton):
+    """A button for one action: its name and key on it, its help or the reason against it below."""
+
+    def __init__(self, action: str, parent: QWidget | None = None, *, text: str = "") -> None:
+        super().__init__(text or button_text(action), parent)
+        self.action = action
+        self.setObjectName(f"ditto_{action}")
+        self.setToolTip(ACTIONS[action].help)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        # The keyboard belongs to the canvas, where our keys are.
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+
+    def make_primary(self) -> ActionButton:
+        """Mark it as the thing to do next."""
+        self.setStyleSheet(_PRIMARY)
+        return self
+
+    def show_state(self, state: Button, help_text: str = "") -> None:
+        """Enable or disable it, and say why in the tooltip."""
+        self.setEnabled(state.enabled)
+        self.setToolTip(state.why or help_text or ACTIONS[self.action].help)
+
+
+def dot(color: str, size: int = 12) -> QIcon:
+    """Return a filled circle."""
+    pixmap = QPixmap(size, size)
+    pixmap.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(pixmap)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setBrush(QColor(color))
+    painter.setPen(QColor("white"))
+    painter.drawEllipse(QRectF(1, 1, size - 2, size - 2))
+    painter.end()
+    return QIcon(pixmap)

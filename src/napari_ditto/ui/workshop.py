@@ -1,0 +1,161 @@
+"""The background jobs of a dock, as generators over the engine; no Qt and no layers.
+
+All generators run in the one worker thread of a dock, so nothing here is locked. What they make
+(models, annotators) is kept for the next job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_ditto.core.geometry import PlaneAddress
+from napari_ditto.core.progress import Progress
+from napari_ditto.core.prompts import PromptSet
+from napari_ditto.core.proposals import Proposals
+from napari_ditto.data.protocols import (
+    EmbeddingStore,
+    LabelDelta,
+    LabelStore,
+    OverlapPolicy,
+    Source,
+)
+from napari_ditto.models.protocols import PromptModel
+
+if TYPE_CHECKING:
+    from napari_ditto.engine.annotator import Annotator
+
+LoadModel = Callable[[str, str], PromptModel]
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """Which image, which model, where: what every job needs.
+
+    Attributes
+    ----------
+    source : Source
+        The image.
+    model, device : str
+        As for :func:`napari_ditto.load_model`.
+    """
+
+    source: Source
+    model: str
+    device: str
+
+
+@dataclass(frozen=True, eq=False)
+class Written:
+    """What a job wrote.
+
+    Attributes
+    ----------
+    store : LabelStore
+        Where; a new one if none was given.
+    deltas : tuple of LabelDelta
+        The writes, in order.
+    provenance : tuple of dict
+        Where each label comes from.
+    """
+
+    store: LabelStore
+    deltas: tuple[LabelDelta, ...]
+    provenance: tuple[dict[str, object], ...] = ()
+
+
+def _load_model(name: str, device: str) -> PromptModel:
+    from napari_ditto.models.registry import load_model
+
+    return load_model(name, device)
+
+
+class Workshop:
+    """Loads models, asks them, and writes labels.
+
+    Parameters
+    ----------
+    cache : EmbeddingStore, optional
+        Where embeddings are kept; by default the cache of the machine's user.
+    load_model : callable, optional
+        Another way to get a model.
+    """
+
+    def __init__(
+        self, cache: EmbeddingStore | None = None, load_model: LoadModel = _load_model
+    ) -> None:
+        self._cache = cache
+        self._load_model = load_model
+        self._model: tuple[str, str, PromptModel] | None = None
+        self._annotator: Annotator | None = None
+
+    def prepare(self, setup: Setup) -> Generator[Progress, None, Source]:
+        """Sample the intensity window and load the model, so that the first click is quick."""
+        yield Progress("read", text="reading the image")
+        _ = setup.source.window
+        yield from self._loaded(setup)
+        return setup.source
+
+    def predict(
+        self, setup: Setup, prompts: PromptSet, address: PlaneAddress
+    ) -> Generator[Progress, None, Proposals]:
+        """Return the candidates for these prompts."""
+        annotator = yield from self._ready(setup)
+        return (yield from annotator.predict_steps(prompts, address))
+
+    def accept(
+        self,
+        setup: Setup,
+        store: LabelStore | None,
+        proposals: Proposals,
+        choice: int,
+        overlap: OverlapPolicy,
+    ) -> Generator[Progress, None, Written]:
+        """Write one candidate under the next free label."""
+        from napari_ditto.engine.annotator import Annotator
+
+        model = yield from self._loaded(setup)
+        yield Progress("write", text="writing the label")
+        writer = Annotator(setup.source, model, labels=store, overlap=overlap)
+        writer.accept(proposals, choice)
+        entry = writer.history.done[-1]
+        return Written(writer.store, (entry.delta,), (entry.provenance,))
+
+    def grow(
+        self, setup: Setup, proposals: Proposals, choice: int
+    ) -> Generator[Progress, None, Proposals]:
+        """Follow a candidate over its tile's edges."""
+        annotator = yield from self._ready(setup)
+        return (yield from annotator.grow_steps(proposals, choice))
+
+    def _loaded(self, setup: Setup) -> Generator[Progress, None, PromptModel]:
+        if self._model and self._model[:2] == (setup.model, setup.device):
+            return self._model[2]
+        yield Progress("read", text=f"loading the model {setup.model}")
+        # The old one goes first: two large models may not fit into memory together.
+        self._model = self._annotator = None
+        model = self._load_model(setup.model, setup.device)
+        self._model = (setup.model, setup.device, model)
+        return model
+
+    def _ready(self, setup: Setup) -> Generator[Progress, None, Annotator]:
+        model = yield from self._loaded(setup)
+        if self._annotator is None or self._annotator.source is not setup.source:
+            from napari_ditto.engine.annotator import Annotator
+
+            self._annotator = Annotator(setup.source, model, cache=self._embeddings())
+        return self._annotator
+
+    def _embeddings(self) -> EmbeddingStore:
+        if self._cache is None:
+            from napari_ditto.data.embeddings import EmbeddingCache
+
+            self._cache = EmbeddingCache()
+        return self._cache
+
+
+def take_back(edit: Callable[[], None]) -> Generator[Progress, None, None]:
+    """Run a revert or a redo of labels, in the background because the store may be on disk."""
+    yield Progress("write", text="writing the labels")
+    edit()
