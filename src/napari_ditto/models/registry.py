@@ -1,15 +1,203 @@
-"""From a model name to a loaded model."""
+"""From a model name to a loaded model.
+
+A name is ``"<family>:<which>"``, where *which* is a known name (``"sam:vit_b_lm"``), a
+repository of the Hugging Face hub (``"sam:facebook/sam-vit-base"``), a folder or a file; a
+family without weights is named alone (``"classic"``). A path alone is recognised by its content.
+
+Importing this module imports no model: a family is one line in :data:`FAMILIES`, and its module
+is imported when it is first used.
+"""
 
 from __future__ import annotations
 
+import difflib
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal
+
 from napari_ditto.errors import ModelNotFoundError
+from napari_ditto.models.manifest import ManifestEntry, find, manifest
 from napari_ditto.models.protocols import PromptModel
+from napari_ditto.models.weights import Weights, is_installed, require
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A kind of model.
+
+    Attributes
+    ----------
+    name, title : str
+        For the program, and for people.
+    factory : str
+        ``"module:function"``, imported on first use.
+    takes : str
+        ``"nothing"``: ``factory()``. ``"device"``: ``factory(device)``, weights are bundled.
+        ``"weights"``: ``factory(name, weights, device)``.
+    """
+
+    name: str
+    title: str
+    factory: str
+    takes: Literal["nothing", "device", "weights"] = "weights"
+
+
+FAMILIES: tuple[Family, ...] = (
+    Family(
+        "classic",
+        "Classic: filter bank and seeded segmentation, no weights",
+        "napari_ditto.models.classic.model:ClassicModel",
+        "nothing",
+    ),
+    Family("sam", "Segment Anything", "napari_ditto.models.sam.model:load_sam"),
+    Family("sam_hq", "Segment Anything, high quality", "napari_ditto.models.sam.model:load_sam_hq"),
+    Family("sam2", "Segment Anything 2", "napari_ditto.models.sam2.model:load_sam2"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """A model that can be chosen.
+
+    Attributes
+    ----------
+    id : str
+        The name that :func:`load_model` takes.
+    family, title : str
+        Its kind, and a name for people.
+    installed : bool
+        Whether it can be loaded now; otherwise its weights must be fetched first.
+    size_bytes : int
+        Size of the download, 0 if there is none.
+    licence, citation, source : str
+        Of the weights.
+    hash_known : bool
+        Whether a published SHA-256 is checked; otherwise the first download is trusted.
+    """
+
+    id: str
+    family: str
+    title: str
+    installed: bool
+    size_bytes: int = 0
+    licence: str = "BSD-3-Clause"
+    citation: str = ""
+    source: str = ""
+    hash_known: bool = True
+
+
+def available_models() -> list[ModelEntry]:
+    """Return the models to choose from: those that need no weights, then the known weights."""
+    bundled = [ModelEntry(f.name, f.name, f.title, True) for f in FAMILIES if f.takes != "weights"]
+    return bundled + [_listed(entry) for entry in manifest().values()]
+
+
+def _listed(entry: ManifestEntry) -> ModelEntry:
+    return ModelEntry(
+        id=entry.id,
+        family=entry.family,
+        title=entry.title,
+        installed=is_installed(entry),
+        size_bytes=entry.size,
+        licence=entry.licence,
+        citation=entry.citation,
+        source=entry.source,
+        hash_known=entry.files[entry.weights_file].sha256 is not None,
+    )
 
 
 def load_model(name: str = "classic", device: str = "auto") -> PromptModel:
-    """Return the model called `name`."""
-    if name == "classic":
-        from napari_ditto.models.classic.model import ClassicModel
+    """Return the model called `name`, ready on a device.
 
-        return ClassicModel()
-    raise ModelNotFoundError(f"no model is called {name!r}")
+    Nothing is ever downloaded here; see :func:`napari_ditto.models.weights.download`.
+
+    Parameters
+    ----------
+    name : str
+        ``"classic"``, ``"sam:facebook/sam-vit-base"``, ``"sam:/path/to/folder"``,
+        ``"sam:/path/to/checkpoint.pth"``, ``"/path/to/folder"``, ...
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``; ``classic`` needs none.
+
+    Raises
+    ------
+    ModelNotFoundError
+        No model of this name, or its weights are not here; the message says how to get them.
+    WeightsError
+        The weights are damaged, of another architecture, or unsafe to read.
+    DeviceError
+        The device is missing.
+    """
+    family, which = parse(name)
+    make = _import(family.factory)
+    if family.takes == "nothing":
+        return make()  # type: ignore[no-any-return]
+    weights = find_weights(family, which) if family.takes == "weights" else None
+    from napari_ditto.models.device import choose_device
+
+    arguments = () if weights is None else (f"{family.name}:{which}", weights)
+    return make(*arguments, choose_device(device))  # type: ignore[no-any-return]
+
+
+def parse(name: str) -> tuple[Family, str]:
+    """Return the family and the rest of a model name; a bare path is recognised by its content.
+
+    Raises
+    ------
+    ModelNotFoundError
+        If there is no such family or path.
+    """
+    families = {f.name: f for f in FAMILIES}
+    head, _, which = name.partition(":")
+    family = families.get(head)
+    if family and bool(which) == (family.takes == "weights"):
+        return family, which
+    if not family and Path(name).expanduser().exists():
+        return families[_recognise(Path(name).expanduser())], name
+    raise _unknown(name)
+
+
+def find_weights(family: Family, which: str) -> Weights:
+    """Return the weights that a name means: a known name, then a path, then the hub."""
+    known = f"{family.name}:{which}" in manifest()
+    path = Path(which).expanduser()
+    if not known and path.exists():
+        return Weights(path, path if path.is_dir() else path.parent)
+    entry = find(family.name, which)
+    if entry is None or (not known and path.suffix in {".pth", ".pt", ".safetensors"}):
+        raise _unknown(f"{family.name}:{which}")
+    return require(entry)
+
+
+def _recognise(path: Path) -> str:
+    """Return the family of weights on disk by their configuration, or by their names."""
+    from napari_ditto.models.checkpoint import read_config, tensor_names
+    from napari_ditto.models.sam.original import is_hq, is_original
+
+    config = path / "config.json" if path.is_dir() else path.with_name("config.json")
+    if config.is_file():
+        kind = str(read_config(config).get("model_type"))
+        family = kind.removesuffix("_video")
+        if family in {f.name for f in FAMILIES if f.takes == "weights"}:
+            return family
+    elif path.is_file():
+        names = tensor_names(path)
+        if is_original(names):
+            return "sam_hq" if is_hq(names) else "sam"
+    raise ModelNotFoundError(
+        "no known kind of model is there", where=str(path), todo="Name its family, e.g. sam:PATH"
+    )
+
+
+def _unknown(name: str) -> ModelNotFoundError:
+    known = [entry.id for entry in available_models()]
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+    families = ", ".join(f.name for f in FAMILIES)
+    todo = f"Did you mean {' or '.join(near)}?" if near else f"Families are {families}"
+    return ModelNotFoundError(f"no model is called {name!r}", todo=todo)
+
+
+def _import(dotted: str) -> Any:  # noqa: ANN401
+    module, _, attribute = dotted.partition(":")
+    return getattr(import_module(module), attribute)

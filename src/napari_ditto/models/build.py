@@ -1,0 +1,158 @@
+"""From files to a network: find the configuration, build, check, fill, describe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari_ditto.errors import WeightsError
+from napari_ditto.models.canvas import IMAGENET_MEAN, IMAGENET_STD, Canvas
+from napari_ditto.models.checkpoint import Tensors, fill, read_config, read_tensors
+from napari_ditto.models.protocols import ModelSpec
+from napari_ditto.models.transformers_guard import transformers
+from napari_ditto.models.weights import Weights, inside, verify
+
+if TYPE_CHECKING:
+    import torch
+
+# Two cores of a 2023 server do about this many multiply-adds per second in a ViT.
+_CPU_RATE = 25e9
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a family needs to be built.
+
+    Attributes
+    ----------
+    family, version : str
+        For the spec; a change of `version` invalidates cached embeddings.
+    model_class, config_class : str
+        Names in transformers.
+    model_types : tuple of str
+        What ``config.json`` may call itself.
+    complete : callable
+        Adds tensors that files leave out because others equal them.
+    ignored : tuple of str
+        Patterns of tensors that belong to parts we do not use.
+    is_original, from_original : callable
+        Whether names are those of the original code, and its (configuration, tensors).
+    """
+
+    family: str
+    version: str
+    model_class: str
+    config_class: str
+    model_types: tuple[str, ...]
+    complete: Callable[[Tensors], Tensors] = lambda tensors: tensors
+    ignored: tuple[str, ...] = ()
+    is_original: Callable[[Iterable[str]], bool] = lambda names: False
+    from_original: Callable[[Tensors, str], tuple[dict[str, Any], Tensors]] | None = None
+
+
+def build(weights: Weights, recipe: Recipe) -> tuple[torch.nn.Module, Any, str]:
+    """Return the network, its configuration, and the SHA-256 of its weights.
+
+    Raises
+    ------
+    WeightsError
+        If the files are damaged, of another architecture, or not those that were fetched.
+    """
+    sha256 = verify(weights)
+    path = weights.tensors
+    tensors = read_tensors(path)
+    if recipe.from_original and recipe.is_original(tensors):
+        raw, tensors = recipe.from_original(tensors, str(path))
+    else:
+        raw = _config(weights, recipe)
+    config = _typed(raw, recipe, str(path))
+    network = fill(_empty(config, recipe), recipe.complete(tensors), path, recipe.ignored)
+    return network, config, sha256
+
+
+def _config(weights: Weights, recipe: Recipe) -> dict[str, Any]:
+    path = weights.tensors.with_name("config.json")
+    if not path.is_file():
+        raise WeightsError(
+            f"there is no config.json beside the weights, and they are no original "
+            f"{recipe.family} checkpoint",
+            where=str(weights.tensors),
+            todo="Keep both files in one folder",
+        )
+    raw = read_config(inside(path, weights.root))
+    if raw.get("model_type") not in recipe.model_types:
+        raise WeightsError(
+            f"the weights are of another architecture: {raw.get('model_type')!r}, "
+            f"not {recipe.model_types[0]!r}",
+            where=str(path),
+            todo=f"Name the right family instead of {recipe.family}:",
+        )
+    parts = ("vision_config", "prompt_encoder_config", "mask_decoder_config")
+    return {name: raw.get(name) for name in parts}
+
+
+def _typed(raw: dict[str, Any], recipe: Recipe, where: str) -> Any:  # noqa: ANN401
+    from huggingface_hub.errors import StrictDataclassError
+
+    try:
+        return getattr(transformers(), recipe.config_class)(**raw)
+    except (StrictDataclassError, TypeError, ValueError, KeyError, AttributeError) as error:
+        reason = str(error).splitlines()[0]
+        raise WeightsError(f"the configuration is not valid: {reason}", where=where) from error
+
+
+def _empty(config: Any, recipe: Recipe) -> torch.nn.Module:  # noqa: ANN401
+    """Return the network without memory for its weights, which the file brings."""
+    import torch
+
+    with torch.device("meta"):
+        return getattr(transformers(), recipe.model_class)(config)  # type: ignore[no-any-return]
+
+
+def canvas_from(weights: Weights, prompt_encoder: Any, keeps_aspect: bool) -> Canvas:  # noqa: ANN401
+    """Return the encoder's input geometry, with the file's own normalisation if it has one."""
+    path = weights.tensors.with_name("preprocessor_config.json")
+    raw = read_config(inside(path, weights.root)) if path.is_file() else {}
+    size = int(prompt_encoder.image_size)
+    return Canvas(
+        size=size,
+        keeps_aspect=keeps_aspect,
+        mask_size=4 * (size // int(prompt_encoder.patch_size)),
+        mean=tuple(raw.get("image_mean", IMAGENET_MEAN)),
+        std=tuple(raw.get("image_std", IMAGENET_STD)),
+    )
+
+
+def spec_of(
+    name: str,
+    recipe: Recipe,
+    weights: Weights,
+    sha256: str,
+    *,
+    device: str,
+    network: torch.nn.Module,
+    input_size: int,
+    work_bytes: int,
+    embedding_bytes: int,
+) -> ModelSpec:
+    """Return the identity card of a loaded network, with rough costs."""
+    entry = weights.entry
+    parameters = sum(p.numel() for p in network.parameters())
+    patches = (input_size // 16) ** 2
+    return ModelSpec(
+        id=name,
+        family=recipe.family,
+        version=recipe.version,
+        weights_sha256=sha256,
+        licence=entry.licence if entry else "unknown: your own file",
+        citation=entry.citation if entry else "unknown: your own file",
+        source=f"{entry.source}@{entry.revision}" if entry else str(weights.path),
+        input_size=input_size,
+        capabilities=frozenset({"points", "box", "mask", "scribbles", "proposals"}),
+        encode_seconds=(entry and entry.encode_seconds) or parameters * patches / _CPU_RATE,
+        decode_seconds=0.15,
+        embedding_bytes=embedding_bytes,
+        memory_bytes=4 * parameters + work_bytes,
+        device=device,
+    )

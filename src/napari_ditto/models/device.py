@@ -1,0 +1,152 @@
+"""Where a network runs: choose the device, count its memory, survive a lack of it."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from napari_ditto.errors import DeviceError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_NAMES = re.compile(r"cpu|mps|cuda(:\d+)?")
+
+
+def choose_device(name: str = "auto") -> str:
+    """Return the device to use: ``"cpu"``, ``"mps"`` or ``"cuda:<n>"``.
+
+    Parameters
+    ----------
+    name : str
+        ``"auto"`` takes the first that works of CUDA, MPS and CPU; any other name must work.
+
+    Raises
+    ------
+    DeviceError
+        If `name` is no device, or that device does not work here.
+    """
+    if name == "auto":
+        return next((d for d in ("cuda:0", "mps") if _problem(d) is None), "cpu")
+    device = "cuda:0" if name == "cuda" else name
+    if not _NAMES.fullmatch(device):
+        raise DeviceError(f"there is no device {name!r}", todo="Use auto, cpu, cuda, cuda:1 or mps")
+    if problem := _problem(device):
+        raise DeviceError(f"device {name!r} cannot be used: {problem}", todo="Use auto or cpu")
+    return device
+
+
+def usable_devices() -> list[str]:
+    """Return every device that works here, the fastest first, ``"cpu"`` last."""
+    import torch
+
+    found = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    return [d for d in [*found, "mps"] if _problem(d) is None] + ["cpu"]
+
+
+def _problem(device: str) -> str | None:
+    """Return why a device does not work; a driver can be there and still refuse to run."""
+    import torch
+
+    if device == "mps" and not torch.backends.mps.is_available():
+        return "this machine or this PyTorch has no MPS"
+    if device.startswith("cuda") and not _cuda_available():
+        return "this machine or this PyTorch has no CUDA"
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        return str(error).splitlines()[0]
+    return None
+
+
+def _cuda_available() -> bool:
+    import torch
+
+    with warnings.catch_warnings():
+        # An old driver is reported as a UserWarning; here it is simply a device that is not there.
+        warnings.simplefilter("ignore", UserWarning)
+        return bool(torch.cuda.is_available())
+
+
+@contextmanager
+def threads(count: int | None) -> Iterator[None]:
+    """Run a block with `count` PyTorch threads (None leaves the number as it is)."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def available_memory(device: str = "cpu") -> int | None:
+    """Return the bytes that can still be had on a device; None if nobody knows."""
+    if device.startswith("cuda"):
+        import torch
+
+        return int(torch.cuda.mem_get_info(device)[0])
+    return _linux_memory() or _posix_memory()
+
+
+def _linux_memory() -> int | None:
+    table = Path("/proc/meminfo")
+    if not table.is_file():
+        return None
+    found = re.search(r"MemAvailable:\s+(\d+) kB", table.read_text(encoding="ascii"))
+    return int(found[1]) * 1024 if found else None
+
+
+def _posix_memory() -> int | None:
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf, macOS no such name
+        return None
+
+
+def in_batches(
+    work: Callable[[Sequence[Item]], list[Result]], items: Sequence[Item], size: int
+) -> list[Result]:
+    """Return the results of `work` on batches of `items`, halving the batch when memory runs out.
+
+    Raises
+    ------
+    DeviceError
+        If even a single item does not fit.
+    """
+    results: list[Result] = []
+    while len(results) < len(items):
+        batch = items[len(results) : len(results) + size]
+        try:
+            results += work(batch)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if len(batch) == 1:
+                raise out_of_memory() from error
+            size = len(batch) // 2
+    return results
+
+
+def out_of_memory() -> DeviceError:
+    """Return the error that says what to do when memory runs out."""
+    return DeviceError(
+        "the device is out of memory for this model",
+        todo="Close other programs, choose a smaller model, or use device cpu",
+    )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that memory ran out; CPU and MPS raise a plain RuntimeError."""
+    import torch
+
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    text = str(error).lower()
+    return "out of memory" in text or "can't allocate memory" in text

@@ -1,0 +1,1 @@
+"""SAM and SAM-HQ through Hugging Face transformers."""
