@@ -39,8 +39,8 @@ def embedding_key(model_key: str, tile: NDArray[np.generic], window: Window) -> 
         "version": KEY_VERSION,
         "model": model_key,
         "shape": pixels.shape,
-        "low": [value.hex() for value in window.low],
-        "high": [value.hex() for value in window.high],
+        "low": [float(value).hex() for value in window.low],
+        "high": [float(value).hex() for value in window.high],
     }
     digest = hashlib.sha256(json.dumps(head).encode())
     digest.update(pixels.reshape(-1).data)
