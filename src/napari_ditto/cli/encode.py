@@ -1,0 +1,84 @@
+"""Fill the cache with the embeddings of a plane, so that every click on it is quick.
+
+Tiles that the cache has are not encoded again: run it again to go on after an interruption.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Generator, Sequence
+from typing import TYPE_CHECKING
+
+from napari_ditto.cli import options
+from napari_ditto.cli.console import Console, duration
+from napari_ditto.core.geometry import Box, PlaneAddress
+from napari_ditto.core.progress import Progress
+from napari_ditto.core.tiling import Tile, plan_tiles
+
+if TYPE_CHECKING:
+    from napari_ditto.data.protocols import Source
+    from napari_ditto.engine.encode import TileEncoder
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the options."""
+    options.add_source(parser)
+    options.add_plane(parser)
+    options.add_model(parser)
+    parser.add_argument(
+        "--region",
+        type=options.region,
+        metavar="Y0,X0,Y1,X1",
+        help="part of the plane in pixels of the level; default: all of it",
+    )
+    parser.add_argument("--level", type=int, default=0, help="pyramid level, 0 is the finest")
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Run the command."""
+    from napari_ditto.data.embeddings import EmbeddingCache
+    from napari_ditto.engine.encode import TileEncoder
+    from napari_ditto.models.registry import load_model
+
+    source = options.open_image(args)
+    address = options.address(source, args)
+    cache = EmbeddingCache()
+    encoder = TileEncoder(source, load_model(args.model, args.device), cache)
+    start = time.perf_counter()
+    tiles = plan(source, address, args.level, args.region, encoder.tile_size)
+    console.follow(encode_steps(encoder, address, tiles))
+    counts, seconds = encoder.counts, time.perf_counter() - start
+    facts = {
+        "tiles": len(tiles),
+        "encoded": counts.encoded,
+        "reused": counts.reused,
+        "seconds": seconds,
+        "cache": cache.path,
+        "problem": cache.problem,
+    }
+    console.result(
+        facts,
+        f"{len(tiles)} tiles in {duration(seconds)}: {counts.encoded} encoded, "
+        f"{counts.reused} were in {cache.path}",
+    )
+    if cache.problem:
+        console.note(f"napari-ditto: the embeddings were not kept: {cache.problem}")
+    return 2 if cache.problem else 0
+
+
+def plan(
+    source: Source, address: PlaneAddress, level: int, region: Box | None, size: int
+) -> list[Tile]:
+    """Return the tiles that a click in the region would need."""
+    return list(plan_tiles(source.plane_shape(address, level), size, within=region, level=level))
+
+
+def encode_steps(
+    encoder: TileEncoder, address: PlaneAddress, tiles: Sequence[Tile]
+) -> Generator[Progress, None, None]:
+    """Encode tiles one by one; each is kept before the next is begun."""
+    for n, tile in enumerate(tiles):
+        yield Progress("encode", n, len(tiles), f"encoding tile {n + 1} of {len(tiles)}")
+        for _ in encoder.embed_steps(address, [tile]):
+            pass

@@ -1,0 +1,120 @@
+"""Options that several commands share, and how their text is read."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from napari_ditto.core.geometry import Box, PlaneAddress
+from napari_ditto.core.prompts import BoxPrompt, PointPrompt
+from napari_ditto.core.window import Window
+
+if TYPE_CHECKING:
+    from napari_ditto.data.protocols import Source
+
+SIGNS = {"+": True, "-": False}
+
+
+def numbers(text: str, count: int) -> tuple[float, ...]:
+    """Read `count` numbers with commas between them."""
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if len(values) != count:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {count} numbers with commas between")
+    return values
+
+
+def point(text: str) -> PointPrompt:
+    """Read ``y,x``, ``y,x,+`` or ``y,x,-``."""
+    place, _, sign = text.rpartition(",")
+    if sign not in SIGNS:
+        place, sign = text, "+"
+    y, x = numbers(place, 2)
+    return PointPrompt(y, x, SIGNS[sign])
+
+
+def box(text: str) -> BoxPrompt:
+    """Read ``y0,x0,y1,x1``."""
+    return BoxPrompt(*numbers(text, 4))
+
+
+def region(text: str) -> Box:
+    """Read ``y0,x0,y1,x1`` as whole pixels, half-open."""
+    return Box(*(int(v) for v in numbers(text, 4)))
+
+
+def limits(text: str) -> tuple[float, ...]:
+    """Read ``low,high``."""
+    return numbers(text, 2)
+
+
+def indices(text: str) -> dict[str, int]:
+    """Read ``z=3`` or ``t=0,z=3``."""
+    try:
+        return {
+            name.strip(): int(value)
+            for name, value in (part.split("=") for part in text.split(","))
+        }
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not like t=0,z=3") from None
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Read ``z,x``."""
+    return tuple(part.strip() for part in text.split(","))
+
+
+def add_source(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which image to open."""
+    parser.add_argument("path", help="OME-Zarr, zarr, TIFF or another image file")
+    parser.add_argument("--axes", help="names of the axes in order, e.g. tzyx; c is the channels")
+    parser.add_argument("--channel-axis", type=int, help="number of the channel axis")
+    parser.add_argument(
+        "--window",
+        type=limits,
+        action="append",
+        metavar="LOW,HIGH",
+        help="raw values that count as black and white; once per channel",
+    )
+
+
+def add_plane(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose a plane of the image."""
+    parser.add_argument(
+        "--plane",
+        type=indices,
+        action="append",
+        default=[],
+        metavar="AXIS=INDEX",
+        help="index on an axis that is not shown, e.g. t=0,z=3; 0 where not given",
+    )
+    parser.add_argument(
+        "--displayed", type=names, metavar="ROWS,COLUMNS", help="axes of the plane, e.g. z,x"
+    )
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose the model."""
+    parser.add_argument("--model", default="classic", help="see 'models'; default: classic")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+
+
+def open_image(args: argparse.Namespace) -> Source:
+    """Open the image that `add_source` describes."""
+    from napari_ditto.data.source import open_source
+
+    window = Window.from_pairs(args.window) if args.window else None
+    return open_source(args.path, axes=args.axes, channel_axis=args.channel_axis, window=window)
+
+
+def merged(parts: Iterable[dict[str, int]]) -> dict[str, int]:
+    """Return all indices of a repeated ``--plane``."""
+    return {name: index for part in parts for name, index in part.items()}
+
+
+def address(source: Source, args: argparse.Namespace) -> PlaneAddress:
+    """Return the plane that `add_plane` describes."""
+    return source.plane(merged(args.plane), args.displayed)
