@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.core.prompts import MaskPrompt, PointPrompt, PromptSet, ScribblePrompt
 from napari_ditto.errors import PromptError
-from napari_ditto.ui.image_layers import axis_names, is_orthogonal
+from napari_ditto.ui.image_layers import is_orthogonal
 from napari_ditto.ui.label_layers import labels_on_plane
+from napari_ditto.ui.plane_map import plane_map
 from napari_ditto.ui.prompt_layers import signs
 from napari_ditto.ui.region import Outline, Region, ellipse, join_regions
-from napari_ditto.ui.transforms import data_to_world, transform
 
 if TYPE_CHECKING:
     from napari.components import Dims
@@ -125,10 +125,11 @@ def which_on_plane(
     layer: Points | Shapes, image: Image, plane: PlaneAddress, dims: Dims | None = None
 ) -> NDArray[np.bool_]:
     """Return which points or shapes of a layer lie on a plane, shape (n,)."""
-    here = [
-        positions_on_plane(np.atleast_2d(item), layer, image, plane, dims)[1] for item in layer.data
-    ]
-    return np.array([bool(vertices.all()) for vertices in here], dtype=bool)
+    place = plane_map(layer, image, plane, dims)
+    if isinstance(layer.data, np.ndarray):
+        return place(layer.data.astype(np.float64))[1]
+    here = [place(vertices.astype(np.float64))[1].all() for vertices in layer.data]
+    return np.array(here, dtype=bool)
 
 
 def points_from_layer(
@@ -136,7 +137,7 @@ def points_from_layer(
 ) -> Collected:
     """Return the clicks of a Points layer that lie on a plane of an image."""
     coords = np.asarray(layer.data, dtype=np.float64).reshape(-1, layer.ndim)
-    yx, here = positions_on_plane(coords, layer, image, plane, dims)
+    yx, here = plane_map(layer, image, plane, dims)(coords)
     finite = np.isfinite(coords).all(axis=1)
     chosen = np.flatnonzero(here & finite)
     positive = signs(layer)
@@ -165,18 +166,18 @@ def shapes_from_layer(
     mask; lines and paths are strokes as wide as their edge. A negative area is a negative stroke
     along its outline, as no model takes negative boxes.
     """
-    total = Collected()
+    total, place = Collected(), plane_map(layer, image, plane, dims)
     rows = zip(layer.data, layer.shape_type, layer.edge_width, signs(layer), strict=True)
     for number, (vertices, kind, width, positive) in enumerate(rows):
         coords = np.asarray(vertices, dtype=np.float64)
         if not np.isfinite(coords).all():
             total += Collected(notes=_not_finite(layer, "shape", [number]))
             continue
-        outline, here = positions_on_plane(coords, layer, image, plane, dims)
+        outline, here = place(coords)
         if not here.all():
             total += Collected(elsewhere=1)
         elif str(kind) in _STROKES:
-            total += _stroke(outline, bool(positive), _stroke_width(layer, image, plane, width))
+            total += _stroke(outline, bool(positive), float(width) * place.stretch)
         else:
             outline = ellipse(outline) if str(kind) == "ellipse" else outline
             total += _area(outline, bool(positive))
@@ -192,78 +193,6 @@ def _area(outline: NDArray[np.float64], positive: bool) -> Collected:
     if positive:
         return Collected(regions=(Outline(outline),), used=1)
     return _stroke(np.concatenate([outline, outline[:1]]), positive, 1.0)
-
-
-def _stroke_width(layer: Shapes, image: Image, plane: PlaneAddress, width: float) -> float:
-    """Return an edge width in pixels of the image: the mean of the stretch along both axes."""
-    names = axis_names(image)
-    shown = [names.index(plane.rows), names.index(plane.columns)]
-    own, theirs = data_to_world(layer), data_to_world(image)
-    last = [layer.ndim - image.ndim + axis for axis in shown]
-    if min(last) < 0:
-        return float(width)
-    areas = [
-        abs(np.linalg.det(m[np.ix_(axes, axes)])) for m, axes in ((own, last), (theirs, shown))
-    ]
-    return float(width * np.sqrt(areas[0] / areas[1])) if areas[1] > 0 else float(width)
-
-
-def positions_on_plane(
-    coords: NDArray[np.float64],
-    layer: Layer,
-    image: Image,
-    plane: PlaneAddress,
-    dims: Dims | None,
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return where coordinates of a layer, shape (n, d), are in a plane of an image.
-
-    Returns
-    -------
-    yx : ndarray of float64, shape (n, 2)
-        Row and column in pixels of the plane.
-    here : ndarray of bool, shape (n,)
-        Which of them lie within half a pixel of the plane along every other axis.
-    """
-    units = None if dims is None else dims.units
-    world = transform(data_to_world(layer, units), coords)
-    surplus = layer.ndim - image.ndim
-    here = np.ones(len(coords), dtype=bool)
-    if surplus > 0:
-        here = _on_shown_slice(world[:, :surplus], layer, dims)
-        world = world[:, surplus:]
-    names = axis_names(image)
-    shown = [names.index(plane.rows), names.index(plane.columns)]
-    if surplus < 0:
-        # Axes that a layer lacks are axes along which it repeats; a shown one has no position.
-        here &= min(shown) >= -surplus
-        lead = _world_of(image, plane, units)[:-surplus]
-        world = np.column_stack([np.tile(lead, (len(world), 1)), world])
-    position = transform(np.linalg.inv(data_to_world(image, units)), world)
-    for name, index in plane.fixed:
-        distance = position[:, names.index(name)] - index
-        here &= (distance >= -0.5) & (distance < 0.5)
-    return position[:, shown], here
-
-
-def _on_shown_slice(
-    extra: NDArray[np.float64], layer: Layer, dims: Dims | None
-) -> NDArray[np.bool_]:
-    """Return which positions lie on the viewer's slice of axes that the image does not have."""
-    if dims is None:
-        return np.ones(len(extra), dtype=bool)
-    k = extra.shape[1]
-    point = np.asarray(dims.point, dtype=np.float64)[-layer.ndim :][:k]
-    half = np.abs(data_to_world(layer, dims.units)[:k, :-1]).sum(axis=1) / 2
-    return np.asarray((np.abs(extra - point) <= half).all(axis=1))
-
-
-def _world_of(
-    image: Image, plane: PlaneAddress, units: Sequence[object] | None
-) -> NDArray[np.float64]:
-    """Return the world position of the first pixel of a plane."""
-    index = plane.index
-    first = np.array([[index.get(name, 0) for name in axis_names(image)]], dtype=np.float64)
-    return transform(data_to_world(image, units), first)[0]
 
 
 def mask_from_labels(
