@@ -1,7 +1,7 @@
 """Levels of an image: the stored ones, and virtual ones behind them, each half the size.
 
 A virtual level ``k`` steps behind the coarsest stored level is its mean over blocks of
-``2**k x 2**k`` pixels of the displayed plane, computed when read, strip by strip.
+``2**k x 2**k`` pixels of the displayed plane, computed when read, piece by piece.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from napari_ditto.errors import SourceError
 READ_BUDGET = 2**26
 """Most raw pixels that one read of a virtual level may touch (64 Mpx)."""
 
-STRIP_PIXELS = 2**22
-"""Raw pixels held at once while a virtual level is computed, chunks permitting."""
+PIECE_PIXELS = 2**22
+"""Raw pixels held at once while a virtual level is computed, unless one chunk has more."""
 
 TILE = 1024
 """Side of the tile for which a virtual level must stay within the budget."""
@@ -111,11 +111,13 @@ class Pyramid:
                 where=raw.where,
                 todo="Work on a smaller part, or save the image as a pyramid (OME-Zarr).",
             )
-        chunk_rows = 1 if raw.chunks is None else raw.chunks[rows]
-        strips = _strips(region, f, chunk_rows)
-        return np.concatenate(
-            [_block_mean(self._read_stored(address, s, stored), f) for s in strips]
-        )
+        chunks = raw.chunks or (1,) * len(raw.shape)
+        mean = np.empty((*box.shape, max(1, len(self.picks))), dtype=np.float64)
+        for piece in _pieces(region, f, chunks[rows], chunks[columns]):
+            y, x = piece.y0 // f - box.y0, piece.x0 // f - box.x0
+            block = _block_mean(self._read_stored(address, piece, stored), f)
+            mean[y : y + block.shape[0], x : x + block.shape[1]] = block
+        return mean
 
     def _read_stored(self, address: PlaneAddress, box: Box, stored: int) -> NDArray[Any]:
         raw = self.stored[stored]
@@ -183,16 +185,24 @@ def _affordable(height: int, width: int, f: int) -> bool:
     return min(height, TILE * f) * min(width, TILE * f) <= READ_BUDGET
 
 
-def _strips(region: Box, f: int, chunk_rows: int) -> Iterator[Box]:
-    step = math.lcm(f, chunk_rows)
-    if step * region.width > STRIP_PIXELS:
-        step = f  # a chunk may be read twice, memory stays bounded
-    step *= max(1, STRIP_PIXELS // (step * max(1, region.width)))
-    y = region.y0
-    while y < region.y1:
-        end = min(region.y1, (y // step + 1) * step)
-        yield Box(y, region.x0, end, region.x1)
-        y = end
+def _pieces(region: Box, f: int, chunk_rows: int, chunk_columns: int) -> Iterator[Box]:
+    """Cut a region at multiples of `f` into pieces of a chunk, or of several small ones.
+
+    Where `f` and the chunk's sides divide each other, no chunk is read twice.
+    """
+    rows, columns = -(-chunk_rows // f) * f, -(-chunk_columns // f) * f
+    columns *= max(1, PIECE_PIXELS // (min(rows, region.height) * columns))
+    rows *= max(1, PIECE_PIXELS // (rows * min(columns, region.width)))
+    for y0, y1 in _cuts(region.y0, region.y1, rows):
+        for x0, x1 in _cuts(region.x0, region.x1, columns):
+            yield Box(y0, x0, y1, x1)
+
+
+def _cuts(start: int, stop: int, step: int) -> Iterator[tuple[int, int]]:
+    while start < stop:
+        end = min(stop, (start // step + 1) * step)
+        yield start, end
+        start = end
 
 
 def _block_mean(raw: NDArray[Any], f: int) -> NDArray[np.float64]:
