@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
@@ -15,9 +15,19 @@ from napari_ditto.ui.transforms import data_to_world, same_place
 
 if TYPE_CHECKING:
     from napari.components import Dims
-    from napari.layers import Image
+    from napari.layers import Image, Labels, Layer
 
     from napari_ditto.data.protocols import Source
+
+
+class Array(Protocol):
+    """What the data of an image or labels layer have in common."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def __getitem__(self, index: Any, /) -> Any: ...  # noqa: ANN401
+
 
 WindowMode = Literal["sampled", "contrast"]
 
@@ -27,7 +37,7 @@ _CHANNEL_NAMES = frozenset({"c", "ch", "channel", "channels"})
 _SPELT_OUT = {"c": "channel", "s": "series"}
 
 
-def axis_names(layer: Any) -> tuple[str, ...]:
+def axis_names(layer: Layer) -> tuple[str, ...]:
     """Return one name per axis of a layer: its own labels if they say anything, else ``tzyx``."""
     labels = tuple(str(label).strip().lower() for label in layer.axis_labels)
     # napari's own labels are "-2", "-1", which say nothing.
@@ -51,12 +61,13 @@ def source_axes(layer: Image) -> tuple[str, ...]:
     return names if channel_axis(layer) is None else names[1:]
 
 
-def level_0(layer: Any) -> Any:
+def level_0(layer: Image | Labels) -> Array:
     """Return the array of the finest level."""
-    return layer.data[0] if layer.multiscale else layer.data
+    array: Array = layer.data[0] if layer.multiscale else layer.data
+    return array
 
 
-def layer_shape(layer: Any) -> tuple[int, ...]:
+def layer_shape(layer: Image | Labels) -> tuple[int, ...]:
     """Return a layer's level-0 size along its own axes (without RGB)."""
     return tuple(int(n) for n in level_0(layer).shape[: layer.ndim])
 
@@ -89,11 +100,7 @@ def source_from_layer(
     members = list(layers) if isinstance(layers, Sequence) else [layers]
     _check_members(members)
     sources = [_open(layer, window) for layer in members]
-    if len(sources) == 1:
-        return sources[0]
-    from napari_ditto.data.source import compose_sources
-
-    whole = compose_sources(sources, name=" + ".join(layer.name for layer in members))
+    whole = sources[0] if len(sources) == 1 else _composed(members, sources)
     return whole.with_window(window) if isinstance(window, Window) else whole
 
 
@@ -101,14 +108,19 @@ def _open(layer: Image, window: WindowMode | Window) -> Source:
     from napari_ditto.data.source import open_source
 
     data = list(layer.data) if layer.multiscale else layer.data
-    axes = axis_names(layer)
-    channels = channel_axis(layer)
+    axes, channels = axis_names(layer), channel_axis(layer)
     if layer.rgb:
         axes, channels = (*axes, "c"), layer.ndim
     source = open_source(data, axes=axes, channel_axis=channels, name=layer.name)
     if window == "contrast":
         return source.with_window(layer_window(layer, source.channels))
     return source
+
+
+def _composed(layers: Sequence[Image], sources: Sequence[Source]) -> Source:
+    from napari_ditto.data.source import compose_sources
+
+    return compose_sources(sources, name=" + ".join(layer.name for layer in layers))
 
 
 def layer_window(layer: Image, channels: int) -> Window:

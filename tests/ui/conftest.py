@@ -1,0 +1,34 @@
+"""What the tests of the user interface share: settings and caches in temporary folders."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+pytest.importorskip("napari", reason="napari is not installed")
+
+
+def _missing_qt() -> str:
+    """Return why no Qt binding can be used here, empty if one can; ``QT_API`` chooses it."""
+    try:
+        from qtpy import API_NAME
+    except Exception as error:  # noqa: BLE001 - qtpy raises its own kinds, which need Qt to import
+        return f"no Qt binding: {error}"
+    wanted = os.environ.get("QT_API", API_NAME).lower()
+    return "" if API_NAME.lower() == wanted else f"QT_API is {wanted}, qtpy found {API_NAME}"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gui") and (reason := _missing_qt()):
+        pytest.skip(reason)
+
+
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path_factory, monkeypatch):
+    """Point every folder of ours to a temporary one."""
+    folder = tmp_path_factory.mktemp("user")
+    monkeypatch.setenv("NAPARI_DITTO_CONFIG", str(folder / "config"))
+    monkeypatch.setenv("NAPARI_DITTO_CACHE", str(folder / "cache"))
+    monkeypatch.setenv("NAPARI_DITTO_MODELS", str(folder / "models"))
+    return folder
