@@ -21,21 +21,25 @@ KILLS = 100 if os.environ.get("DITTO_STRESS") else 10
 SHAPE = (64, 64, 64)
 
 WORKER = """
+import os
 import sys
 from pathlib import Path
 from napari_ditto.data.embeddings import EmbeddingCache
 from napari_ditto.data.entry import encode_entry
 from napari_ditto.testing.contracts.embeddings import make_embedding, make_key
 
+def say(line):
+    os.write(1, line.encode() + b"\\n")  # one system call, so that a kill cannot tear it
+
 folder, first, last, quota = Path(sys.argv[1]), *map(int, sys.argv[2:])
 cache = EmbeddingCache(memory_bytes=0, directory=folder, disk_bytes=quota)
 encode_entry(make_key(0), make_embedding(0))  # so that zarr is imported when the clock starts
-print("ready", flush=True)
+say("ready")
 for seed in range(first, last):
     if cache.get(make_key(seed)) is None:
-        print("encode", seed, flush=True)
+        say(f"encode {seed}")
         cache.put(make_key(seed), make_embedding(seed, shape=(64, 64, 64)))
-        print("done", seed, flush=True)
+        say(f"done {seed}")
 """
 
 
