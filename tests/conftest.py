@@ -6,6 +6,11 @@ import os
 import sys
 
 import pytest
+from hypothesis import settings
+
+# A busy machine makes a fast example slow once in a while; pytest's timeout still holds.
+settings.register_profile("ditto", deadline=None)
+settings.load_profile("ditto")
 
 
 def missing_display() -> str:

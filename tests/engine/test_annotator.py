@@ -10,12 +10,8 @@ from napari_ditto.core.prompts import BoxPrompt
 from napari_ditto.data.source import open_source
 from napari_ditto.engine.annotator import Annotator
 from napari_ditto.errors import LabelsError, PromptError
-from napari_ditto.testing.fakes import TRUTH_WINDOW, CountingModel, PerfectModel, paint_truth
-
-
-def annotate(truth, tile=64, **options):
-    source = open_source(paint_truth(truth), axes="yxc", window=TRUTH_WINDOW)
-    return Annotator(source, CountingModel(PerfectModel(tile)), **options)
+from napari_ditto.testing.fakes import TRUTH_WINDOW, PerfectModel, paint_truth
+from napari_ditto.testing.scenes import annotate, full
 
 
 @pytest.fixture
@@ -24,12 +20,6 @@ def truth():
     labels[10:20, 10:25] = 1
     labels[30:50, 30:40] = 2
     return labels
-
-
-def full(proposals, shape, choice=None):
-    plane = np.zeros(shape, bool)
-    plane[proposals.box.slices] = proposals.masks[proposals.best if choice is None else choice]
-    return plane
 
 
 def test_a_click_finds_the_object_in_one_encoder_call(truth):

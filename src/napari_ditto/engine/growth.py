@@ -115,8 +115,7 @@ class Growth:
         logits = decoded.logits[0]
         choice = int(decoded.best[0])
         if known.any():
-            agreement = [agreement(candidate > 0, known, seen) for candidate in logits]
-            choice = int(np.argmax(agreement))
+            choice = int(np.argmax([agreement(x > 0, known, seen) for x in logits]))
         wanted = pixels(to_tile(self.prompts, tile.box), positive=True)
         return logits[choice], connected(logits[choice] > 0, known, wanted)
 
