@@ -125,7 +125,8 @@ def _scales(image: Mapping[str, Any], ndim: int) -> tuple[tuple[float, ...], ...
 
 
 def _scale(holder: Mapping[str, Any], ndim: int) -> tuple[float, ...] | None:
-    for transform in holder.get("coordinateTransformations") or ():
+    transforms = holder.get("coordinateTransformations")
+    for transform in transforms if isinstance(transforms, list) else ():
         values = transform.get("scale") if isinstance(transform, Mapping) else None
         if isinstance(values, list) and len(values) == ndim:
             numbers = tuple(v for v in values if isinstance(v, int | float))

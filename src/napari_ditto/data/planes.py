@@ -66,15 +66,15 @@ def pick_channels(
     count: int, channels: Sequence[int] | None, where: str
 ) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """Return the channels to read, at most three, and a note if some are left out unasked."""
-    if channels is None:
+    if channels is None and count:
         note = f"Of {count} channels only 0, 1 and 2 are read; choose others by channels=."
         return tuple(range(min(3, count))), (note,) if count > 3 else ()
-    picks = tuple(_whole(c, "channel") for c in channels)
+    picks = tuple(_whole(c, "channel") for c in channels or ())
     if not 1 <= len(picks) <= 3 or not all(0 <= c < count for c in picks):
         raise SourceError(
             f"cannot read channels {list(picks)}",
             where=where,
-            todo=f"Choose one to three from 0 to {count - 1}.",
+            todo=f"Choose one to three of {count} channels, counted from 0.",
         )
     return picks, ()
 
