@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from qtpy.QtCore import QObject, Qt, QTimer, Signal
+from qtpy.QtCore import QObject, Qt, QTimer
+from qtpy.QtCore import Signal as QtSignal  # type: ignore[attr-defined]
 
 
 class MainThread(QObject):
     """Calls functions on the thread it was made in, in the order they were posted."""
 
-    _posted = Signal(object)
+    _posted = QtSignal(object)
 
     def __init__(self) -> None:
         super().__init__()

@@ -14,6 +14,7 @@ from napari_ditto.ui.adapters import source_axes, transform_kwargs
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
+    from napari.viewer import Viewer
 
 NAME = "Ditto preview"
 # Okabe and Ito's sky blue is far from the points' green and vermilion, and from most stains.
@@ -30,7 +31,7 @@ class Preview:
     gets a new one with the next proposal.
     """
 
-    def __init__(self, viewer: Any) -> None:
+    def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
         self._layer: Labels | None = None
 

@@ -30,7 +30,7 @@ REPORT_SECONDS = 0.05
 """Progress of one stage is passed on at most this often, or a fast job floods the event loop."""
 
 
-def _ignore(_: Any) -> None:
+def _ignore(_: object) -> None:
     """Stand in for a callback that nobody gave."""
 
 
@@ -61,7 +61,7 @@ class Job:
     cancellable: bool = True
     dropped: threading.Event = field(default_factory=threading.Event)
 
-    def drain(self, report: Callable[[Progress], None]) -> Any:
+    def drain(self, report: Callable[[Progress], None]) -> object:
         """Run to the end, or to the first step after it was dropped; return the result."""
         steps, stage, reported = self.steps(), "", 0.0
         while not self.dropped.is_set():
@@ -178,11 +178,11 @@ class Runner:
         else:
             self._finish(job, job.on_done, result)
 
-    def _tell(self, job: Job, listener: Callable[[Any], None], message: Any) -> None:
+    def _tell(self, job: Job, listener: Callable[[Any], None], message: object) -> None:
         if not self._closed:
             self._post(lambda: None if job.dropped.is_set() else listener(message))
 
-    def _finish(self, job: Job, listener: Callable[[Any], None], message: Any) -> None:
+    def _finish(self, job: Job, listener: Callable[[Any], None], message: object) -> None:
         """Free the slot first, so that the listener may submit the next job."""
         if not self._closed:
             self._post(self._free)

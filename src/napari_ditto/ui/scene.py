@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
 from psygnal import Signal
 
@@ -15,12 +16,15 @@ from napari_ditto.data.protocols import LabelStore, Source
 from napari_ditto.errors import DittoError, PromptError
 from napari_ditto.ui import adapters
 from napari_ditto.ui.bridge import Debounce
+from napari_ditto.ui.keymap import ACTIONS, bind
 from napari_ditto.ui.preview import Preview
 from napari_ditto.ui.prompt_state import PromptState, capture, put_back
 from napari_ditto.ui.session import Choice
 
 if TYPE_CHECKING:
     from napari.layers import Image, Layer
+    from napari.utils.events import Event
+    from napari.viewer import Viewer
 
 PLANE_MILLISECONDS = 60
 """A slider that is dragged passes many planes; only the one it rests on is looked at."""
@@ -43,12 +47,14 @@ class ViewerScene:
     plane_changed = Signal()
     action_pressed = Signal(str)
 
-    def __init__(self, viewer: Any) -> None:
+    def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
         self._preview = Preview(viewer)
         self._watched: dict[str, Layer] = {}
         self._images: dict[str, Layer] = {}
         self._drawing: set[str] = set()
+        self._unbind: dict[str, Callable[[], None]] = {}
+        self._handlers = {action: partial(self.action_pressed.emit, action) for action in ACTIONS}
         self._layers_soon = Debounce(self._tell_layers)
         self._prompts_soon = Debounce(self._tell_prompts)
         self._plane_soon = Debounce(self.plane_changed.emit, PLANE_MILLISECONDS)
@@ -63,10 +69,10 @@ class ViewerScene:
 
     # --- events --------------------------------------------------------------------------------
 
-    def _on_layers(self, event: Any = None) -> None:
+    def _on_layers(self, event: Event | None = None) -> None:
         self._layers_soon()
 
-    def _on_plane(self, event: Any = None) -> None:
+    def _on_plane(self, event: Event | None = None) -> None:
         self._plane_soon()
 
     def _tell_layers(self) -> None:
@@ -79,10 +85,10 @@ class ViewerScene:
                 self._images[key] = layer
         self.layers_changed.emit()
 
-    def _on_image_data(self, event: Any) -> None:
+    def _on_image_data(self, event: Event) -> None:
         self.image_edited.emit(str(event.source.unique_id))
 
-    def _on_prompts(self, event: Any) -> None:
+    def _on_prompts(self, event: Event) -> None:
         key = str(event.source.unique_id)
         action = str(getattr(event, "action", "")).lower().rpartition(".")[2]
         if action in _UNFINISHED:
@@ -101,9 +107,11 @@ class ViewerScene:
         wanted = {key: present[key] for key in prompt_layers if key in present}
         for key in self._watched.keys() - wanted.keys():
             _each_event(self._watched[key], lambda event: event.disconnect(self._on_prompts))
+            self._unbind.pop(key)()
             self._drawing.discard(key)
         for key in wanted.keys() - self._watched.keys():
             _each_event(wanted[key], lambda event: event.connect(self._on_prompts))
+            self._unbind[key] = bind(wanted[key], self._handlers)
         self._watched = wanted
 
     # --- what is there -------------------------------------------------------------------------
@@ -134,7 +142,7 @@ class ViewerScene:
     def _by_id(self) -> dict[str, Any]:
         return {str(layer.unique_id): layer for layer in self._viewer.layers}
 
-    def _layer(self, key: str) -> Any:
+    def _layer(self, key: str) -> Layer:
         layer = self._by_id().get(key)
         if layer is None:
             raise DittoError("the layer is gone", todo="Choose another one in the dock")
@@ -147,7 +155,9 @@ class ViewerScene:
 
     # --- image and plane -----------------------------------------------------------------------
 
-    def open_source(self, images: Sequence[str], window: str | Window) -> Source:
+    def open_source(
+        self, images: Sequence[str], window: Window | Literal["sampled", "contrast"]
+    ) -> Source:
         """Return a lazy source over these Image layers."""
         return adapters.source_from_layer([self._layer(key) for key in images], window)
 
@@ -248,8 +258,11 @@ class ViewerScene:
     def add_labels(self, images: Sequence[str], source: Source, store: LabelStore) -> str:
         """Show a new store as a Labels layer on the image, return its id."""
         layer = adapters.new_labels_layer(self._image(images), source, store)
-        active = self._viewer.layers.selection.active
-        self._viewer.layers.append(layer)
+        layers = self._viewer.layers
+        active = layers.selection.active
+        # Above every image, but below the prompts and the preview.
+        on_top = max(i for i, other in enumerate(layers) if _is(other, "Image")) + 1
+        layers.insert(on_top, layer)
         self._viewer.layers.selection.active = active
         return str(layer.unique_id)
 
@@ -275,7 +288,7 @@ class ViewerScene:
 _OWNER = "ditto_prompts"
 
 
-def _is(layer: Any, *kinds: str) -> bool:
+def _is(layer: object, *kinds: str) -> bool:
     from napari import layers
 
     return isinstance(layer, tuple(getattr(layers, kind) for kind in kinds))
@@ -285,7 +298,7 @@ def _choices(layers: Iterable[Any]) -> tuple[Choice, ...]:
     return tuple(Choice(str(layer.unique_id), layer.name) for layer in layers)
 
 
-def _each_event(layer: Any, do: Callable[[Any], object]) -> None:
+def _each_event(layer: Layer, do: Callable[[Any], object]) -> None:
     """Apply `do` to every event of a layer after which its prompts may differ."""
     for name in ("data", "features", "selected_label", "paint", "labels_update"):
         if name in layer.events:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from psygnal import SignalGroupDescriptor
@@ -94,7 +94,7 @@ class Session:
     window: Window | None = None
     positive: bool = True
     address: PlaneAddress | None = None
-    prompts: PromptSet = PromptSet()
+    prompts: PromptSet = field(default_factory=PromptSet)
     proposals: Proposals | None = None
     choice: int = 0
     asked: bool = False

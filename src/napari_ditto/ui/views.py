@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from psygnal import SignalInstance
 
@@ -50,7 +50,9 @@ class Scene(Protocol):
         """Report changes of these prompt layers, and bind our keys to them."""
         ...
 
-    def open_source(self, images: Sequence[str], window: str | Window) -> Source:
+    def open_source(
+        self, images: Sequence[str], window: Window | Literal["sampled", "contrast"]
+    ) -> Source:
         """Return a lazy source over these Image layers."""
         ...
 
@@ -106,7 +108,7 @@ class Scene(Protocol):
         ...
 
     def refresh_labels(self, target: str, provenance: Sequence[Mapping[str, object]] = ()) -> None:
-        """Draw a Labels layer again after its store was written, and note where labels come from."""
+        """Draw a Labels layer again after a write, and note where its labels come from."""
         ...
 
     def close(self) -> None:

@@ -21,12 +21,16 @@ from napari_ditto.data.protocols import (
     OverlapPolicy,
     Source,
 )
-from napari_ditto.models.protocols import PromptModel
+from napari_ditto.models.protocols import Estimate, PromptModel
 
 if TYPE_CHECKING:
     from napari_ditto.engine.annotator import Annotator
+    from napari_ditto.engine.everything import EverythingResult
 
 LoadModel = Callable[[str, str], PromptModel]
+
+PROMPTS_PER_TILE = 30
+"""Objects that a model suggests in a tile, for estimates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +132,51 @@ class Workshop:
         """Follow a candidate over its tile's edges."""
         annotator = yield from self._ready(setup)
         return (yield from annotator.grow_steps(proposals, choice))
+
+    def estimate(self, setup: Setup, address: PlaneAddress) -> Generator[Progress, None, Estimate]:
+        """Return what segmenting a whole plane would take."""
+        from napari_ditto.core.tiling import Grid
+        from napari_ditto.models.device import available_memory
+        from napari_ditto.models.estimate import estimate
+
+        model = yield from self._loaded(setup)
+        spec = model.spec
+        tiles = Grid(setup.source.plane_shape(address), spec.input_size).count
+        return estimate(
+            spec, tiles, tiles * PROMPTS_PER_TILE, available=available_memory(spec.device)
+        )
+
+    def everything(
+        self, setup: Setup, address: PlaneAddress
+    ) -> Generator[Progress, None, EverythingResult]:
+        """Find all objects of a plane."""
+        from napari_ditto.engine.everything import segment_all_steps
+
+        model = yield from self._loaded(setup)
+        return (
+            yield from segment_all_steps(
+                setup.source, model, plane=address, cache=self._embeddings()
+            )
+        )
+
+    def write_all(
+        self,
+        setup: Setup,
+        store: LabelStore | None,
+        found: EverythingResult,
+        address: PlaneAddress,
+        overlap: OverlapPolicy,
+    ) -> Generator[Progress, None, Written]:
+        """Write every object under an id of its own, in one go."""
+        yield Progress("write", text="writing the labels")
+        raise NotImplementedError
+
+    def fetch(self, model: str) -> Generator[Progress, None, None]:
+        """Download the weights of a model; the user has agreed."""
+        from napari_ditto.models.manifest import manifest
+        from napari_ditto.models.weights import download
+
+        yield from download(manifest()[model], agree=True)
 
     def _loaded(self, setup: Setup) -> Generator[Progress, None, PromptModel]:
         if self._model and self._model[:2] == (setup.model, setup.device):

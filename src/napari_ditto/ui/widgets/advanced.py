@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtCore import QSignalBlocker
+from qtpy.QtCore import Signal as QtSignal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QFormLayout,
@@ -29,7 +30,7 @@ _WINDOW_MODES = (
 class WindowEditor(QWidget):
     """Lower and upper raw value of each channel."""
 
-    edited = Signal(object)
+    edited = QtSignal(object)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -92,7 +93,7 @@ class WindowEditor(QWidget):
 class AdvancedPanel(QWidget):
     """Passive, like the dock it is in."""
 
-    chose = Signal(str, object)
+    chose = QtSignal(str, object)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtCore import Signal as QtSignal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QComboBox, QListWidget, QListWidgetItem, QSizePolicy, QWidget
 
 from napari_ditto.ui.session import Choice
@@ -19,7 +20,7 @@ class ChoiceBox(QComboBox):
         Whether the user may type a key that is not in the list.
     """
 
-    picked = Signal(str)
+    picked = QtSignal(str)
 
     def __init__(self, parent: QWidget | None = None, *, free_text: bool = False) -> None:
         super().__init__(parent)
@@ -31,7 +32,9 @@ class ChoiceBox(QComboBox):
         if free_text:
             self.setEditable(True)
             self.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
-            self.lineEdit().editingFinished.connect(self._on_typed)
+            line = self.lineEdit()
+            assert line is not None  # noqa: S101 - editable boxes have one
+            line.editingFinished.connect(self._on_typed)
 
     @property
     def key(self) -> str:
@@ -71,7 +74,7 @@ class ChoiceBox(QComboBox):
 class TickList(QListWidget):
     """Any of several choices."""
 
-    ticked = Signal(tuple)
+    ticked = QtSignal(tuple)
 
     def __init__(self, parent: QWidget | None = None, rows: int = 3) -> None:
         super().__init__(parent)
@@ -81,7 +84,7 @@ class TickList(QListWidget):
 
     def keys(self) -> tuple[str, ...]:
         """Return the keys of the ticked choices."""
-        items = [self.item(row) for row in range(self.count())]
+        items = [item for row in range(self.count()) if (item := self.item(row)) is not None]
         ticked = [item for item in items if item.checkState() == Qt.CheckState.Checked]
         return tuple(str(item.data(Qt.ItemDataRole.UserRole)) for item in ticked)
 

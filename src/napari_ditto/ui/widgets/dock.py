@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 from psygnal import Signal
 from qtpy.QtCore import QEvent, QObject
@@ -11,7 +11,6 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QFormLayout,
     QFrame,
-    QGridLayout,
     QHBoxLayout,
     QLabel,
     QMessageBox,
@@ -23,11 +22,19 @@ from superqt import QCollapsible
 from napari_ditto.ui.assembly import controller_for
 from napari_ditto.ui.bridge import Debounce
 from napari_ditto.ui.dockstate import DockState
+from napari_ditto.ui.keymap import ACTIONS
 from napari_ditto.ui.prompt_layers import COLORS, NEGATIVE, POSITIVE
 from napari_ditto.ui.widgets.advanced import AdvancedPanel
 from napari_ditto.ui.widgets.buttons import ActionButton, dot
 from napari_ditto.ui.widgets.choices import ChoiceBox
 from napari_ditto.ui.widgets.status import StatusPanel
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+    from qtpy.QtGui import QShowEvent
+
+
+SIGN_KEY = ACTIONS["toggle_sign"].keys[0]
 
 
 class DockWidget(QWidget):
@@ -74,26 +81,19 @@ class DockWidget(QWidget):
         form.addRow("Image", self.image)
         form.addRow("Model", self.model)
         form.addRow("Labels", self.target)
-        grid = QGridLayout()
-        grid.addWidget(self.buttons["new_points"], 0, 0)
-        grid.addWidget(self.buttons["new_boxes"], 0, 1)
-        grid.addWidget(self.include, 1, 0)
-        grid.addWidget(self.exclude, 1, 1)
-        grid.addWidget(_line(), 2, 0, 1, 2)
-        grid.addWidget(self.proposal, 3, 0)
-        grid.addWidget(self.buttons["next_proposal"], 3, 1)
-        grid.addWidget(self.buttons["accept"], 4, 0, 1, 2)
-        grid.addWidget(self.keep, 5, 0, 1, 2)
-        history = QHBoxLayout()
-        for name in ("undo", "redo", "clear"):
-            history.addWidget(self.buttons[name])
+        button = self.buttons
         layout = QVBoxLayout(self)
         layout.setSpacing(6)
         layout.addLayout(form)
-        layout.addLayout(grid)
-        layout.addLayout(history)
         layout.addWidget(_line())
-        layout.addWidget(self.buttons["segment_all"])
+        layout.addLayout(_row(button["new_points"], button["new_boxes"]))
+        layout.addLayout(_row(self.include, self.exclude))
+        layout.addLayout(_row(self.proposal, button["next_proposal"]))
+        layout.addWidget(button["accept"])
+        layout.addWidget(self.keep)
+        layout.addLayout(_row(button["undo"], button["redo"]))
+        layout.addLayout(_row(button["clear"], button["segment_all"], stretch=(1, 2)))
+        layout.addWidget(_line())
         layout.addWidget(self.status)
         layout.addWidget(self.fold)
         layout.addStretch(1)
@@ -142,6 +142,8 @@ class DockWidget(QWidget):
         for button, positive in ((self.include, True), (self.exclude, False)):
             button.show_state(state.buttons["toggle_sign"])
             button.setChecked(state.positive == positive)
+            name = "Include" if positive else "Exclude"
+            button.setText(name if state.positive == positive else f"{name} ({SIGN_KEY})")
         self.proposal.setText(state.proposal)
         self.keep.setChecked(state.overlap == "keep")
         self.status.show_state(state)
@@ -157,26 +159,48 @@ class DittoDock(DockWidget):
         Given by napari, which goes by the parameter's name.
     """
 
-    def __init__(self, napari_viewer: Any) -> None:
+    def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__()
-        self.controller = controller_for(napari_viewer)
-        self.controller.attach(self)
-        self._window: QObject | None = None
-        self.destroyed.connect(partial(self.controller.detach, self))
+        self._viewer = napari_viewer
+        self._window: QWidget | None = None
+        self._open()
 
-    def showEvent(self, event: Any) -> None:
+    def _open(self) -> None:
+        self.controller = controller_for(self._viewer)
+        self.controller.attach(self)
+        # When the window goes, it takes us along without asking.
+        self.destroyed.connect(self.controller.stop)
+
+    def event(self, event: QEvent | None) -> bool:
+        """Notice when napari takes the dock out of its window, or puts it back."""
+        if event is not None and event.type() == QEvent.Type.ParentChange:
+            if self.parent() is None:
+                self.controller.detach(self)
+            elif self.controller.is_closed:
+                self._open()
+        return bool(super().event(event))
+
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
         """Follow the window we are in, so that its end is noticed."""
         super().showEvent(event)
         window = self.window()
-        if window is not self._window:
+        if window is not None and window is not self._window:
             window.installEventFilter(self)
             self._window = window
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
         """Cancel what runs when the window closes; it may be gone before the answer."""
-        if event.type() == QEvent.Type.Close and watched is self._window:
+        closing = event is not None and event.type() == QEvent.Type.Close
+        if closing and watched is self._window:
             self.controller.cancel()
         return False
+
+
+def _row(*widgets: QWidget, stretch: tuple[int, ...] = ()) -> QHBoxLayout:
+    row = QHBoxLayout()
+    for widget, share in zip(widgets, stretch or (1,) * len(widgets), strict=True):
+        row.addWidget(widget, share)
+    return row
 
 
 def _line() -> QFrame:

@@ -1,0 +1,72 @@
+"""What the parts of the controller share: session, viewer, jobs, and where trouble goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from napari_ditto.core.progress import Progress
+from napari_ditto.errors import DittoError
+from napari_ditto.ui.runner import Job, Runner, Steps, as_ditto_error
+from napari_ditto.ui.session import Session
+from napari_ditto.ui.views import Scene
+from napari_ditto.ui.workshop import Workshop
+
+
+class Desk:
+    """One session, one viewer, one background thread.
+
+    Parameters
+    ----------
+    session, scene, runner, workshop
+        See there; the session is kept in step with the runner from now on.
+    """
+
+    def __init__(self, session: Session, scene: Scene, runner: Runner, workshop: Workshop) -> None:
+        self.session, self.scene, self.runner, self.workshop = session, scene, runner, workshop
+        runner.on_state = self._on_runner_state
+
+    def run(
+        self,
+        name: str,
+        steps: Callable[[], Steps],
+        on_done: Callable[[Any], None],
+        on_error: Callable[[DittoError], None] | None = None,
+        *,
+        replaceable: bool = False,
+        cancellable: bool = True,
+    ) -> None:
+        """Run a job in the background; trouble in what follows it is shown in the dock too."""
+        job = Job(
+            name,
+            steps,
+            on_done=lambda result: self.guarded(lambda: on_done(result)),
+            on_error=on_error or self.fail,
+            on_progress=self._on_progress,
+            replaceable=replaceable,
+            cancellable=cancellable,
+        )
+        self.runner.submit(job)
+
+    def guarded(self, call: Callable[[], object]) -> None:
+        """Call, and show any trouble in the dock; what is not ours goes to the log as well."""
+        try:
+            call()
+        except DittoError as error:
+            self.fail(error)
+        except Exception as error:  # noqa: BLE001 - logged there, and shown
+            self.fail(as_ditto_error(error))
+
+    def fail(self, error: DittoError) -> None:
+        """Show an error in the dock."""
+        self.session.error = str(error)
+
+    def _on_progress(self, progress: Progress) -> None:
+        self.session.progress = progress
+
+    def _on_runner_state(self, job: Job | None) -> None:
+        name = job.name if job else ""
+        if name != self.session.working:
+            self.session.progress = None
+        self.session.working = name
+        self.session.cancellable = job.cancellable if job else True

@@ -1,0 +1,73 @@
+"""Segment everything on the plane on show: estimate, ask, run, write as one step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from napari_ditto.core.geometry import PlaneAddress
+from napari_ditto.models.protocols import Estimate
+from napari_ditto.ui.desk import Desk
+from napari_ditto.ui.history import PromptEdit
+from napari_ditto.ui.labelling import Labelling
+from napari_ditto.ui.proposing import Proposing
+from napari_ditto.ui.workshop import Setup
+
+if TYPE_CHECKING:
+    from napari_ditto.engine.everything import EverythingResult
+
+ASK_SECONDS = 20.0
+"""A run that takes no longer than this is started without asking."""
+
+
+class Everything:
+    """Runs the model over a whole plane."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        proposing: Proposing,
+        labelling: Labelling,
+        confirm: Callable[[str], bool],
+    ) -> None:
+        self._desk, self._proposing, self._labelling = desk, proposing, labelling
+        self._confirm = confirm
+
+    def start(self) -> None:
+        """Find out what it would take; then ask if it is long, and run."""
+        setup, workshop = self._proposing.setup(), self._desk.workshop
+        address = self._desk.scene.address(self._desk.session.images)
+        self._desk.run(
+            "estimating",
+            lambda: workshop.estimate(setup, address),
+            lambda estimate: self._go_on(setup, address, estimate),
+        )
+
+    def _go_on(self, setup: Setup, address: PlaneAddress, estimate: Estimate) -> None:
+        if estimate.seconds > ASK_SECONDS and not self._confirm(question(estimate)):
+            self._desk.session.hint = "Nothing was run"
+            return
+        workshop = self._desk.workshop
+        self._desk.run(
+            "segmenting everything",
+            lambda: workshop.everything(setup, address),
+            lambda found: self._write(setup, address, found),
+        )
+
+    def _write(self, setup: Setup, address: PlaneAddress, found: EverythingResult) -> None:
+        workshop, overlap = self._desk.workshop, self._desk.session.overlap
+        store = self._labelling.target_store(setup)
+        self._labelling.write(
+            lambda: workshop.write_all(setup, store, found, address, overlap),
+            setup.source,
+            PromptEdit({}, {}),
+        )
+
+
+def question(estimate: Estimate) -> str:
+    """Return what to ask before a long run."""
+    seconds = estimate.seconds
+    time = f"{seconds / 60:.0f} minutes" if seconds > 90 else f"{seconds:.0f} seconds"
+    memory = f"{estimate.memory_bytes / 2**20:,.0f} MB"
+    lines = [f"{estimate.tiles} tiles, about {time}, about {memory} of memory.", *estimate.notes]
+    return "\n".join(lines) + "\n\nYou can go on working, and cancel at any time. Start?"

@@ -1,0 +1,158 @@
+"""Accepted labels: written in the background, undone and redone together with their prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from napari_ditto.data.protocols import LabelStore, Source
+from napari_ditto.errors import DittoError
+from napari_ditto.ui.desk import Desk
+from napari_ditto.ui.history import Edit, History, LabelEdit, PromptEdit
+from napari_ditto.ui.prompt_state import PromptState
+from napari_ditto.ui.prompting import Prompting
+from napari_ditto.ui.proposing import Proposing
+from napari_ditto.ui.runner import Steps
+from napari_ditto.ui.session import NEW_LABELS
+from napari_ditto.ui.workshop import Setup, Written, take_back
+
+_WRITING = "writing labels"
+
+
+class Labelling:
+    """Writes to the target and keeps the line of steps that Undo walks back."""
+
+    def __init__(self, desk: Desk, prompting: Prompting, proposing: Proposing) -> None:
+        self._desk, self._session, self._scene = desk, desk.session, desk.scene
+        self._prompting, self._proposing = prompting, proposing
+        self._history = History()
+
+    def note(self, edit: PromptEdit | None) -> None:
+        """Record what the user did to the prompts."""
+        if edit is not None:
+            self._history.add(edit)
+            self._show_history()
+
+    def forget(self, target: str) -> None:
+        """Drop the steps that wrote to a layer which is gone."""
+        self._history.forget_target(target)
+        self._show_history()
+
+    def accept(self) -> None:
+        """Write the candidate on show, and make room for the next object."""
+        session, workshop = self._session, self._desk.workshop
+        proposals, choice, overlap = session.proposals, session.choice, session.overlap
+        if proposals is None:
+            return
+        setup = self._proposing.setup()
+        store = self.target_store(setup)
+        self.write(
+            lambda: workshop.accept(setup, store, proposals, choice, overlap),
+            setup.source,
+            self._prompting.clear(),
+        )
+        self._proposing.look()
+
+    def target_store(self, setup: Setup) -> LabelStore | None:
+        """Return the store to write to; None for a new one."""
+        session = self._session
+        if session.target == NEW_LABELS:
+            return None
+        return self._scene.label_store(session.target, setup.source, session.images)
+
+    def write(
+        self,
+        steps: Callable[[], Steps],
+        source: Source,
+        prompts: PromptEdit,
+    ) -> None:
+        """Run a job that writes labels; its end is one step for Undo."""
+        images, target = self._session.images, self._session.target
+
+        def failed(error: DittoError) -> None:
+            self._restore(prompts.before)
+            self._desk.fail(error)
+
+        self._desk.run(
+            _WRITING,
+            steps,
+            lambda done: self._on_written(source, images, target, prompts, done),
+            failed,
+            cancellable=False,
+        )
+
+    def _on_written(
+        self,
+        source: Source,
+        images: tuple[str, ...],
+        target: str,
+        prompts: PromptEdit,
+        done: Written,
+    ) -> None:
+        if target == NEW_LABELS:
+            target = self._scene.add_labels(images, source, done.store)
+            self._session.target_choices = self._scene.target_choices()
+            self._session.target = target
+        self._scene.refresh_labels(target, done.provenance)
+        edit = LabelEdit(target, done.store, done.deltas, prompts)
+        self._history.add(edit)
+        self._show_history()
+        self._session.hint = f"Accepted as {edit.text}"
+
+    def undo(self) -> None:
+        """Take back the last prompt or the last accepted labels, whichever came last."""
+        edit, keep, back = (
+            self._history.take_undo(),
+            self._history.put_undone,
+            self._history.put_done,
+        )
+        if isinstance(edit, PromptEdit):
+            self._restore(edit.before)
+            keep(edit)
+        elif edit is not None:
+            self._rewrite(edit, edit.revert, edit.prompts.before, keep, back)
+        self._show_history()
+
+    def redo(self) -> None:
+        """Do again what was undone last."""
+        edit, keep, back = (
+            self._history.take_redo(),
+            self._history.put_done,
+            self._history.put_undone,
+        )
+        if isinstance(edit, PromptEdit):
+            self._restore(edit.after)
+            keep(edit)
+        elif edit is not None:
+            self._rewrite(edit, edit.apply, edit.prompts.after, keep, back)
+        self._show_history()
+
+    def _rewrite(
+        self,
+        edit: LabelEdit,
+        change: Callable[[], None],
+        prompts: PromptState,
+        keep: Callable[[Edit], None],
+        give_back: Callable[[Edit], None],
+    ) -> None:
+        """Revert or apply a label edit in the background, then put its prompts back."""
+
+        def done(_: object) -> None:
+            keep(edit)
+            self._show_history()
+            self._scene.refresh_labels(edit.target)
+            self._restore(prompts)
+
+        def failed(error: DittoError) -> None:
+            give_back(edit)
+            self._show_history()
+            self._desk.fail(error)
+
+        self._desk.run(_WRITING, lambda: take_back(change), done, failed, cancellable=False)
+
+    def _restore(self, state: PromptState) -> None:
+        self._prompting.restore(state)
+        self._proposing.look()
+
+    def _show_history(self) -> None:
+        self._session.undo_text = self._history.undo_text
+        self._session.redo_text = self._history.redo_text

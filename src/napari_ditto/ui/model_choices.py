@@ -1,0 +1,39 @@
+"""The models and devices a user can pick, and what must be agreed to before a download."""
+
+from __future__ import annotations
+
+from napari_ditto.models.registry import ModelEntry, available_models
+from napari_ditto.ui.session import Choice
+
+DEVICE_CHOICES = (
+    Choice("auto", "automatic", "The fastest that works here"),
+    Choice("cpu", "CPU"),
+    Choice("cuda", "NVIDIA GPU (CUDA)"),
+    Choice("mps", "Apple GPU (MPS)"),
+)
+"""All that exist: which of them work is only known to torch, which costs seconds to import."""
+
+
+def model_choices() -> tuple[Choice, ...]:
+    """Return the models that can be picked; those that must be fetched first say so."""
+    return tuple(_choice(entry) for entry in available_models())
+
+
+def _choice(entry: ModelEntry) -> Choice:
+    text = entry.id if entry.installed else f"{entry.id}  (download, {_size(entry)})"
+    return Choice(entry.id, text, f"{entry.title}\nLicence: {entry.licence}")
+
+
+def _size(entry: ModelEntry) -> str:
+    return f"{entry.size_bytes / 1e6:.0f} MB" if entry.size_bytes else "size unknown"
+
+
+def download_question(model: str) -> str:
+    """Return what to ask before `model` can be used, ``""`` if nothing has to be fetched."""
+    entry = next((e for e in available_models() if e.id == model and not e.installed), None)
+    if entry is None:
+        return ""
+    return (
+        f"{entry.title} must be downloaded once ({_size(entry)}).\n\n"
+        f"From: {entry.source}\nLicence: {entry.licence}\n\nDownload it now?"
+    )

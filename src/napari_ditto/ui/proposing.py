@@ -1,0 +1,151 @@
+"""From prompts to the proposal on show: ask, follow over edges, show, forget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from napari_ditto.core.prompts import PromptSet
+from napari_ditto.core.proposals import Proposals
+from napari_ditto.core.window import Window
+from napari_ditto.data.protocols import Source
+from napari_ditto.errors import DittoError
+from napari_ditto.ui.desk import Desk
+from napari_ditto.ui.workshop import Setup
+
+NOTHING_HERE = (
+    "No object found here: move the point, add another one, draw a box, or try another model"
+)
+ONLY_NEGATIVE = "Only exclusions so far: add a click or a box on the object itself"
+WAITING = "Will be accepted as soon as the mask is there"
+
+
+class Proposing:
+    """Keeps the proposal on show in step with the prompts and the plane."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk, self._session, self._scene = desk, desk.session, desk.scene
+        self._source: Source | None = None
+        self._then: Callable[[], None] | None = None
+
+    def setup(self) -> Setup:
+        """Return image, model and device as they are chosen now."""
+        session = self._session
+        if self._source is None:
+            self._source = self._scene.open_source(session.images, self._window())
+        return Setup(self._source, session.model, session.device)
+
+    def _window(self) -> Window | Literal["sampled", "contrast"]:
+        mode, window = self._session.window_mode, self._session.window
+        if mode == "given":
+            return window or "sampled"
+        return mode
+
+    def start_over(self) -> None:
+        """Image, window or model changed: what was found so far does not count any more."""
+        self._source, self._session.ready = None, False
+        if self._session.window_mode != "given":
+            self._session.window = None
+        self._forget("")
+        self._session.address = None
+        self.look()
+
+    def look(self) -> None:
+        """Ask for a proposal for the prompts and the plane on show, unless it is there."""
+        session = self._session
+        if not session.images:
+            return self._forget("")
+        try:
+            address = self._scene.address(session.images)
+            prompts = self._scene.prompts(session.prompt_layers, session.images)
+        except DittoError as problem:
+            session.address, session.prompts = None, PromptSet()
+            return self._forget(str(problem))
+        same = (address, prompts) == (session.address, session.prompts)
+        if same and (prompts.is_empty or session.asked or session.proposals):
+            return None
+        session.address, session.prompts = address, prompts
+        if prompts.is_empty:
+            return self._forget("")
+        if not prompts.has_positive:
+            return self._forget(ONLY_NEGATIVE)
+        return self._ask()
+
+    def when_ready(self, then: Callable[[], None]) -> None:
+        """Call `then` with the proposal on show, or with the one that is on its way."""
+        if self._session.asked:
+            self._then, self._session.hint = then, WAITING
+        elif self._session.has_object:
+            then()
+
+    def next(self) -> None:
+        """Show the next candidate; one that reaches a tile's edge is followed over it first."""
+        session, proposals = self._session, self._session.proposals
+        if proposals is None or not session.has_object:
+            return
+        choice = (session.choice + 1) % len(proposals)
+        if bool(proposals.complete[choice]):
+            self._show(proposals, choice)
+        else:
+            self._grow(proposals, choice)
+
+    def cancelled(self) -> None:
+        """Note that what was asked for will not come."""
+        self._then, self._session.asked = None, False
+
+    def prepare(self) -> None:
+        """Load image and model while the user aims."""
+        session = self._session
+        if session.ready or session.asked or not session.images:
+            return
+        setup, workshop = self.setup(), self._desk.workshop
+        self._desk.run(
+            "getting ready", lambda: workshop.prepare(setup), self._on_ready, replaceable=True
+        )
+
+    def _ask(self) -> None:
+        setup, session, workshop = self.setup(), self._session, self._desk.workshop
+        prompts, address = session.prompts, self._scene.address(session.images)
+        self._wait(lambda: workshop.predict(setup, prompts, address), setup, None)
+
+    def _grow(self, proposals: Proposals, choice: int) -> None:
+        setup, workshop = self.setup(), self._desk.workshop
+        self._wait(lambda: workshop.grow(setup, proposals, choice), setup, choice)
+
+    def _wait(self, steps: Callable[[], object], setup: Setup, choice: int | None) -> None:
+        self._session.asked, self._session.hint = True, ""
+
+        def done(proposals: Proposals) -> None:
+            self._session.asked = False
+            self._on_ready(setup.source)
+            self._show(proposals, proposals.best if choice is None else choice)
+
+        self._desk.run("looking for the object", steps, done, self._on_failed, replaceable=True)  # type: ignore[arg-type]
+
+    def _on_ready(self, source: Source) -> None:
+        self._session.ready = True
+        if source is self._source:
+            self._session.window = source.window
+
+    def _show(self, proposals: Proposals, choice: int) -> None:
+        session, then = self._session, self._then
+        session.proposals, session.choice, self._then = proposals, choice, None
+        if proposals.is_empty:
+            session.hint = NOTHING_HERE
+            return self._scene.hide_preview()
+        session.hint = ""
+        self._scene.show_preview(session.images, proposals, choice)
+        return then() if then else None
+
+    def _on_failed(self, error: DittoError) -> None:
+        self._session.asked = False
+        self._forget("")
+        self._desk.fail(error)
+
+    def _forget(self, hint: str) -> None:
+        """Show no proposal and want none."""
+        self._desk.runner.drop_replaceable()
+        self._then, self._session.asked = None, False
+        self._session.proposals = None
+        self._session.hint = hint
+        self._scene.hide_preview()
