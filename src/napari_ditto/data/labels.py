@@ -206,7 +206,7 @@ class ArrayLabels:
         """Turn `before` into `after` where they differ and `before` is what is there."""
         if delta.box.is_empty:
             return
-        self._check_label(int(after.max()))
+        self._check_label(max(0, int(after.max())))
         current = self._fetch(self._region(delta.address, delta.box))
         new = np.where((before != after) & (current == before), after, current)
         self._put(delta, current, new.astype(current.dtype))
