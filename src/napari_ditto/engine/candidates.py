@@ -1,0 +1,146 @@
+"""Candidate objects of one tile: prompts by the model or from a grid, decoded and filtered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_ditto.core.embedding import Embedding
+from napari_ditto.core.geometry import Box
+from napari_ditto.core.masks import PlacedMask, suppress
+from napari_ditto.core.prompts import Frame, PointPrompt, PromptSet
+from napari_ditto.core.routing import translate
+from napari_ditto.core.tiling import Grid, Tile, touches_edge
+from napari_ditto.models.protocols import AutoPromptModel, PromptModel
+
+DECODE_BYTES = 64 << 20
+"""Memory for the logits of one decoder call, at three candidates per prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What counts as an object.
+
+    Attributes
+    ----------
+    min_area : int
+        Pixels of the smallest object.
+    score_threshold : float
+        Least estimated IoU.
+    stability_threshold : float
+        Least IoU of the masks at logits -1 and 1; asked of masks from a grid of points only.
+    max_iou, max_containment : float
+        Two masks that share more are one object.
+    points_per_side : int
+        Grid points along the side of a tile, for a model without suggestions of its own.
+    """
+
+    min_area: int = 16
+    score_threshold: float = 0.5
+    stability_threshold: float = 0.9
+    max_iou: float = 0.5
+    max_containment: float = 0.8
+    points_per_side: int = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """One mask found in a tile.
+
+    Attributes
+    ----------
+    placed : PlacedMask
+        The mask in the plane, and its score.
+    tile : Tile
+        Where it was found.
+    prompts : PromptSet
+        What was asked, pixels of the tile.
+    choice : int
+        Which of the model's candidates it is.
+    complete : bool
+        False if it leads out of the tile.
+    """
+
+    placed: PlacedMask
+    tile: Tile
+    prompts: PromptSet
+    choice: int
+    complete: bool
+
+
+def find_candidates(
+    model: PromptModel, embedding: Embedding, tile: Tile, grid: Grid, settings: Settings
+) -> list[Candidate]:
+    """Return the objects seen in a tile, each one once, the surest first."""
+    if isinstance(model, AutoPromptModel):
+        prompts = model.suggest(embedding)
+        found = list(_decode(model, embedding, prompts, tile, grid, settings, every=False))
+    else:
+        prompts = list(_points(tile, grid, settings.points_per_side))
+        found = list(_decode(model, embedding, prompts, tile, grid, settings, every=True))
+    kept = suppress([c.placed for c in found], settings.max_iou, settings.max_containment)
+    return [found[i] for i in kept]
+
+
+def _decode(
+    model: PromptModel,
+    embedding: Embedding,
+    prompts: Sequence[PromptSet],
+    tile: Tile,
+    grid: Grid,
+    settings: Settings,
+    every: bool,
+) -> Iterator[Candidate]:
+    """Yield the masks that pass; `every` one of the model's candidates, or the best only."""
+    at_once = max(1, DECODE_BYTES // (12 * tile.box.area))
+    for start in range(0, len(prompts), at_once):
+        batch = [translate(p, model.spec.capabilities) for p in prompts[start : start + at_once]]
+        decoded = model.decode(embedding, batch)
+        for i, asked in enumerate(batch):
+            for k in range(decoded.logits.shape[1]) if every else [int(decoded.best[i])]:
+                logits, score = decoded.logits[i, k], float(decoded.scores[i, k])
+                if score >= settings.score_threshold and (
+                    not every or stability(logits) >= settings.stability_threshold
+                ):
+                    yield from _candidate(logits, score, tile, grid, settings, asked, k)
+
+
+def _candidate(
+    logits: NDArray[np.float32],
+    score: float,
+    tile: Tile,
+    grid: Grid,
+    settings: Settings,
+    asked: PromptSet,
+    choice: int,
+) -> Iterator[Candidate]:
+    mask = logits > 0
+    complete = not touches_edge(mask, tile.box, grid.shape)
+    placed = PlacedMask(tile.box, mask, score).cropped()
+    if placed.area >= (settings.min_area if complete else 1):
+        yield Candidate(placed, tile, asked, choice, complete)
+
+
+def stability(logits: NDArray[np.float32], offset: float = 1.0) -> float:
+    """Return the IoU of the masks at thresholds `offset` above and below 0, 0 if both are empty."""
+    inner, outer = (int(np.count_nonzero(logits > t)) for t in (offset, -offset))
+    return inner / max(1, outer)
+
+
+def _points(tile: Tile, grid: Grid, per_side: int) -> Iterator[PromptSet]:
+    """Yield single points at even spacing over the tile's core, in the tile's pixels."""
+    spacing = grid.size / per_side
+    core = grid.core(tile).shift(-tile.box.y0, -tile.box.x0)
+    frame = Box.of_shape(tile.box.shape)
+    for y in np.arange(spacing / 2, frame.height, spacing) - 0.5:
+        for x in np.arange(spacing / 2, frame.width, spacing) - 0.5:
+            if core.contains(y, x):
+                yield PromptSet((PointPrompt(float(y), float(x)),))
+
+
+def to_plane(prompts: PromptSet, tile: Tile) -> PromptSet:
+    """Return prompts of a tile in the plane's pixels."""
+    return prompts.to_frame(Frame(origin=(-float(tile.box.y0), -float(tile.box.x0))))

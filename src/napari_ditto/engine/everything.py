@@ -1,0 +1,215 @@
+"""Everything in a plane: prompts from the model itself or from a grid, one label per object.
+
+Tiles overlap by a quarter. Objects that lead out of their tile are followed; what is found twice
+is kept once (IoU and containment); the surest is painted first and keeps its pixels. Without
+suggestions of its own a model gets a grid of points, filtered as by SAM's automatic mask generator
+(Kirillov et al. 2023, arXiv:2304.02643, section 5 and appendix B: 32 points a side, predicted IoU,
+stability under a shift of the threshold, non-maximum suppression).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_ditto.core.geometry import Box, PlaneAddress
+from napari_ditto.core.masks import PlacedMask, intersection, suppress
+from napari_ditto.core.progress import Progress
+from napari_ditto.core.tiling import Grid
+from napari_ditto.data.protocols import EmbeddingStore, Source
+from napari_ditto.engine.candidates import Candidate, Settings, find_candidates, to_plane
+from napari_ditto.engine.encode import TileEncoder
+from napari_ditto.engine.growth import Growth, grow_steps
+from napari_ditto.engine.jobs import drain
+from napari_ditto.engine.placing import MAX_PIXELS, place_patchwork
+from napari_ditto.errors import SourceError
+from napari_ditto.models.protocols import PromptModel
+
+GROWTH_TILES = 16
+"""An object over more tiles than this is taken for background and left out."""
+
+PARTIALS = 20
+"""About so many times a partial result is painted in the course of a run."""
+
+
+@dataclass(frozen=True, eq=False)
+class EverythingResult:
+    """All objects of a plane.
+
+    Attributes
+    ----------
+    labels : ndarray of uint32, shape ``box.shape``
+        0 is background, objects count from 1, the surest first.
+    box : Box
+        The part of the plane that was done.
+    address : PlaneAddress
+        The plane.
+    scores : ndarray of float32, shape (n,)
+        Estimated IoU of objects 1 to n.
+    model : str
+        ``ModelSpec.key``.
+    """
+
+    labels: NDArray[np.uint32]
+    box: Box
+    address: PlaneAddress
+    scores: NDArray[np.float32]
+    model: str
+
+
+def segment_all(
+    source: Source,
+    model: PromptModel,
+    plane: PlaneAddress | Mapping[str, int] | None = None,
+    *,
+    min_area: int = 16,
+    score_threshold: float = 0.5,
+    region: Box | None = None,
+    cache: EmbeddingStore | None = None,
+) -> NDArray[np.uint32]:
+    """Return the labels of everything that the model finds in one plane.
+
+    Parameters
+    ----------
+    source : Source
+        The image.
+    model : PromptModel
+        With suggestions of its own (``AutoPromptModel``), or any.
+    plane : mapping or PlaneAddress, optional
+        Index on the axes that are not displayed, e.g. ``{"z": 3}``; 0 by default.
+    min_area : int
+        Pixels of the smallest object.
+    score_threshold : float
+        Least estimated IoU.
+    region : Box, optional
+        Part of the plane; all of it by default.
+    cache : EmbeddingStore, optional
+        Where embeddings are kept; in memory only by default.
+
+    Returns
+    -------
+    ndarray of uint32, shape (height, width)
+        Of the plane, whatever other axes the source has, or of the region. 0 is background,
+        objects count from 1 without a gap.
+
+    Raises
+    ------
+    SourceError
+        If the plane cannot be read, or is too large to be held in memory at once.
+    """
+    settings = Settings(min_area=min_area, score_threshold=score_threshold)
+    steps = segment_all_steps(source, model, plane, region=region, cache=cache, settings=settings)
+    return drain(steps).labels
+
+
+def segment_all_steps(
+    source: Source,
+    model: PromptModel,
+    plane: PlaneAddress | Mapping[str, int] | None = None,
+    *,
+    region: Box | None = None,
+    cache: EmbeddingStore | None = None,
+    settings: Settings | None = None,
+) -> Generator[Progress, None, EverythingResult]:
+    """Return the labels of :func:`segment_all`, tile by tile.
+
+    Yields
+    ------
+    Progress
+        A place to cancel; ``partial`` now and then holds an :class:`EverythingResult` of what has
+        been found so far, in which ids may still change.
+    """
+    address = plane if isinstance(plane, PlaneAddress) else source.plane(plane)
+    sweep = _Sweep(TileEncoder(source, model, cache), address, region, settings or Settings())
+    yield from sweep.find()
+    yield from sweep.follow()
+    yield Progress("merge", 0, 1, "painting labels")
+    return sweep.paint(sweep.finished)
+
+
+@dataclass(eq=False)
+class _Sweep:
+    """One run over a plane: what was found, what is finished."""
+
+    encoder: TileEncoder
+    address: PlaneAddress
+    region: Box | None
+    settings: Settings
+    grid: Grid = field(init=False)
+    box: Box = field(init=False)
+    cut: list[Candidate] = field(default_factory=list)
+    finished: list[PlacedMask] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        shape, size = self.encoder.source.plane_shape(self.address), self.encoder.tile_size
+        whole = Box.of_shape(shape)
+        self.grid = Grid(shape, size, size // 4)
+        self.box = whole if self.region is None else whole.intersect(self.region)
+        if self.box.area > MAX_PIXELS:
+            raise SourceError(
+                f"a plane of {shape[0]} x {shape[1]} is too large to be done at once",
+                where=self.encoder.source.name,
+                todo="Choose a region",
+            )
+
+    @property
+    def model(self) -> PromptModel:
+        model = self.encoder.model
+        if not isinstance(model, PromptModel):
+            raise TypeError(f"{model.spec.id} takes no prompts")
+        return model
+
+    def find(self) -> Generator[Progress, None, None]:
+        """Look at every tile; objects that lead out of theirs wait in ``cut``."""
+        tiles = list(self.grid.covering(self.box))
+        every = -(-len(tiles) // PARTIALS)
+        for i, tile in enumerate(tiles):
+            partial = self.paint(self.finished) if i and i % every == 0 else None
+            yield Progress("encode", i, len(tiles), f"tile {i + 1} of {len(tiles)}", partial)
+            (embedding,) = yield from self.encoder.embed_steps(self.address, [tile])
+            found = find_candidates(self.model, embedding, tile, self.grid, self.settings)
+            self.finished += [c.placed for c in found if c.complete]
+            self.cut += [c for c in found if not c.complete]
+
+    def follow(self) -> Generator[Progress, None, None]:
+        """Grow the objects that lead out of their tiles, the surest first, each one once."""
+        self.cut.sort(key=lambda c: -c.placed.score)
+        grown: list[PlacedMask] = []
+        for i, candidate in enumerate(self.cut):
+            yield Progress("grow", i, len(self.cut), f"object {i + 1} of {len(self.cut)} on seams")
+            if not any(self._holds(mask, candidate.placed) for mask in grown):
+                grown += yield from self._grow(candidate)
+        self.finished += grown
+
+    def paint(self, masks: Sequence[PlacedMask]) -> EverythingResult:
+        """Return the masks as labels, each object once, the surest on top."""
+        kept = suppress(masks, self.settings.max_iou, self.settings.max_containment)
+        labels = np.zeros(self.box.shape, dtype=np.uint32)
+        scores: list[float] = []
+        for i in kept:
+            common = masks[i].box.intersect(self.box)
+            view = labels[common.shift(-self.box.y0, -self.box.x0).slices]
+            free = masks[i].in_box(common) & (view == 0)
+            if np.count_nonzero(free) >= self.settings.min_area:
+                scores.append(masks[i].score)
+                view[free] = len(scores)
+        spec = self.model.spec
+        return EverythingResult(
+            labels, self.box, self.address, np.array(scores, dtype=np.float32), spec.key
+        )
+
+    def _grow(self, candidate: Candidate) -> Generator[Progress, None, list[PlacedMask]]:
+        (embedding,) = yield from self.encoder.embed_steps(self.address, [candidate.tile])
+        decoded = self.model.decode(embedding, [candidate.prompts])
+        said = to_plane(candidate.prompts, candidate.tile)
+        growth = Growth.start(self.grid, said, candidate.tile, decoded.logits[0, candidate.choice])
+        yield from grow_steps(growth, self.model, self.encoder, self.address, GROWTH_TILES)
+        placed = place_patchwork(growth.work, (1.0, 1.0), self.grid.shape)
+        fits = growth.complete and placed.area >= self.settings.min_area
+        return [replace(placed, score=candidate.placed.score)] if fits else []
+
+    def _holds(self, whole: PlacedMask, part: PlacedMask) -> bool:
+        return intersection(whole, part) > self.settings.max_containment * part.area
