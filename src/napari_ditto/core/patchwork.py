@@ -122,7 +122,7 @@ class Patchwork:
         asked = np.zeros(count + 1, dtype=bool)
         asked[numbered[patch.mask]] = True
         asked[0] = True
-        return np.where(asked[numbered], _tent(patch.box, self.shape), np.float32(0))
+        return np.where(asked[numbered], tent(patch.box, self.shape), np.float32(0))
 
 
 def connected(mask: Mask, known: Mask, wanted: NDArray[np.intp]) -> Mask:
@@ -142,7 +142,16 @@ def connected(mask: Mask, known: Mask, wanted: NDArray[np.intp]) -> Mask:
     return components_meeting(mask, marker)
 
 
-def _tent(box: Box, shape: tuple[int, int]) -> NDArray[np.float32]:
+def tent(box: Box, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Return the weight of a tile's pixels: highest in its middle, lowest at its inner edges.
+
+    Parameters
+    ----------
+    box : Box
+        The tile.
+    shape : (int, int)
+        The plane, whose own border is no edge.
+    """
     rows = _slope(box.y0, box.y1, shape[0])
     columns = _slope(box.x0, box.x1, shape[1])
     return np.outer(rows, columns)
