@@ -94,9 +94,7 @@ def next_is_positive(layer: Points | Shapes) -> bool:
 
 def set_next_sign(layer: Points | Shapes, *, positive: bool) -> None:
     """Choose the sign of the next point or shape; nothing that exists changes."""
-    _ensure_sign(layer)
-    layer.feature_defaults = {**layer.feature_defaults, SIGN: [_word(positive)]}
-    _show_signs(layer)
+    _write_signs(layer, signs(layer), next_one=positive)
 
 
 def toggle_sign(layer: Points | Shapes) -> bool:
@@ -114,26 +112,25 @@ def toggle_sign(layer: Points | Shapes) -> bool:
         positive = not next_is_positive(layer)
         set_next_sign(layer, positive=positive)
         return positive
-    flipped = ~signs(layer)[chosen]
-    _ensure_sign(layer)
-    features = layer.features.copy()
-    features.loc[chosen, SIGN] = [_word(positive) for positive in flipped]
-    layer.features = features
-    _show_signs(layer)
-    return bool(flipped[0])
+    positive_now = signs(layer)
+    positive_now[chosen] = ~positive_now[chosen]
+    _write_signs(layer, positive_now, next_one=next_is_positive(layer))
+    return bool(positive_now[chosen[0]])
 
 
 def _word(positive: bool | np.bool_) -> str:
     return POSITIVE if positive else NEGATIVE
 
 
-def _ensure_sign(layer: Points | Shapes) -> None:
-    """Give a foreign layer the sign column; what it holds keeps its sign."""
-    if SIGN in layer.features:
-        return
-    features = layer.features.copy()
-    features[SIGN] = [_word(positive) for positive in signs(layer)]
-    layer.features = features
+def _write_signs(layer: Points | Shapes, which: NDArray[np.bool_], *, next_one: bool) -> None:
+    """Set the sign of everything and of what comes next; other columns stay as they are."""
+    words = [_word(positive) for positive in which]
+    defaults = {**layer.feature_defaults, SIGN: [_word(next_one)]}
+    if SIGN not in layer.features or list(layer.features[SIGN]) != words:
+        layer.features = layer.features.assign(**{SIGN: np.array(words, dtype=object)})
+    # napari has just taken the last row for the defaults.
+    layer.feature_defaults = defaults
+    _show_signs(layer)
 
 
 def _show_signs(layer: Points | Shapes) -> None:

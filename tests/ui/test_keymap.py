@@ -1,0 +1,89 @@
+"""No key of napari's own is taken, and bindings can be taken back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from app_model.types import KeyBinding
+from napari.components import ViewerModel
+from napari.layers import Image, Labels, Points, Shapes
+from napari.layers.base import Layer
+from napari.utils.key_bindings import KeymapHandler
+from napari.utils.shortcuts import default_shortcuts
+
+from napari_ditto.ui.keymap import ACTIONS, bind, button_text, native
+
+OURS = [key for action in ACTIONS.values() for key in action.keys]
+
+
+def canonical(key):
+    return str(KeyBinding.from_str(native(key)))
+
+
+# Our keys are bound on Points and Shapes layers, so what napari binds on Labels alone (Ctrl+Z,
+# which means undo there as well) is not in their way.
+LABELS_ALONE = {canonical("Ctrl+Z"), canonical("Ctrl+Shift+Z")}
+
+
+def test_no_default_shortcut_of_napari_is_taken():
+    taken = {str(binding) for bindings in default_shortcuts.values() for binding in bindings}
+    assert len(taken) > 50
+    assert not taken & {canonical(key) for key in OURS}
+
+
+def test_no_key_bound_on_a_class_of_napari_is_taken():
+    for owner in (ViewerModel, Layer, Image, Points, Shapes, Labels):
+        taken = {str(key) for key in owner.class_keymap}
+        spared = LABELS_ALONE if owner is Labels else set()
+        assert not (taken - spared) & {canonical(key) for key in OURS}, owner
+
+
+def test_no_key_means_two_things():
+    assert len(set(OURS)) == len(OURS)
+
+
+def test_button_texts_show_the_first_key(monkeypatch):
+    monkeypatch.setattr("sys.platform", "linux")
+    assert button_text("accept") == "Accept (K)"
+    assert button_text("undo") == "Undo (Ctrl+Z)"
+    assert button_text("new_points") == "Points"
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert button_text("undo") == "Undo (Cmd+Z)"
+    assert native("Ctrl+Shift+Z") == "Meta+Shift+Z"
+
+
+@pytest.mark.parametrize("layer", [Points(np.zeros((1, 2))), Shapes(np.zeros((1, 4, 2)))])
+def test_pressed_keys_reach_the_handlers_until_unbound(layer):
+    pressed = []
+    unbind = bind(layer, {name: lambda name=name: pressed.append(name) for name in ACTIONS})
+    handler = KeymapHandler()
+    handler.keymap_providers = [layer]
+    for key in OURS:
+        assert handler.press_key(native(key))
+    assert pressed == [name for name, action in ACTIONS.items() for _ in action.keys]
+    unbind()
+    assert not layer.keymap
+    assert not handler.press_key("K")
+
+
+def test_keys_that_the_user_bound_are_left_alone():
+    layer, pressed = Points(np.zeros((1, 2))), []
+    layer.bind_key("K", lambda _: pressed.append("user"))
+    unbind = bind(layer, {"accept": lambda: pressed.append("ditto")})
+    handler = KeymapHandler()
+    handler.keymap_providers = [layer]
+    handler.press_key("K")
+    unbind()
+    handler.press_key("K")
+    assert pressed == ["user", "user"]
+
+
+@pytest.mark.gui
+def test_no_key_of_the_open_window_is_taken(make_napari_viewer_proxy):
+    from napari._app_model import get_app_model  # the registry of menus has no public door
+
+    viewer = make_napari_viewer_proxy()
+    viewer.add_points()
+    bound = {str(entry.keybinding) for entry in get_app_model().keybindings}
+    assert bound
+    assert not bound & {canonical(key) for key in OURS}

@@ -1,0 +1,114 @@
+"""Labels layers: which fit an image, and new ones that lie on it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Image, Labels
+
+from napari_ditto.core.geometry import Box
+from napari_ditto.data.labels import ArrayLabels
+from napari_ditto.errors import LabelsError
+from napari_ditto.ui.adapters import (
+    data_to_world,
+    label_store_for,
+    new_labels_layer,
+    record_provenance,
+    refresh_labels,
+    source_from_layer,
+)
+
+SHAPE = (3, 40, 50)
+IMAGE = Image(np.zeros(SHAPE, np.uint8), name="im", scale=(2, 0.5, 0.5), translate=(1, 2, 3))
+SOURCE = source_from_layer(IMAGE)
+PLACE = {"scale": IMAGE.scale, "translate": IMAGE.translate}
+
+
+def test_a_new_layer_is_empty_editable_and_lies_on_the_image():
+    layer = new_labels_layer(IMAGE, SOURCE, model="classic@1")
+    np.testing.assert_allclose(data_to_world(layer), data_to_world(IMAGE))
+    assert (layer.data.shape, layer.editable, layer.data.any()) == (SHAPE, True, False)
+    assert layer.metadata["ditto"] == {"model": "classic@1"}
+    assert label_store_for(layer, SOURCE, IMAGE).data is layer.data
+
+
+def test_what_the_store_writes_is_what_the_layer_shows():
+    viewer = ViewerModel()
+    viewer.add_layer(IMAGE)
+    layer = viewer.add_layer(new_labels_layer(IMAGE, SOURCE))
+    viewer.dims.set_current_step(0, 1)
+    store = label_store_for(layer, SOURCE, IMAGE)
+    delta = store.write(SOURCE.plane({"z": 1}), Box(4, 5, 8, 9), np.ones((4, 4), bool), 3)
+    refresh_labels(layer)
+    assert layer.get_value(layer.data_to_world((1, 5, 6)), world=True) == 3
+    assert delta.box == Box(4, 5, 8, 9)
+
+
+def test_painting_by_hand_counts_for_the_next_id():
+    layer = new_labels_layer(IMAGE, SOURCE)
+    layer.data[0, 0, 0] = 41
+    assert label_store_for(layer, SOURCE, IMAGE).next_label() == 42
+
+
+def test_a_layer_of_the_user_is_written_in_place():
+    layer = Labels(np.zeros(SHAPE, np.uint16), **PLACE)
+    store = label_store_for(layer, SOURCE, IMAGE)
+    assert isinstance(store, ArrayLabels)
+    assert store.data is layer.data
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (Labels(np.zeros((40, 50), np.uint8), name="l"), r"shape \(40, 50\), the image \(3, 40"),
+        (Labels(np.zeros(SHAPE, np.uint8), name="l"), "another scale"),
+        (Labels(np.zeros(SHAPE, np.uint8), name="l", scale=(2, 0.5, 0.6)), "another scale"),
+        (Labels(np.zeros(SHAPE, np.uint8), name="l", **PLACE, rotate=[0, 0, 5]), "another scale"),
+        (
+            Labels([np.zeros(SHAPE, np.uint8), np.zeros((3, 20, 25), np.uint8)], name="l", **PLACE),
+            "multiscale",
+        ),
+    ],
+    ids=["shape", "scale", "other scale", "rotation", "multiscale"],
+)
+def test_a_layer_that_does_not_fit_is_refused_with_advice(layer, message):
+    with pytest.raises(LabelsError, match=message) as caught:
+        label_store_for(layer, SOURCE, IMAGE)
+    assert "'l'" in str(caught.value)
+    assert "new layer" in str(caught.value)
+
+
+def test_lazy_labels_are_refused():
+    import dask.array as da
+
+    layer = Labels(da.zeros(SHAPE, dtype=np.uint8), **PLACE)
+    with pytest.raises(LabelsError, match="cannot be written"):
+        label_store_for(layer, SOURCE, IMAGE)
+
+
+def test_a_huge_image_gets_a_read_only_pyramid(tmp_path):
+    import dask.array as da
+
+    image = Image(da.zeros((9000, 9000), chunks=1000, dtype=np.uint8), contrast_limits=(0, 1))
+    source = source_from_layer(image)
+    layer = new_labels_layer(image, source)
+    assert (layer.multiscale, layer.editable) == (True, False)
+    store = label_store_for(layer, source, image)
+    store.write(source.plane(), Box(5000, 5000, 5100, 5100), np.ones((100, 100), bool), 9)
+    assert np.asarray(layer.data[0][5050, 5050]) == 9
+    assert np.asarray(layer.data[-1]).max() == 9
+
+
+def test_labels_for_channels_have_no_channel_axis():
+    image = Image(np.zeros((2, 40, 50)), axis_labels=("c", "y", "x"), scale=(1, 2, 2))
+    source = source_from_layer(image)
+    layer = new_labels_layer(image, source)
+    assert layer.data.shape == (40, 50)
+    assert label_store_for(layer, source, image).data is layer.data
+
+
+def test_provenance_is_kept_by_label():
+    layer = new_labels_layer(IMAGE, SOURCE, model="m")
+    record_provenance(layer, np.int64(3), {"prompts": "abc"})
+    assert layer.metadata["ditto"] == {"model": "m", "labels": {3: {"prompts": "abc"}}}
