@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ditto.core.embedding import Embedding
+from napari_ditto.core.geometry import Box
 from napari_ditto.errors import ModelError
 from napari_ditto.models.classic.features import upsample
 from napari_ditto.models.protocols import ContextMap, Example, Memory
@@ -53,7 +54,7 @@ def design(embedding: Embedding) -> NDArray[np.float32]:
     """Return the features of every pixel with a constant, shape (d, h, w)."""
     shape = embedding.tile_shape
     fine = [embedding.arrays[name].astype(np.float32) for name in ("color", "fine")]
-    coarse = upsample(embedding.arrays["coarse"].astype(np.float32), shape)
+    coarse = upsample(embedding.arrays["coarse"].astype(np.float32), Box.of_shape(shape))
     return np.concatenate([*fine, coarse, np.ones((1, *shape), np.float32)])
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_ditto.core.geometry import Box
+
 Plane = NDArray[np.float32]
 
 FINE_SIGMA = 1.0
@@ -38,11 +40,6 @@ class Filters:
     color: Plane
     fine: Plane
     coarse: Plane
-
-    def stack(self) -> Plane:
-        """Return all channels at full resolution, shape (3 + f + c, h, w)."""
-        shape = self.color.shape[1:]
-        return np.concatenate([self.color, self.fine, upsample(self.coarse, shape)])
 
 
 def opponent(tile: Plane) -> Plane:
@@ -93,20 +90,19 @@ def hessian(plane: Plane) -> tuple[Plane, Plane]:
     return mean + root, mean - root
 
 
-def upsample(planes: Plane, shape: tuple[int, ...], stride: int = COARSE_STRIDE) -> Plane:
-    """Return planes (c, h', w') that were taken every `stride` pixels, linearly at (c, h, w)."""
-    rows, cols = (
-        _weights(n, small, stride) for n, small in zip(shape, planes.shape[1:], strict=True)
-    )
+def upsample(planes: Plane, window: Box, stride: int = COARSE_STRIDE) -> Plane:
+    """Return planes (c, h', w') that were taken every `stride` pixels, linearly in a window."""
+    rows = _weights(window.y0, window.y1, planes.shape[1], stride)
+    cols = _weights(window.x0, window.x1, planes.shape[2], stride)
     tall = planes[:, rows[0]] * (1 - rows[2])[:, None] + planes[:, rows[1]] * rows[2][:, None]
     wide: Plane = tall[:, :, cols[0]] * (1 - cols[2]) + tall[:, :, cols[1]] * cols[2]
-    return wide
+    return wide.astype(np.float32, copy=False)
 
 
 def _weights(
-    size: int, small: int, stride: int
+    start: int, stop: int, small: int, stride: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], Plane]:
-    at = np.arange(size, dtype=np.float32) / stride
+    at = np.arange(start, stop, dtype=np.float32) / np.float32(stride)
     low = np.minimum(at.astype(np.intp), small - 1)
     return low, np.minimum(low + 1, small - 1), (at - low).astype(np.float32)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_ditto.core.embedding import Embedding
 from napari_ditto.core.prompts import PromptSet
 from napari_ditto.errors import ModelError
-from napari_ditto.models.classic import auto, context, forest, proposals
+from napari_ditto.models.classic import auto, boxes, context, forest, proposals, scores
 from napari_ditto.models.classic.features import compute_filters
 from napari_ditto.models.classic.seeds import read_seeds
 from napari_ditto.models.protocols import ContextMap, Example, MaskLogits, Memory, ModelSpec
@@ -30,7 +30,7 @@ class ClassicModel:
             id="classic",
             family="classic",
             version=VERSION,
-            weights_sha256=hashlib.sha256(repr(forest.KINDS).encode()).hexdigest(),
+            weights_sha256=_constants_hash(),
             licence="BSD-3-Clause",
             citation="Salembier et al. 1998; Matas et al. 2002; Hoerl & Kennard 1970",
             source="napari-ditto",
@@ -59,7 +59,7 @@ class ClassicModel:
     def decode(self, embedding: Embedding, prompts: Sequence[PromptSet]) -> MaskLogits:
         """Return part, whole and group for each prompt set, best first shown."""
         self._check(embedding)
-        scene = proposals.Scene.of(embedding)
+        scene = proposals.Scene(embedding)
         logits = np.empty((len(prompts), 3, *embedding.tile_shape), np.float32)
         scores = np.empty((len(prompts), 3), np.float32)
         best = np.empty(len(prompts), np.intp)
@@ -71,7 +71,7 @@ class ClassicModel:
     def suggest(self, embedding: Embedding) -> list[PromptSet]:
         """Return one prompt set per object seen in the tile."""
         self._check(embedding)
-        return auto.suggest(proposals.Scene.of(embedding))
+        return auto.suggest(proposals.Scene(embedding))
 
     def remember(self, examples: Sequence[Example]) -> Memory:
         """Condense examples; the memory does not grow with their number."""
@@ -98,3 +98,8 @@ class ClassicModel:
             raise ModelError(
                 f"This was encoded by {key}, not by {self.spec.key}", todo="Encode the tile again"
             )
+
+
+def _constants_hash() -> str:
+    parts = (forest.KINDS, forest.LEVELS, boxes.WEIGHTS, scores.constants_text())
+    return hashlib.sha256(repr(parts).encode()).hexdigest()

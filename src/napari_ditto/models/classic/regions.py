@@ -82,11 +82,19 @@ def bounds(tree: Tree) -> Ints:
     flat = tree.image.ravel()
     for column, value in enumerate((yy, xx, -yy - 1, -xx - 1)):
         np.minimum.at(low[:, column], flat, value.ravel())
-    rows = low.tolist()
-    up = tree.parent.tolist()
-    for node in range(len(up) - 1, 0, -1):
-        rows[up[node]] = [min(p) for p in zip(rows[up[node]], rows[node], strict=True)]
-    return np.array(rows) * np.array([1, 1, -1, -1])
+    return _run_minima(low, tree.last) * np.array([1, 1, -1, -1])
+
+
+def _run_minima(values: Ints, last: Ints) -> Ints:
+    """Return column minima over the runs ``n .. last[n]``, by minima over powers of two."""
+    first = np.arange(len(values))
+    reach = np.frexp(last - first)[1] - 1
+    result, table = values.copy(), values
+    for power in range(int(reach.max()) + 1):
+        here = np.flatnonzero(reach == power)
+        result[here] = np.minimum(table[here], table[last[here] - 2**power])
+        table = np.minimum(table[: -(2**power)], table[2**power :])
+    return result
 
 
 def border_sums(tree: Tree, edges: NDArray[np.float32]) -> tuple[Floats, Floats, Floats]:

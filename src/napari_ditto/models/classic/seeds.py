@@ -36,6 +36,14 @@ class Seeds:
     mask: NDArray[np.bool_] | None
     shape: tuple[int, int]
 
+    @property
+    def frame(self) -> Box | None:
+        """The box, or the rough mask's box: where to look."""
+        if self.box is not None or self.mask is None:
+            return self.box
+        rows, cols = (np.flatnonzero(self.mask.any(axis=axis)) for axis in (1, 0))
+        return Box(int(rows[0]), int(cols[0]), int(rows[-1]) + 1, int(cols[-1]) + 1)
+
 
 def read_seeds(prompts: PromptSet, shape: tuple[int, int]) -> Seeds:
     """Return the pixels of a prompt set in a tile of `shape`.
@@ -46,16 +54,16 @@ def read_seeds(prompts: PromptSet, shape: tuple[int, int]) -> Seeds:
         If nothing positive lies on the tile.
     """
     tile = Box.of_shape(shape)
+    box = _whole(prompts.box).intersect(tile) if prompts.box else None
     mask = prompts.mask.rasterize(shape) if prompts.mask else None
     seeds = Seeds(
         _pixels(prompts, shape, positive=True),
         _pixels(prompts, shape, positive=False),
-        _whole(prompts.box).intersect(tile) if prompts.box else None,
+        None if box is None or box.is_empty else box,
         mask if mask is not None and mask.any() else None,
         shape,
     )
-    nothing = seeds.mask is None and (seeds.box is None or seeds.box.is_empty)
-    if not len(seeds.positive) and nothing:
+    if not len(seeds.positive) and seeds.frame is None:
         raise PromptError(
             "No positive prompt lies on this tile", todo="Click on the object or draw a box"
         )

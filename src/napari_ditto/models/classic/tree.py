@@ -44,9 +44,9 @@ class Tree:
     def __len__(self) -> int:
         return len(self.parent)
 
-    def chain(self, y: int, x: int) -> Ints:
-        """Return the nodes that hold a pixel, smallest first, root last."""
-        nodes = [int(self.image[y, x])]
+    def chain(self, node: int) -> Ints:
+        """Return a node and all that hold it, smallest first, root last."""
+        nodes = [node]
         while nodes[-1]:
             nodes.append(int(self.parent[nodes[-1]]))
         return np.array(nodes)
@@ -94,10 +94,10 @@ def component_tree(plane: NDArray[np.float32], levels: int) -> Tree:
     node_of_pixel = index[canonical].reshape(wide.shape)[: plane.shape[0], : plane.shape[1]]
     parent = index[canonical[up[own]]]
     level = (flat[own].astype(np.float64) - 0.5) / levels
-    return _preorder(node_of_pixel, parent, level)
+    return preorder(node_of_pixel, parent, level)
 
 
-def _preorder(image: Ints, parent: Ints, level: Floats) -> Tree:
+def preorder(image: Ints, parent: Ints, level: Floats) -> Tree:
     """Renumber nodes (0 is the root) so that every region is a run of numbers."""
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import depth_first_order
