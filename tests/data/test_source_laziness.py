@@ -8,7 +8,7 @@ import pytest
 import tifffile
 import tifffile.zarr
 import zarr
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.data.counting import CountingStore, counting_dask, counting_zarr
 
@@ -23,6 +23,7 @@ def touched(start, stop, chunk):
 
 
 @pytest.mark.parametrize("options", [{"zarr_format": 2}, {"zarr_format": 3}])
+@settings(deadline=None, max_examples=50)
 @given(st.data())
 def test_zarr_reads_exactly_the_chunks_of_the_box(options, data):
     array, store = counting_zarr((4, 3, 300, 500), (1, 2, 64, 50), **options)
@@ -185,6 +186,12 @@ def test_a_read_past_the_budget_is_refused_before_it_reads():
     with pytest.raises(SourceError, match="pyramid"):
         source.read(source.plane(), Box.of_shape(source.plane_shape(source.plane(), level)), level)
     assert not store.reads
+
+
+def test_a_whole_plane_past_the_budget_is_refused_at_level_0_too():
+    source = open_source(np.broadcast_to(np.uint8(3), (10_000, 10_000)), window=(0, 1))
+    with pytest.raises(SourceError, match="100 Mpx"):
+        source.read(source.plane(), Box(0, 0, 10_000, 10_000))
 
 
 def test_a_large_uncompressed_tiff_is_read_by_rows(tmp_path, monkeypatch):

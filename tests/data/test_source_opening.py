@@ -98,7 +98,11 @@ def test_choices_are_never_silent(shape, options, word):
         ({"a": 1}, {}, "not an image"),
         ("s3://bucket/image.zarr", {}, "remote"),
         ("/nowhere/image.tif", {}, "No such file"),
-        (da.from_array(np.arange(9.0).reshape(3, 3))[np.eye(3) > 0], {}, "unknown size"),
+        (
+            da.from_array(np.arange(9.0).reshape(3, 3))[np.eye(3) > 0],
+            {},
+            "size of the image is not known",
+        ),
     ],
 )
 def test_what_is_no_image_is_one_clear_line(data, options, words):

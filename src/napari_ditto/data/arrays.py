@@ -125,13 +125,14 @@ def _shape(data: object, where: str) -> tuple[int, ...]:
             where=where,
             todo="Give a path, a numpy, dask or zarr array, or a list of them as levels.",
         )
-    if any(size != size for size in shape):  # dask says NaN
+    try:
+        return tuple(int(size) for size in shape)
+    except (TypeError, ValueError) as error:
         raise SourceError(
-            "the dask array has chunks of unknown size",
+            "the size of the image is not known",
             where=where,
-            todo="Call compute_chunk_sizes() on it first.",
-        )
-    return tuple(int(size) for size in shape)
+            todo="Call compute_chunk_sizes() on a dask array first.",
+        ) from error
 
 
 def _dtype(data: object, where: str) -> np.dtype[Any]:

@@ -137,6 +137,8 @@ def compose(
                 where=where,
                 todo="Channels need the same axes and size.",
             )
+    for part in parts:
+        notes += getattr(part, "notes", ())
     return ComposedSource(where, parts, _common_levels(parts), notes)
 
 

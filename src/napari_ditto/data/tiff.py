@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import math
 import threading
+from contextlib import ExitStack
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,43 +24,37 @@ def open_tiff(path: Path) -> Opened:
     """Open the first series of a TIFF; the file stays open until ``Opened.close``."""
     import tifffile
 
-    file = None
-    try:
-        file = tifffile.TiffFile(path)
-        return _open_series(file)
-    except Exception as error:
-        if file is not None:
-            file.close()
-        raise SourceError(
-            "cannot read this TIFF", where=str(path), todo="Check that the file is whole."
-        ) from error
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(tifffile.TiffFile(path))
+            levels = _levels(file, stack)
+        except Exception as error:
+            raise SourceError(
+                "cannot read this TIFF", where=str(path), todo="Check that the file is whole."
+            ) from error
+        count = len(file.series)
+        notes = (f"Only the first of {count} images in the file is read.",) if count > 1 else ()
+        close = stack.pop_all().close
+        return Opened(levels, _axes(file.series[0].axes), notes=notes, close=close)
 
 
-def _open_series(file: tifffile.TiffFile) -> Opened:
+def _levels(file: tifffile.TiffFile, stack: ExitStack) -> tuple[object, ...]:
+    """Return the arrays of the first series; what they keep open goes on the stack."""
     import zarr
 
     series = file.series[0]
-    stores: list[Any] = []
+    pixels = stack.enter_context(FileIO(file.filehandle.path))
     levels: list[object] = []
-    pixels = io.FileIO(file.filehandle.path)
     for number, level in enumerate(series.levels):
         offset = _offset_of_one_run(level)
         if offset is not None:
             dtype = level.dtype.newbyteorder(file.byteorder)
             levels.append(ContiguousPixels(pixels, level.shape, dtype, offset))
             continue
-        stores.append(series.aszarr(level=number))
-        levels.append(zarr.open_array(stores[-1], mode="r"))
-
-    def close() -> None:
-        for store in stores:
-            store.close()
-        pixels.close()
-        file.close()
-
-    count = len(file.series)
-    notes = (f"Only the first of {count} images in the file is read.",) if count > 1 else ()
-    return Opened(tuple(levels), _axes(series.axes), notes=notes, close=close)
+        store = series.aszarr(level=number)
+        stack.callback(store.close)
+        levels.append(zarr.open_array(store, mode="r"))
+    return tuple(levels)
 
 
 class ContiguousPixels:
@@ -70,7 +65,7 @@ class ContiguousPixels:
     """
 
     def __init__(
-        self, file: io.FileIO, shape: tuple[int, ...], dtype: np.dtype[Any], offset: int
+        self, file: FileIO, shape: tuple[int, ...], dtype: np.dtype[Any], offset: int
     ) -> None:
         self.shape, self.dtype = shape, dtype
         self._file, self._offset, self._lock = file, offset, threading.Lock()

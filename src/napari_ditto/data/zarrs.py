@@ -50,7 +50,7 @@ def check_zarr(array: zarr.Array[Any], where: str) -> None:
     largest = max(math.prod(array.chunks) * array.dtype.itemsize, _shard_index_bytes(array))
     if largest > CHUNK_LIMIT:
         raise SourceError(
-            f"one zarr chunk takes {largest / 2**30:.1f} GiB in memory, more than 1 GiB",
+            f"one chunk takes {largest / 2**30:.1f} GiB in memory, more than 1 GiB",
             where=where,
             todo="Re-save the image with smaller chunks.",
         )
