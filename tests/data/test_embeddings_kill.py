@@ -6,7 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,64 +16,102 @@ import pytest
 from napari_ditto.data.embeddings import EmbeddingCache
 from napari_ditto.testing.contracts.embeddings import make_embedding, make_key, same
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs fork and SIGKILL")
 
-KILLS = 100 if os.environ.get("DITTO_STRESS") else 10
+KILLS = 100 if os.environ.get("DITTO_STRESS") else 25
 SHAPE = (64, 64, 64)
+UNLIMITED = 1 << 40
 
-WORKER = """
+# Forks one writer per line of input, so that n kills do not cost n imports of zarr.
+WRITERS = """
 import os
 import sys
 from pathlib import Path
+
 from napari_ditto.data.embeddings import EmbeddingCache
 from napari_ditto.data.entry import encode_entry
 from napari_ditto.testing.contracts.embeddings import make_embedding, make_key
 
-def say(line):
-    os.write(1, line.encode() + b"\\n")  # one system call, so that a kill cannot tear it
+def say(*words):
+    # One system call, so that a kill cannot tear the line.
+    os.write(1, (" ".join(map(str, words)) + "\\n").encode())
 
-folder, first, last, quota = Path(sys.argv[1]), *map(int, sys.argv[2:])
-cache = EmbeddingCache(memory_bytes=0, directory=folder, disk_bytes=quota)
-encode_entry(make_key(0), make_embedding(0))  # so that zarr is imported when the clock starts
-say("ready")
-for seed in range(first, last):
-    if cache.get(make_key(seed)) is None:
-        say(f"encode {seed}")
-        cache.put(make_key(seed), make_embedding(seed, shape=(64, 64, 64)))
-        say(f"done {seed}")
+def write(folder, first, last, quota):
+    cache = EmbeddingCache(memory_bytes=0, directory=Path(folder), disk_bytes=int(quota))
+    say("writer", os.getpid())
+    for seed in range(int(first), int(last)):
+        if cache.get(make_key(seed)) is None:
+            embedding = make_embedding(seed, shape=(64, 64, 64))
+            say("encode", seed)
+            cache.put(make_key(seed), embedding)
+            say("done", seed)
+
+encode_entry(make_key(0), make_embedding(0))  # imports what zarr imports late
+for line in sys.stdin:
+    pid = os.fork()
+    if not pid:
+        write(*line.split())
+        os._exit(0)
+    say("end", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 """
 
 
-class Worker:
-    """A process that encodes tiles `first` to `last`, and what it told."""
+class Writers:
+    """One writer after the other, each a process that encodes tiles and tells what it does."""
 
-    def __init__(self, folder: Path, first: int, last: int, quota: int = 1 << 40) -> None:
-        numbers = map(str, (first, last, quota))
+    def __init__(self, folder: Path, quota: int = UNLIMITED) -> None:
+        self.folder, self.quota = folder, quota
         self.process = subprocess.Popen(
-            [sys.executable, "-c", WORKER, str(folder), *numbers], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", WRITERS],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
-        assert self.process.stdout.readline() == "ready\n"
-        self.lines: list[str] = []
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
 
-    def _read(self) -> None:
-        self.lines.extend(self.process.stdout)
+    def start(self, first: int, last: int) -> int:
+        """Start a writer of tiles `first` to `last`; return its process id."""
+        self.process.stdin.write(f"{self.folder} {first} {last} {self.quota}\n")
+        self.process.stdin.flush()
+        word, pid = self.process.stdout.readline().split()
+        assert word == "writer"
+        self.told = {"encode": set(), "done": set()}
+        return int(pid)
 
-    def kill_after(self, seconds: float) -> None:
-        try:
-            self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            self.process.send_signal(signal.SIGKILL)
-        self.join()
+    def wait_for_tiles(self, count: int) -> float:
+        """Return when `count` tiles are done and the next is begun; seconds since the first."""
+        begun = None
+        while len(self.told["done"]) < count or len(self.told["encode"]) <= count:
+            word, number = self.process.stdout.readline().split()
+            self.told[word].add(int(number))
+            begun = begun or time.perf_counter()
+        return time.perf_counter() - begun
 
-    def join(self) -> None:
-        self.process.wait(60)
-        self._reader.join()
+    def finish(self) -> tuple[int, set[int], set[int]]:
+        """Wait for the writer; return its exit code and the tiles it began and finished."""
+        for line in self.process.stdout:
+            word, number = line.split()
+            if word == "end":
+                return int(number), self.told["encode"], self.told["done"]
+            self.told[word].add(int(number))
+        raise AssertionError("the writers died")
+
+    def close(self) -> None:
+        self.process.stdin.close()
         self.process.stdout.close()
+        assert self.process.wait(60) == 0
 
-    def seeds(self, word: str) -> list[int]:
-        return [int(line.split()[1]) for line in self.lines if line.startswith(word)]
+
+@pytest.fixture
+def start_writers() -> Iterator[type[Writers]]:
+    started: list[Writers] = []
+
+    def start(*args: object) -> Writers:
+        started.append(Writers(*args))
+        return started[-1]
+
+    yield start
+    for writers in started:
+        writers.close()
 
 
 def check_all(folder: Path, seeds: range) -> set[int]:
@@ -81,52 +120,57 @@ def check_all(folder: Path, seeds: range) -> set[int]:
     found = {seed: cache.get(make_key(seed)) for seed in seeds}
     there = {seed for seed, answer in found.items() if answer is not None}
     assert all(same(found[seed], make_embedding(seed, shape=SHAPE)) for seed in there)
-    tmp = cache.path / "tmp"
-    assert not tmp.exists() or not list(tmp.iterdir()), "an orphan was not swept"
+    assert not list((cache.path / "tmp").glob("*")), "an orphan was not swept"
     return there
 
 
-def test_kill_at_random_moments(tmp_path):
+def test_kill_at_random_moments(tmp_path, start_writers):
     rng = np.random.default_rng(20240917)
+    writers = start_writers(tmp_path)
     finished: set[int] = set()
-    first = killed = interrupted = 0
-    while killed < KILLS:
-        worker = Worker(tmp_path, max(0, first - 5), first + 1000)
-        worker.kill_after(float(rng.uniform(0.0, 0.2)))
-        killed += worker.process.returncode == -signal.SIGKILL
-        encoded, done = set(worker.seeds("encode")), set(worker.seeds("done"))
-        interrupted += len(encoded - done)
+    interrupted = first = 0
+    for _ in range(KILLS):
+        pid = writers.start(max(0, first - 3), first + 1000)
+        # Moments spread over one tile, however slow the machine is just now.
+        tiles = int(rng.integers(1, 4))
+        time.sleep(rng.uniform(0.0, 1.2) * writers.wait_for_tiles(tiles) / tiles)
+        os.kill(pid, signal.SIGKILL)
+        code, encoded, done = writers.finish()
+        assert code == -signal.SIGKILL
         assert not encoded & finished, "a finished tile was encoded twice"
-        finished |= done
-        recent = range(max(0, first - 5), max(encoded, default=first) + 1)
-        there = check_all(tmp_path, recent)
-        assert finished & set(recent) <= there, "a finished tile was lost"
-        # Complete although its process was killed before it could say so: finished as well.
-        finished |= there
-        first = max(encoded, default=first)
-    assert check_all(tmp_path, range(first + 1)) >= finished
-    print(f"{killed} kills, {len(finished)} tiles finished, {interrupted} interrupted")
-    assert interrupted > 0
+        interrupted += len(encoded - done)
+        recent = range(max(0, first - 3), max(encoded, default=first) + 1)
+        # A tile may be complete although its writer was killed before it could say so.
+        finished |= done | check_all(tmp_path, recent)
+        assert finished.issuperset(done)
+        first = recent.stop - 1
+    assert check_all(tmp_path, range(first + 1)) == finished, "a finished tile was lost"
+    print(f"{KILLS} kills, {len(finished)} tiles finished, {interrupted} interrupted")
+    assert len(finished) > KILLS / 5
+    assert interrupted > KILLS / 5
 
 
-def test_kill_while_evicting(tmp_path):
+def test_kill_while_evicting(tmp_path, start_writers):
     rng = np.random.default_rng(7)
     quota = 6 * make_embedding(0, shape=SHAPE).nbytes
-    for _ in range(max(3, KILLS // 4)):
-        worker = Worker(tmp_path, 0, 1000, quota)
-        worker.kill_after(float(rng.uniform(0.02, 0.2)))
-        check_all(tmp_path, range(60))
+    writers = start_writers(tmp_path, quota)
+    for _ in range(KILLS // 4):
+        pid = writers.start(0, 1000)
+        time.sleep(float(rng.uniform(0.02, 0.1)))
+        os.kill(pid, signal.SIGKILL)
+        writers.finish()
+        check_all(tmp_path, range(40))
     cache = EmbeddingCache(memory_bytes=0, directory=tmp_path, disk_bytes=quota)
     cache.put(make_key(5000), make_embedding(5000, shape=SHAPE))
     assert cache.stats().nbytes <= quota
 
 
-def test_two_processes_agree(tmp_path):
-    workers = [Worker(tmp_path, 0, 40) for _ in range(2)]
-    for worker in workers:
-        worker.join()
-        assert worker.process.returncode == 0
+def test_two_processes_agree(tmp_path, start_writers):
+    both = [start_writers(tmp_path) for _ in range(2)]
+    for writers in both:
+        writers.start(0, 40)
+    answers = [writers.finish() for writers in both]
+    assert [code for code, _, _ in answers] == [0, 0]
+    assert answers[0][1] | answers[1][1] == set(range(40))
     assert check_all(tmp_path, range(40)) == set(range(40))
-    encoded = sum(len(worker.seeds("encode")) for worker in workers)
-    assert 40 <= encoded <= 80
     assert EmbeddingCache(directory=tmp_path).stats().entries == 40
