@@ -103,7 +103,7 @@ class PromptNetwork(ABC):
             for chosen in batches(tokens, DECODE_BATCH):
                 masks, ious = self._candidates(features, [tokens[i] for i in chosen], shape)
                 logits[chosen], scores[chosen] = masks, ious
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             if is_out_of_memory(error):
                 raise out_of_memory() from error
             raise
