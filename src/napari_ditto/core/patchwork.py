@@ -159,7 +159,9 @@ def tent(box: Box, shape: tuple[int, int]) -> NDArray[np.float32]:
 
 def _slope(start: int, stop: int, length: int) -> NDArray[np.float32]:
     """Return the distance to the nearer inner edge, flat towards the image's border."""
-    rising, size = np.arange(stop - start, dtype=np.float32) + 0.5, stop - start
-    left = rising if start > 0 else np.full(size, size, np.float32)
-    right = rising[::-1] if stop < length else np.full(size, size, np.float32)
-    return np.minimum(left, right)
+    size = stop - start
+    rising = np.arange(size, dtype=np.float32) + 0.5
+    slope = np.full(size, size / 2, np.float32)
+    if start > 0:
+        slope = np.minimum(slope, rising)
+    return np.minimum(slope, rising[::-1]) if stop < length else slope

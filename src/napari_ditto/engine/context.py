@@ -186,10 +186,10 @@ def _objects(probability: NDArray[np.float32]) -> NDArray[np.uint32]:
     inside = probability > 0.5
     depth = gaussian_filter(distance_transform_edt(inside), 1.0)
     pieces, _ = label(inside)
-    peaks = feature.peak_local_max(
+    peaks = feature.peak_local_max(  # type: ignore[no-untyped-call]
         depth, min_distance=PEAK_DISTANCE, labels=pieces, exclude_border=False
     )
     markers = np.zeros(inside.shape, dtype=np.int32)
     markers[tuple(peaks.T)] = np.arange(1, len(peaks) + 1)
-    found: NDArray[np.uint32] = segmentation.watershed(-depth, markers, mask=inside)
-    return found.astype(np.uint32)
+    found = segmentation.watershed(-depth, markers, mask=inside)  # type: ignore[no-untyped-call]
+    return np.asarray(found, dtype=np.uint32)

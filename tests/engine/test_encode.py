@@ -1,0 +1,111 @@
+"""Tiles are read, looked up and encoded, each one once."""
+
+import numpy as np
+import pytest
+
+from napari_ditto.core.geometry import Box
+from napari_ditto.core.synthetic import blobs
+from napari_ditto.core.tiling import Grid, Tile
+from napari_ditto.data.embeddings import EmbeddingCache
+from napari_ditto.engine.encode import TileEncoder
+from napari_ditto.engine.jobs import drain
+from napari_ditto.errors import ModelError, SourceError, StoreError
+from napari_ditto.testing.fakes import CountingModel, FailingModel, PerfectModel
+from napari_ditto.testing.scenes import truth_source
+
+TRUTH = blobs((100, 150), 20, radius=8, seed=0)
+GRID = Grid(TRUTH.shape, 64)
+TILES = list(GRID.covering(Box.of_shape(TRUTH.shape)))
+
+
+def encoder(model=None, cache=None):
+    return TileEncoder(truth_source(TRUTH), model or CountingModel(PerfectModel(64)), cache)
+
+
+def test_a_batch_is_one_encoder_call():
+    made = encoder()
+    address = made.source.plane()
+    steps = made.embed_steps(address, TILES)
+    embeddings = drain(steps)
+    assert [e.tile_shape for e in embeddings] == [t.box.shape for t in TILES]
+    for tile, embedding in zip(TILES, embeddings, strict=True):
+        assert np.array_equal(embedding.arrays["truth"], TRUTH[tile.box.slices])
+    assert (made.model.calls, made.model.encoded) == (1, len(TILES))
+
+
+def test_progress_says_what_is_done():
+    made = encoder()
+    texts = [p.text for p in made.embed_steps(made.source.plane(), TILES[:1])]
+    assert texts == ["reading…", "encoding tile 1 of 1"]
+    assert not list(made.embed_steps(made.source.plane(), TILES[:1]))
+
+
+def test_another_encoder_with_the_same_cache_encodes_nothing():
+    cache = EmbeddingCache(directory=None)
+    first, second = encoder(cache=cache), encoder(cache=cache)
+    for each in (first, second):
+        drain(each.embed_steps(each.source.plane(), TILES))
+    assert first.counts.encoded == len(TILES)
+    assert (second.counts.encoded, second.counts.reused) == (0, len(TILES))
+
+
+def test_a_later_session_encodes_nothing(tmp_path):
+    for encoded in (len(TILES), 0):
+        made = encoder(cache=EmbeddingCache(directory=tmp_path))
+        drain(made.embed_steps(made.source.plane(), TILES))
+        assert made.counts.encoded == encoded
+
+
+def test_known_tiles_are_not_read_again_until_told():
+    made = encoder()
+    address = made.source.plane()
+    for _ in range(3):
+        drain(made.embed_steps(address, TILES[:2]))
+    assert made.counts.read == 2
+    made.forget()
+    drain(made.embed_steps(address, TILES[:2]))
+    assert (made.counts.read, made.counts.encoded) == (4, 2)
+
+
+def test_what_was_encoded_before_an_error_is_kept():
+    made = encoder(FailingModel(at=1, model=PerfectModel(64)))
+    address = made.source.plane()
+    drain(made.embed_steps(address, TILES[:1]))
+    with pytest.raises(ModelError, match="broke"):
+        drain(made.embed_steps(address, TILES[1:2]))
+    drain(made.embed_steps(address, TILES[:2]))
+    assert made.model.encoded == 2
+
+
+class Refusing:
+    def get(self, key):
+        return None
+
+    def put(self, key, embedding):
+        raise StoreError("the disk is full")
+
+
+def test_a_cache_that_refuses_costs_no_click():
+    made = encoder(cache=Refusing())
+    address = made.source.plane()
+    for _ in range(2):
+        assert drain(made.embed_steps(address, TILES[:1]))
+    assert made.counts.encoded == 1
+    assert "disk is full" in made.problem
+
+
+def test_embeddings_of_another_model_are_refused():
+    class Foreign(Refusing):
+        def get(self, key):
+            return PerfectModel(32).encode(np.zeros((1, 64, 64, 3), np.float32)[:, :32, :32])[0]
+
+    made = encoder(cache=Foreign())
+    (embedding,) = drain(made.embed_steps(made.source.plane(), TILES[:1]))
+    assert embedding.tile_shape == (64, 64)
+
+
+def test_a_source_that_fails_says_so():
+    made = encoder()
+    outside = Tile(0, Box(90, 0, 154, 64))
+    with pytest.raises(SourceError):
+        drain(made.embed_steps(made.source.plane(), [outside]))
