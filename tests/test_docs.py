@@ -35,10 +35,16 @@ def test_relative_links_resolve(page: Path) -> None:
 
 
 def commands(script: str) -> list[list[str]]:
-    """The lines of a shell block that call the program, without their prompt and comments."""
-    joined = script.replace("\\\n", " ").splitlines()
-    lines = [line.removeprefix("$ ") for line in joined]
-    return [shlex.split(x, comments=True)[1:] for x in lines if x.startswith("napari-ditto ")]
+    """The lines of a shell block that call the program or python, without prompt and comments."""
+    lines = [line.removeprefix("$ ") for line in script.replace("\\\n", " ").splitlines()]
+    words = [shlex.split(line, comments=True) for line in lines]
+    return [w for w in words if w and w[0] in {"napari-ditto", "python"}]
+
+
+def run(words: list[str]) -> int:
+    if words[0] == "python":
+        return subprocess.run([sys.executable, *words[1:]], check=False, timeout=120).returncode
+    return main(words[1:])
 
 
 @pytest.mark.parametrize("page", RUNNABLE, ids=name)
@@ -57,8 +63,8 @@ def test_code_blocks_run(
             script.write_text(code)
             found = runpy.run_path(str(script), init_globals=names)
             names |= {key: value for key, value in found.items() if not key.startswith("__")}
-        for arguments in commands(code) if language == "bash" else ():
-            assert main(arguments) == 0, (arguments, capsys.readouterr().err)
+        for words in commands(code) if language == "bash" else ():
+            assert run(words) == 0, (words, capsys.readouterr().err)
 
 
 @pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="argparse's layout differs")
@@ -74,6 +80,6 @@ def test_the_reference_is_fresh(page: str) -> None:
 def test_the_checks_see_what_they_look_for() -> None:
     assert LINK.findall('[a](b.md#c) ![d](e/f.png "g")') == ["b.md", "e/f.png"]
     assert commands("$ napari-ditto info a.png # why\nls\nnapari-ditto \\\n all b") == [
-        ["info", "a.png"],
-        ["all", "b"],
+        ["napari-ditto", "info", "a.png"],
+        ["napari-ditto", "all", "b"],
     ]

@@ -1,16 +1,124 @@
-"""Label real images with the default model and say where to look."""
+"""Label real images with the default model, print the figures, and say where to look.
+
+Two pictures that come with scikit-image are labelled by clicks and boxes, one of them whole. A
+generated raster of 60,000 x 60,000 pixels, which exists only chunk by chunk, gets one click. With a
+display napari opens on the results.
+"""
 
 from __future__ import annotations
 
 import argparse
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
 
-from napari_ditto.cli.console import Console
+from napari_ditto.cli import demo_window
+from napari_ditto.cli.console import Console, duration, table
+from napari_ditto.cli.demo_scenes import SCENES, Figures, click_on_raster, label_scene
+from napari_ditto.errors import StoreError
+
+MARKER = "made by `napari-ditto demo`"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the options."""
+    parser.add_argument(
+        "--output", type=Path, default=Path("demo-output"), help="folder; default: demo-output"
+    )
+    parser.add_argument("--no-window", action="store_true", help="do not open napari")
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Run the command."""
+    from napari_ditto.models.registry import load_model
+
+    folder = fresh(args.output)
+    model = load_model()
+    figures = []
+    for scene in SCENES:
+        console.note(f"labelling {scene.name}")
+        figures.append(label_scene(scene, model, folder, console))
+    console.note("clicking on a raster of 60,000 x 60,000 pixels")
+    figures.append(click_on_raster(model, folder, console))
+    write_report(folder, figures, model.spec.id)
+    facts = {"output": folder, "figures": [asdict(f) for f in figures]}
+    console.result(facts, f"\n{figures_table(figures)}\n\nLook at {folder.absolute()}")
+    if not args.no_window and not console.json:
+        demo_window.show(folder, SCENES, console)
     return 0
+
+
+def fresh(folder: Path) -> Path:
+    """Return an empty folder; only one that an earlier demo made is emptied."""
+    if folder.exists() and any(folder.iterdir()):
+        if not (folder / "README.md").exists() or MARKER not in (folder / "README.md").read_text():
+            raise StoreError(
+                "the folder is not empty", where=str(folder), todo="Choose another with --output"
+            )
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def figures_table(figures: Sequence[Figures]) -> str:
+    """Return the figures for a person."""
+    head = (
+        "image",
+        "first mask",
+        "next prompt",
+        "encoder calls",
+        "prompted",
+        "everything",
+        "objects",
+        "pixels read",
+        "IoU with truth",
+    )
+    return table([[_cell(value) for value in row(f)] for f in figures], head)
+
+
+def row(figures: Figures) -> tuple[object, ...]:
+    """Return the cells of one image."""
+    return (
+        figures.image,
+        duration(figures.first_mask),
+        duration(figures.second_prompt),
+        figures.encoder_calls,
+        figures.prompted,
+        None if figures.everything is None else duration(figures.everything),
+        figures.found,
+        figures.pixels_read,
+        None if figures.iou is None else f"{figures.iou:.2f}",
+    )
+
+
+def _cell(value: object) -> str:
+    return "-" if value is None else str(value)
+
+
+def write_report(folder: Path, figures: Sequence[Figures], model: str) -> None:
+    """Write the figures, and what each file is."""
+    document = {"model": model, "figures": [asdict(f) for f in figures]}
+    (folder / "figures.json").write_text(json.dumps(document, indent=2) + "\n")
+    (folder / "README.md").write_text(
+        f"""# What is here
+
+This folder was {MARKER} with the model `{model}`; the next demo replaces it.
+
+| file | what |
+|---|---|
+| `*-prompts.png` | objects labelled by clicks and boxes; dots are clicks (red: not here) |
+| `*-prompts.zarr` | the same labels, OME-Zarr |
+| `coins-everything.png`, `.zarr` | the whole picture, prompted by the model itself |
+| `raster-prompts.png` | one object of a raster of 60,000 x 60,000 pixels |
+| `figures.json` | the figures below |
+
+```text
+{figures_table(figures)}
+```
+
+`napari coins-everything.zarr` opens a label image.
+
+"""
+    )

@@ -26,12 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_source(parser)
     options.add_plane(parser)
     options.add_model(parser)
-    parser.add_argument(
-        "--region",
-        type=options.region,
-        metavar="Y0,X0,Y1,X1",
-        help="part of the plane in pixels of the level; default: all of it",
-    )
+    options.add_region(parser)
     parser.add_argument("--level", type=int, default=0, help="pyramid level, 0 is the finest")
 
 

@@ -11,15 +11,17 @@ import argparse
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_ditto.cli import options, results
 from napari_ditto.cli.console import Console, duration, table
-from napari_ditto.core.geometry import Box, PlaneAddress
-from napari_ditto.data.protocols import LabelDelta, LabelStore
+from napari_ditto.data.protocols import LabelDelta
+
+if TYPE_CHECKING:
+    from napari_ditto.data.protocols import LabelStore
+    from napari_ditto.engine.everything import EverythingResult
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_source(parser)
     options.add_plane(parser)
     options.add_model(parser)
+    options.add_region(parser)
     results.add_output(parser)
 
 
@@ -40,26 +43,26 @@ def run(args: argparse.Namespace, console: Console) -> int:
     address = options.address(source, args)
     model = load_model(args.model, args.device)
     start = time.perf_counter()
-    steps = segment_all_steps(source, model, plane=address, cache=EmbeddingCache())
-    labels = console.follow(steps).labels
+    found = console.follow(
+        segment_all_steps(source, model, address, region=args.region, cache=EmbeddingCache())
+    )
     seconds = time.perf_counter() - start
     made = results.provenance(model.spec, source, address)
     store = results.open_labels(source, args.output, made)
-    keep(store, address, labels)
-    plane = Box.of_shape(source.plane_shape(address))
-    results.Result(source, address, store, made).write(args.output, plane)
-    facts = {"objects": len(np.unique(labels[labels > 0])), "seconds": seconds}
+    add(store, found)
+    results.Result(source, address, store, made).write(args.output, found.box)
+    facts = {"objects": len(found.scores), "seconds": seconds}
     console.result({**facts, "output": args.output, "made_by": made}, text(facts, args.output))
     return 0
 
 
-def keep(store: LabelStore, address: PlaneAddress, labels: NDArray[np.integer]) -> None:
-    """Add the labels of a plane to a store, with new ids, beside what is there."""
-    box = Box.of_shape(labels.shape)
+def add(store: LabelStore, found: EverythingResult) -> None:
+    """Add the labels that were found to a store, with new ids, beside what is there."""
     first = store.next_label()
-    new = np.where(labels > 0, labels + (first - 1), 0).astype(store.dtype)
+    new = np.where(found.labels > 0, found.labels + (first - 1), 0).astype(store.dtype)
     # Pixels that had a label differ from `old`, and are left alone.
-    store.apply(LabelDelta(address, box, np.zeros_like(new), new, int(new.max())))
+    old = np.zeros_like(new)
+    store.apply(LabelDelta(found.address, found.box, old, new, int(new.max(initial=0))))
 
 
 def text(facts: dict[str, Any], outputs: Sequence[Path]) -> str:

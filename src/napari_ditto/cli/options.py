@@ -96,6 +96,16 @@ def add_plane(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_region(parser: argparse.ArgumentParser) -> None:
+    """Add the option that chooses a part of the plane."""
+    parser.add_argument(
+        "--region",
+        type=region,
+        metavar="Y0,X0,Y1,X1",
+        help="part of the plane, half-open, in pixels; default: all of it",
+    )
+
+
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Add the options that choose the model."""
     parser.add_argument("--model", default="classic", help="see 'models'; default: classic")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_ditto.core.prompts import PromptSet
+
 FILL = 0.25
+DOT = 3
+HERE, NOT_HERE = (0, 255, 0), (255, 0, 0)
 GOLDEN_RATIO = 0.618034
 """Steps of this size round the colour circle keep neighbouring ids apart."""
 
@@ -48,6 +53,22 @@ def overlay(image: NDArray[np.float32], labels: NDArray[np.integer]) -> NDArray[
     blend = np.where(borders(labels)[..., None], tint, blend)
     pixels: NDArray[np.uint8] = np.rint(255 * blend).astype(np.uint8)
     return pixels
+
+
+def mark(pixels: NDArray[np.uint8], prompts: Sequence[PromptSet]) -> NDArray[np.uint8]:
+    """Return the picture with clicks as dots (green: here, red: not here) and boxes as frames."""
+    from PIL import Image, ImageDraw
+
+    picture = Image.fromarray(pixels)
+    draw = ImageDraw.Draw(picture)
+    for said in prompts:
+        if said.box:
+            corners = (said.box.x0, said.box.y0, said.box.x1, said.box.y1)
+            draw.rectangle(corners, outline=HERE, width=2)
+        for point in said.points:
+            spot = (point.x - DOT, point.y - DOT, point.x + DOT, point.y + DOT)
+            draw.ellipse(spot, fill=HERE if point.positive else NOT_HERE, outline=(0, 0, 0))
+    return np.asarray(picture)
 
 
 def save(path: Path, pixels: NDArray[np.uint8], facts: str = "") -> None:

@@ -67,7 +67,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     store = results.open_labels(source, args.output, made)
     label = Annotator(source, model, labels=store, cache=cache).accept(proposals, args.choice)
     region = proposals.box.grow(MARGIN).intersect(Box.of_shape(source.plane_shape(address)))
-    results.Result(source, address, store, made).write(args.output, region)
+    results.Result(source, address, store, made).write(args.output, region, [prompts])
     facts = describe(proposals, args.choice) | {"label": label, "seconds": seconds}
     console.result({**facts, "output": args.output, "made_by": made}, text(facts, args.output))
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from napari_ditto import __version__
 from napari_ditto.core.geometry import Box, PlaneAddress
+from napari_ditto.core.prompts import Frame, PromptSet
 from napari_ditto.errors import LabelsError, StoreError
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from napari_ditto.models.protocols import ModelSpec
 
 ZARR = ".zarr"
-SUFFIXES = (".tif", ".tiff", ZARR, ".png")
+PICTURE = ".png"
+SUFFIXES = (".tif", ".tiff", ZARR, PICTURE)
 LARGEST_PICTURE = 4096
 """Pixels of a picture's longer side."""
 LARGEST_TIFF = 1 << 28
@@ -111,23 +113,37 @@ class Result:
     store: LabelStore
     facts: Mapping[str, object]
 
-    def write(self, outputs: Sequence[Path], region: Box) -> None:
-        """Write TIFF and PNG files; `region` is what a picture shows. A zarr is the store."""
+    def write(
+        self, outputs: Sequence[Path], region: Box, prompts: Sequence[PromptSet] = ()
+    ) -> None:
+        """Write what is not written yet: a zarr is the store itself.
+
+        Parameters
+        ----------
+        outputs : sequence of Path
+            TIFF files get the plane, PNG files a picture.
+        region : Box
+            The part of the plane that a picture shows.
+        prompts : sequence of PromptSet
+            Drawn on pictures; plane coordinates.
+        """
         for path in outputs:
-            write = _WRITERS.get(path.suffix.lower())
-            if write:
-                _guarded(write, self, path, region)
+            try:
+                self._write_one(path, region, prompts)
+            except OSError as error:
+                reason = error.strerror or str(error)
+                raise StoreError(
+                    f"the result cannot be written: {reason}", where=str(path)
+                ) from error
+
+    def _write_one(self, path: Path, region: Box, prompts: Sequence[PromptSet]) -> None:
+        if path.suffix.lower() == PICTURE:
+            write_picture(self, path, region, prompts)
+        elif path.suffix.lower() != ZARR:
+            write_tiff(self, path)
 
 
-def _guarded(write: Writer, result: Result, path: Path, region: Box) -> None:
-    try:
-        write(result, path, region)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise StoreError(f"the result cannot be written: {reason}", where=str(path)) from error
-
-
-def write_tiff(result: Result, path: Path, _: Box) -> None:
+def write_tiff(result: Result, path: Path) -> None:
     """Write the plane as a label TIFF."""
     import tifffile
 
@@ -144,18 +160,17 @@ def write_tiff(result: Result, path: Path, _: Box) -> None:
     )
 
 
-def write_picture(result: Result, path: Path, region: Box) -> None:
+def write_picture(result: Result, path: Path, region: Box, prompts: Sequence[PromptSet]) -> None:
     """Write the outlines of the labels over the image; large regions are made smaller."""
-    from napari_ditto.cli.pictures import overlay, save
+    from napari_ditto.cli import pictures
 
-    save(path, overlay(*view(result, region)), json.dumps(result.facts, default=str))
+    image, labels, frame = view(result, region)
+    pixels = pictures.overlay(image, labels)
+    marked = pictures.mark(pixels, [p.to_frame(frame) for p in prompts])
+    pictures.save(path, marked, json.dumps(result.facts, default=str))
 
 
-Writer = Callable[[Result, Path, Box], None]
-_WRITERS: dict[str, Writer] = {".tif": write_tiff, ".tiff": write_tiff, ".png": write_picture}
-
-
-def view(result: Result, region: Box) -> tuple[NDArray[np.float32], NDArray[np.integer]]:
+def view(result: Result, region: Box) -> tuple[NDArray[np.float32], NDArray[np.integer], Frame]:
     """Return image and labels of a region at the finest level that fits a picture."""
     source, address = result.source, result.address
     factors = [source.factor(address, level) for level in range(source.levels)]
@@ -171,7 +186,8 @@ def view(result: Result, region: Box) -> tuple[NDArray[np.float32], NDArray[np.i
     labels = result.store.read(address, region)
     rows = nearest(window.y0, window.y1, fy, region.y0, region.height)
     columns = nearest(window.x0, window.x1, fx, region.x0, region.width)
-    return source.read(address, window, level), labels[np.ix_(rows, columns)]
+    frame = Frame(factors[level], (window.y0, window.x0))
+    return source.read(address, window, level), labels[np.ix_(rows, columns)], frame
 
 
 def nearest(start: int, stop: int, factor: float, origin: int, size: int) -> NDArray[np.intp]:
