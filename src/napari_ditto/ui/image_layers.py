@@ -11,7 +11,7 @@ from napari_ditto.core.geometry import PlaneAddress
 from napari_ditto.core.window import Window
 from napari_ditto.data.axes import default_names
 from napari_ditto.errors import PromptError, SourceError
-from napari_ditto.ui.transforms import data_to_world, same_place
+from napari_ditto.ui.transforms import data_to_world, inverse, same_place
 
 if TYPE_CHECKING:
     from napari.components import Dims
@@ -218,9 +218,9 @@ def plane_from_viewer(dims: Dims, layer: Image) -> PlaneAddress:
 def _shown_index(dims: Dims, layer: Image, shown: Sequence[int]) -> dict[int, int]:
     """Return the index on each axis that is not shown, by the same rule as napari's slicing."""
     hidden = [axis for axis in range(layer.ndim) if axis not in shown]
-    inverse = np.linalg.inv(data_to_world(layer, dims.units))
+    from_world = inverse(data_to_world(layer, dims.units))
     point = np.asarray(dims.point, dtype=np.float64)[-layer.ndim :]
-    position = inverse[np.ix_(hidden, hidden)] @ point[hidden] + inverse[hidden, -1]
+    position = from_world[np.ix_(hidden, hidden)] @ point[hidden] + from_world[hidden, -1]
     return {axis: int(np.round(p)) for axis, p in zip(hidden, position, strict=True)}
 
 

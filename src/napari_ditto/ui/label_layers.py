@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.errors import LabelsError, PromptError
 from napari_ditto.ui.image_layers import axis_names, layer_shape, level_0
-from napari_ditto.ui.transforms import data_to_world, same_place, transform_kwargs
+from napari_ditto.ui.transforms import data_to_world, inverse, same_place, transform_kwargs
 
 if TYPE_CHECKING:
     from napari.components import Dims
@@ -167,8 +167,8 @@ def _plane_to_labels(
     if surplus > 0:
         lead = np.zeros(surplus) if dims is None else np.asarray(dims.point)[-n:][:surplus]
         world, steps = np.append(lead, world), np.vstack([np.zeros((surplus, 2)), steps])
-    inverse = np.linalg.inv(data_to_world(layer, units))
-    return inverse[:-1, :-1] @ steps[-n:], inverse[:-1, :-1] @ world[-n:] + inverse[:-1, -1]
+    into = inverse(data_to_world(layer, units))
+    return into[:-1, :-1] @ steps[-n:], into[:-1, :-1] @ world[-n:] + into[:-1, -1]
 
 
 def _slice_of(layer: Labels, index: tuple[Any, ...]) -> NDArray[np.integer]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_ditto.core.geometry import PlaneAddress
 from napari_ditto.ui.image_layers import axis_names
-from napari_ditto.ui.transforms import Matrix, data_to_world, transform
+from napari_ditto.ui.transforms import Matrix, data_to_world, inverse, transform
 
 if TYPE_CHECKING:
     from napari.components import Dims
@@ -90,7 +90,7 @@ def plane_map(
     names, surplus = axis_names(image), layer.ndim - image.ndim
     shown = (names.index(plane.rows), names.index(plane.columns))
     to_world = data_to_world(layer, units)[:-1]
-    from_world = np.linalg.inv(data_to_world(image, units))[:-1]
+    from_world = inverse(data_to_world(image, units))[:-1]
     into_image = from_world[:, :-1] @ _over(to_world, image, plane, units)
     into_image[:, -1] += from_world[:, -1]
     extra = np.zeros((0, layer.ndim + 1))

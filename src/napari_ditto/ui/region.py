@@ -19,70 +19,41 @@ _ELLIPSE_VERTICES = 96
 
 
 @dataclass(frozen=True, eq=False)
-class Region:
-    """An area of the plane: an outline, or a mask.
+class Outline:
+    """A drawn area.
 
     Attributes
     ----------
-    outline : ndarray of float64, shape (n, 2), or None
-        Vertices ``(row, column)`` of a polygon.
-    mask : MaskPrompt or None
-        Pixels, where the area was given as such.
+    vertices : ndarray of float64, shape (n, 2)
+        The polygon, ``(row, column)`` in pixels of the plane.
     """
 
-    outline: NDArray[np.float64] | None = None
-    mask: MaskPrompt | None = None
+    vertices: NDArray[np.float64]
+
+    @property
+    def box(self) -> BoxPrompt:
+        """The rectangle round the area."""
+        low, high = self.vertices.min(axis=0), self.vertices.max(axis=0)
+        return BoxPrompt(float(low[0]), float(low[1]), float(high[0]), float(high[1]))
 
     @property
     def is_box(self) -> bool:
-        """Whether the outline is a rectangle along the pixel axes, and so says no more."""
-        if self.outline is None or len(self.outline) != 4:
-            return False
-        low, high = self.outline.min(axis=0), self.outline.max(axis=0)
-        near = np.isclose(self.outline, low, atol=1e-3) | np.isclose(self.outline, high, atol=1e-3)
-        return bool(near.all()) and math.isclose(
-            _area(self.outline), float(np.prod(high - low)), rel_tol=1e-3, abs_tol=1e-6
-        )
-
-    @property
-    def extent(self) -> BoxPrompt:
-        """The rectangle round the area, edges in pixel coordinates."""
-        if self.outline is not None:
-            low, high = self.outline.min(axis=0), self.outline.max(axis=0)
-            return BoxPrompt(float(low[0]), float(low[1]), float(high[0]), float(high[1]))
-        assert self.mask is not None
-        box = self.mask.box
-        return BoxPrompt(box.y0 - 0.5, box.x0 - 0.5, box.y1 - 0.5, box.x1 - 0.5)
-
-    def paint(self, canvas: NDArray[np.bool_], box: Box) -> None:
-        """Set the pixels whose centres lie in the area, on a canvas that covers `box`."""
-        if self.mask is not None:
-            inside = box.intersect(self.mask.box)
-            here = inside.shift(-box.y0, -box.x0).slices
-            canvas[here] |= self.mask.mask[
-                inside.shift(-self.mask.box.y0, -self.mask.box.x0).slices
-            ]
-            return
-        from skimage.draw import polygon
-
-        assert self.outline is not None
-        rows, columns = (self.outline - (box.y0, box.x0)).T
-        canvas[polygon(rows, columns, canvas.shape)] = True
+        """Whether this is a rectangle along the pixel axes, and so no more than its box."""
+        box, (y, x) = self.box, self.vertices.T
+        # The shoelace formula; a rectangle at an angle has less area than the box round it.
+        area = abs(np.dot(y, np.roll(x, -1)) - np.dot(x, np.roll(y, -1))) / 2
+        return len(y) == 4 and math.isclose(area, box.height * box.width, rel_tol=1e-4)
 
 
-def _area(outline: NDArray[np.float64]) -> float:
-    y, x = outline.T
-    return float(abs(np.dot(y, np.roll(x, -1)) - np.dot(x, np.roll(y, -1))) / 2)
+Region = Outline | MaskPrompt
 
 
-def outline_of(vertices: NDArray[np.float64], kind: str) -> NDArray[np.float64]:
-    """Return the polygon of a napari shape; an ellipse is given by the corners round it."""
-    if kind != "ellipse":
-        return vertices
-    center = vertices.mean(axis=0)
-    right, down = (vertices[1] - vertices[0]) / 2, (vertices[3] - vertices[0]) / 2
+def ellipse(corners: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a polygon for the ellipse inside a parallelogram, given by its four corners."""
+    center = corners.mean(axis=0)
+    across, down = (corners[1] - corners[0]) / 2, (corners[3] - corners[0]) / 2
     angle = np.linspace(0, 2 * np.pi, _ELLIPSE_VERTICES, endpoint=False)[:, None]
-    return np.asarray(center + np.cos(angle) * right + np.sin(angle) * down)
+    return np.asarray(center + np.cos(angle) * across + np.sin(angle) * down)
 
 
 def join_regions(
@@ -94,23 +65,41 @@ def join_regions(
     """
     if not regions:
         return None, None, ()
-    box = _hull([region.extent for region in regions])
-    if len(regions) == 1 and regions[0].is_box:
+    first, drawn = regions[0], any(isinstance(region, Outline) for region in regions)
+    box = _hull([_box(region) for region in regions])
+    if len(regions) == 1 and isinstance(first, Outline) and first.is_box:
         return box, None, ()
-    drawn = any(region.outline is not None for region in regions)
-    pixels = Box(
-        math.ceil(box.y0), math.ceil(box.x0), math.floor(box.y1) + 1, math.floor(box.x1) + 1
-    )
+    # The pixels whose centres lie in the box.
+    y1, x1 = math.floor(box.y1) + 1, math.floor(box.x1) + 1
+    pixels = Box(math.ceil(box.y0), math.ceil(box.x0), y1, x1)
     if pixels.area > MAX_MASK_PIXELS:
-        return box, None, ("the area is too large for a mask; only its box is used",)
+        return box, None, ("the area is too large for a rough mask; only its box is used",)
     canvas = np.zeros(pixels.shape, dtype=bool)
     for region in regions:
-        region.paint(canvas, pixels)
-    mask = MaskPrompt(pixels, canvas) if canvas.any() else None
-    return box if drawn else None, mask, ()
+        canvas |= _paint(region, pixels)
+    return box if drawn else None, MaskPrompt(pixels, canvas) if canvas.any() else None, ()
+
+
+def _box(region: Region) -> BoxPrompt:
+    box = region.box
+    if isinstance(box, BoxPrompt):
+        return box
+    return BoxPrompt(box.y0 - 0.5, box.x0 - 0.5, box.y1 - 0.5, box.x1 - 0.5)
 
 
 def _hull(boxes: Sequence[BoxPrompt]) -> BoxPrompt:
     edges = np.array([(b.y0, b.x0, b.y1, b.x1) for b in boxes])
     low, high = edges[:, :2].min(axis=0), edges[:, 2:].max(axis=0)
     return BoxPrompt(float(low[0]), float(low[1]), float(high[0]), float(high[1]))
+
+
+def _paint(region: Region, pixels: Box) -> NDArray[np.bool_]:
+    """Return which pixels of a box have their centre in the region."""
+    if isinstance(region, MaskPrompt):
+        here = MaskPrompt(region.box.shift(-pixels.y0, -pixels.x0), region.mask)
+        return here.rasterize(pixels.shape)
+    from skimage.draw import polygon2mask
+
+    corner = (pixels.y0, pixels.x0)
+    inside: NDArray[np.bool_] = polygon2mask(pixels.shape, region.vertices - corner)  # type: ignore[no-untyped-call]
+    return inside

@@ -58,10 +58,15 @@ def _unit_factors(layer: Layer, units: Sequence[Any] | None) -> NDArray[np.float
     return np.array([(1.0 * own).to(world).magnitude for own, world in pairs])
 
 
-def transform(matrix: Matrix, coords: NDArray[np.floating]) -> NDArray[np.float64]:
+def transform(matrix: Matrix, coords: NDArray[Any]) -> NDArray[np.float64]:
     """Apply a homogeneous matrix to coordinates, shape (m, n)."""
     linear, shift = matrix[:-1, :-1], matrix[:-1, -1]
-    return np.asarray(coords, dtype=np.float64) @ linear.T + shift
+    return coords.astype(np.float64) @ linear.T + shift
+
+
+def inverse(matrix: Matrix) -> Matrix:
+    """Return the inverse of a homogeneous matrix."""
+    return np.asarray(np.linalg.inv(matrix), dtype=np.float64)
 
 
 def same_place(a: Matrix, b: Matrix, extent: Sequence[int]) -> bool:
@@ -70,7 +75,7 @@ def same_place(a: Matrix, b: Matrix, extent: Sequence[int]) -> bool:
     if a.shape != b.shape or len(a) != n + 1:
         return False
     corners = np.array(list(np.ndindex(*(2,) * n)), dtype=np.float64) * np.asarray(extent)
-    there_and_back = transform(np.linalg.inv(b), transform(a, corners))
+    there_and_back = transform(inverse(b), transform(a, corners))
     return bool(np.abs(there_and_back - corners).max(initial=0.0) < 0.01)
 
 
