@@ -7,11 +7,11 @@ needs more than that is refused, not opened in a weaker mode.
 from __future__ import annotations
 
 import json
-import pickle  # only for the name of its error
 import re
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 from napari_ditto.errors import WeightsError
@@ -90,7 +90,7 @@ def _read_pickle(path: Path) -> object:
             # Other protocols are read as far as they are known; what is not known is refused.
             warnings.filterwarnings("ignore", message="Detected pickle protocol")
             return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
+    except UnpicklingError as error:
         raise WeightsError(
             "the file holds more than tensors and could run code; it was not opened",
             where=str(path),
