@@ -17,7 +17,9 @@ ROOT = Path(__file__).parents[1]
 SCRIPT = "docs/make_reference.py"
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# A comment that begins with "setup" is code that readers need not see.
+BLOCK = re.compile(r"^(?:```|<!-- )(\w+)\n(.*?)^(?:```|-->)$", re.MULTILINE | re.DOTALL)
+PYTHON = {"python", "setup"}
 RUNNABLE = [
     page for page in PAGES if page.parent.name in {"tutorials", "howto"} or page.parent == ROOT
 ]
@@ -51,14 +53,14 @@ def run(words: list[str]) -> int:
 def test_code_blocks_run(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    blocks = [b for b in BLOCK.findall(page.read_text()) if b[0] in {"python", "bash"}]
+    blocks = [b for b in BLOCK.findall(page.read_text()) if b[0] in {*PYTHON, "bash"}]
     if not blocks:
         pytest.skip("no code on this page")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NAPARI_DITTO_CACHE", str(tmp_path / "cache"))
     names: dict[str, object] = {}
     for number, (language, code) in enumerate(blocks):
-        if language == "python":
+        if language in PYTHON:
             script = tmp_path / f"block{number}.py"
             script.write_text(code)
             found = runpy.run_path(str(script), init_globals=names)

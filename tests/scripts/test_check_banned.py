@@ -16,6 +16,7 @@ main = runpy.run_path(str(SCRIPT))["main"]
     [
         "import pickle",
         "from pickle import loads",
+        "from pickle import PicklingError, Unpickler",
         "import dill, os",
         "numpy.load(path, allow_pickle=True)",
         "requests.get(url, verify=False)",
@@ -40,6 +41,7 @@ def test_a_banned_line_is_found(line: str, tmp_path: Path, capsys: pytest.Captur
     "line",
     [
         "torch.load(path, weights_only=True)",
+        "from pickle import UnpicklingError",
         "numpy.load(path, allow_pickle=False)",
         "network.eval()",
         "# pickle.load(path)",
