@@ -75,7 +75,7 @@ class DiskStore:
             self._sweep()
 
     def get(self, key: str) -> Embedding | None:
-        """Return an intact entry and mark it as used, or None.
+        """Return an intact entry, arrays read-only, and mark it as used; or None.
 
         Raises
         ------
@@ -141,14 +141,15 @@ class DiskStore:
         path = self._path(key)
         # A second look, because another process may evict and rewrite the entry under our eyes.
         for _ in range(2):
+            if not os.path.lexists(path):
+                return None
             try:
                 embedding = _read_entry(path)
             except DAMAGE:
                 continue
             self.touch(key)
             return embedding
-        if os.path.lexists(path):
-            self._remove(path)
+        self._remove(path)
         return None
 
     def _path(self, key: str) -> Path:

@@ -181,11 +181,9 @@ class EmbeddingCache:
         except StoreError as error:
             self._problem = str(error)
             return None
-        if found is None:
-            return None
-        kept = frozen(found)
-        self._memory.put(key, kept)
-        return kept
+        if found is not None:
+            self._memory.put(key, found)
+        return found
 
 
 def default_directory() -> Path:

@@ -169,4 +169,9 @@ def _from_zarr(files: Mapping[str, bytes]) -> dict[str, NDArray[np.generic]]:
 
     buffers: dict[str, Buffer] = {name: cpu.Buffer.from_bytes(raw) for name, raw in files.items()}
     group = zarr.open_group(zarr.storage.MemoryStore(buffers), mode="r", zarr_format=3)
-    return {name: np.asarray(array[...]) for name, array in group.arrays()}
+    return {name: _read_only(np.asarray(array[...])) for name, array in group.arrays()}
+
+
+def _read_only(array: NDArray[np.generic]) -> NDArray[np.generic]:
+    array.flags.writeable = False
+    return array

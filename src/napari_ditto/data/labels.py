@@ -101,7 +101,7 @@ class ArrayLabels:
         mask : ndarray of bool, shape ``box.shape``
             The object.
         label : int
-            Its id; 0 erases.
+            Its id; 0 with "replace" erases.
         overlap : "keep" or "replace"
             Whether pixels of other objects stay or are taken over.
 

@@ -43,7 +43,7 @@ class MemoryStore:
             return self._entries.get(key)
 
     def put(self, key: str, embedding: Embedding) -> None:
-        """Keep a frozen embedding (see :func:`frozen`), dropping the least recently used."""
+        """Keep an embedding whose arrays never change, dropping the least recently used."""
         with self._lock:
             self._drop(key)
             if embedding.nbytes > self.budget:

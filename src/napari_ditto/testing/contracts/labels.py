@@ -33,7 +33,8 @@ SETTINGS = settings(
 def plane_of(array: NDArray[np.integer], address: PlaneAddress) -> NDArray[np.integer]:
     """Return a view of a plane of a numpy array with axes :data:`AXES`, rows then columns."""
     order = [AXES.index(name) for name in (*address.index, address.rows, address.columns)]
-    return array.transpose(order)[tuple(address.index.values())]
+    plane: NDArray[np.integer] = array.transpose(order)[tuple(address.index.values())]
+    return plane
 
 
 @st.composite
