@@ -17,12 +17,22 @@ from napari_ditto.ui.settings import Settings
 MANIFEST = PluginManifest.from_file(Path(napari_ditto.__file__).with_name("napari.yaml"))
 
 
-@pytest.fixture(params=["napari", "file"])
-def backend(request, plugin_settings, npe2pm):
-    """Both places where settings can live; napari's in a temporary folder."""
-    if request.param == "napari":
-        npe2pm.register(MANIFEST)
-    return request.param
+@pytest.fixture
+def unknown_plugin(npe2pm):
+    """napari keeps no settings for us."""
+    return npe2pm
+
+
+@pytest.fixture
+def known_plugin(unknown_plugin):
+    """The manifest is registered, so that napari keeps our settings."""
+    unknown_plugin.register(MANIFEST)
+
+
+@pytest.fixture(params=["known_plugin", "unknown_plugin"])
+def backend(request):
+    """Both places where settings can live."""
+    request.getfixturevalue(request.param)
 
 
 def test_the_manifest_declares_the_same_settings():
@@ -66,7 +76,7 @@ def test_bad_values_are_not_saved(backend, bad):
     assert settings.load() == (Settings(), ())
 
 
-def test_bad_and_foreign_values_in_the_file_fall_back_with_a_note(plugin_settings):
+def test_bad_and_foreign_values_in_the_file_fall_back_with_a_note(unknown_plugin):
     path = settings.settings_path()
     path.parent.mkdir(parents=True)
     path.write_text(
@@ -81,7 +91,7 @@ def test_bad_and_foreign_values_in_the_file_fall_back_with_a_note(plugin_setting
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1, 2]", b"\xff\xfe\x00"])
-def test_a_damaged_file_means_defaults_and_a_note(plugin_settings, content):
+def test_a_damaged_file_means_defaults_and_a_note(unknown_plugin, content):
     path = settings.settings_path()
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
@@ -91,7 +101,7 @@ def test_a_damaged_file_means_defaults_and_a_note(plugin_settings, content):
     assert str(path) in notes[0]
 
 
-def test_a_folder_that_cannot_be_written_is_told(plugin_settings, monkeypatch, tmp_path):
+def test_a_folder_that_cannot_be_written_is_told(unknown_plugin, monkeypatch, tmp_path):
     blocked = tmp_path / "file"
     blocked.touch()
     monkeypatch.setenv("NAPARI_DITTO_CONFIG", str(blocked))
@@ -99,8 +109,7 @@ def test_a_folder_that_cannot_be_written_is_told(plugin_settings, monkeypatch, t
         settings.save(device="cpu")
 
 
-def test_a_bad_value_in_naparis_file_falls_back(plugin_settings, npe2pm, tmp_path):
-    npe2pm.register(MANIFEST)
-    (tmp_path / "napari-ditto.yaml").write_text("annotate:\n  proposals: 99\n  device: cpu\n")
+def test_a_bad_value_in_naparis_file_falls_back(known_plugin, own_folders):
+    (own_folders / "napari-ditto.yaml").write_text("annotate:\n  proposals: 99\n  device: cpu\n")
     loaded, _ = settings.load()
     assert (loaded.proposals, loaded.device) == (3, "cpu")
