@@ -33,6 +33,7 @@ _OFFLINE = ("NAPARI_DITTO_OFFLINE", "HF_HUB_OFFLINE")
 _LOCAL = {"localhost", "127.0.0.1", "::1"}
 _RETRIED = {408, 429, 500, 502, 503, 504}
 _MAX_WAIT = 30.0
+_LICENCE = "Accept its licence on the page first"
 _NEXT = "Check the network and try again; it goes on where it stopped"
 
 
@@ -136,6 +137,7 @@ def _attempt(
             yield from _copy(response, part, start, total)
             return str(getattr(response, "commit", ""))
     except urllib.error.HTTPError as error:
+        error.close()
         raise _http_problem(error, url, part) from error
     except urllib.error.URLError as error:
         raise _network_problem(error, url) from error
@@ -183,7 +185,11 @@ class _Redirect(urllib.request.HTTPRedirectHandler):
         headers: Any,  # noqa: ANN401
         newurl: str,
     ) -> urllib.request.Request | None:
-        _require_safe(newurl, came_from=req.full_url)
+        try:
+            _require_safe(newurl, came_from=req.full_url)
+        except ModelNotFoundError:
+            fp.close()
+            raise
         request = super().redirect_request(req, fp, code, msg, headers, newurl)
         if request is not None:
             # Only the hub's own answer names the commit, not that of the store it points to.
@@ -273,10 +279,9 @@ def _http_problem(error: urllib.error.HTTPError, url: str, part: Path) -> Except
         return _Interrupted("the part file did not fit")
     if error.code in _RETRIED:
         return _Interrupted(f"HTTP {error.code} {error.reason}", _retry_after(error.headers))
-    advice = (
-        "Accept its licence on the page first" if error.code in {401, 403} else "Check the name"
-    )
-    return ModelNotFoundError(f"HTTP {error.code} {error.reason}", where=url, todo=advice)
+    advice = {401: _LICENCE, 403: _LICENCE, 404: "Check the name"}.get(error.code, "")
+    reason = " ".join(str(error.reason).split())
+    return ModelNotFoundError(f"HTTP {error.code} {reason}", where=url, todo=advice)
 
 
 def _network_problem(error: urllib.error.URLError, url: str) -> Exception:

@@ -153,7 +153,7 @@ def parse(name: str) -> tuple[Family, str]:
     family = families.get(head)
     if family and bool(which) == (family.takes == "weights"):
         return family, which
-    if not family and Path(name).expanduser().exists():
+    if name and not family and Path(name).expanduser().exists():
         return families[_recognise(Path(name).expanduser())], name
     raise _unknown(name)
 
