@@ -310,14 +310,17 @@ def edge_runs(
     return found
 
 
-def touches_edge(mask: NDArray[np.bool_], box: Box, plane_shape: tuple[int, int]) -> bool:
-    """Whether a mask reaches an edge of its tile beyond which the image goes on."""
-    return bool(
-        (box.y0 > 0 and mask[0].any())
-        or (box.y1 < plane_shape[0] and mask[-1].any())
-        or (box.x0 > 0 and mask[:, 0].any())
-        or (box.x1 < plane_shape[1] and mask[:, -1].any())
-    )
+def touches_edge(
+    values: NDArray[np.float32] | NDArray[np.bool_], box: Box, plane_shape: tuple[int, int]
+) -> bool:
+    """Whether what is above 0 reaches an edge of its tile beyond which the image goes on."""
+    sides = [
+        (box.y0 > 0, values[0]),
+        (box.y1 < plane_shape[0], values[-1]),
+        (box.x0 > 0, values[:, 0]),
+        (box.x1 < plane_shape[1], values[:, -1]),
+    ]
+    return any(is_inner and bool((line > 0).any()) for is_inner, line in sides)
 
 
 def _on_level(extent: BoxPrompt, frame: Frame, shape: tuple[int, int]) -> Box:

@@ -71,6 +71,11 @@ class TileEncoder:
         """Side of the model's tile, pixels."""
         return self.model.spec.input_size
 
+    @property
+    def known_tiles(self) -> tuple[tuple[PlaneAddress, Tile], ...]:
+        """The tiles that have been read, oldest first."""
+        return tuple(self._keys)
+
     def forget(self) -> None:
         """Read every tile again when it is next needed, so that edits are noticed."""
         self._keys.clear()

@@ -40,10 +40,11 @@ def place_logits(
     PromptError
         If the object is too large to be held in memory at full resolution.
     """
-    inner = bounding_box(logits > 0)
+    mask = logits > 0
+    inner = bounding_box(mask)
     where = inner.shift(box.y0, box.x0)
     if factor == (1.0, 1.0) or inner.is_empty:
-        return PlacedMask(where, logits[inner.slices] > 0)
+        return PlacedMask(where, mask[inner.slices])
     # One pixel more on each side: there the bilinear ramp crosses zero.
     around = where.grow(1).intersect(box)
     target = around.scale(*factor).intersect(Box.of_shape(plane_shape))

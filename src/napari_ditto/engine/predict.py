@@ -64,7 +64,7 @@ class Decoded:
         Where it was asked.
     prompts : PromptSet
         What was said, pixels of the tile's level.
-    logits : ndarray of float32, shape (m, h, w)
+    logits : list of ndarray of float32, shape (h, w)
         Candidates, denied pieces taken out.
     scores : ndarray of float32, shape (m,)
         Estimated IoU.
@@ -76,7 +76,7 @@ class Decoded:
 
     tile: Tile
     prompts: PromptSet
-    logits: NDArray[np.float32]
+    logits: list[NDArray[np.float32]]
     scores: NDArray[np.float32]
     best: int
     complete: NDArray[np.bool_]
@@ -147,8 +147,9 @@ class Predictor:
         tile = _first_tile(prompts, pyramid, self.encoder.tile_size, level)
         said = to_level(prompts, pyramid.factors[tile.level], pyramid.shapes[tile.level])
         decoded = yield from self._ask(address, tile, to_tile(said, tile.box))
-        logits = _without_denied(decoded.logits[0], to_tile(said, tile.box))
-        leads_out = [touches_edge(x > 0, tile.box, pyramid.shapes[tile.level]) for x in logits]
+        told = [pixels(to_tile(said, tile.box), positive=sign) for sign in (False, True)]
+        logits = [_without_denied(candidate, *told) for candidate in decoded.logits[0]]
+        leads_out = [touches_edge(x, tile.box, pyramid.shapes[tile.level]) for x in logits]
         complete = ~np.array(leads_out, dtype=bool) & (not _has_outside(said, tile.box))
         return Decoded(tile, said, logits, decoded.scores[0], int(decoded.best[0]), complete)
 
@@ -231,13 +232,14 @@ def _has_outside(prompts: PromptSet, box: Box) -> bool:
     return not all(box.contains(y, x) for y, x in pixels(prompts, positive=True).tolist())
 
 
-def _without_denied(logits: NDArray[np.float32], prompts: PromptSet) -> NDArray[np.float32]:
-    """Return candidates without the pieces that a negative prompt lies on, shape (m, h, w)."""
-    negative, positive = (pixels(prompts, positive=sign) for sign in (False, True))
-    if not len(negative):
+def _without_denied(
+    logits: NDArray[np.float32], negative: NDArray[np.intp], positive: NDArray[np.intp]
+) -> NDArray[np.float32]:
+    """Return a candidate without the pieces that a negative prompt lies on."""
+    if not (logits[tuple(negative.T)] > 0).any():
         return logits
-    kept = np.stack([drop_denied(candidate > 0, negative, positive) for candidate in logits])
-    return np.where((logits > 0) & ~kept, -logits, logits)
+    mask = logits > 0
+    return np.where(mask & ~drop_denied(mask, negative, positive), -logits, logits)
 
 
 def _most_like(mask: MaskPrompt | None, decoded: MaskLogits, tile: Tile) -> int:
