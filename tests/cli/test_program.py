@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -171,3 +172,108 @@ def test_a_cache_that_cannot_be_written_is_said(
     monkeypatch.setenv("NAPARI_DITTO_CACHE", str(tmp_path / "locked" / "cache"))
     assert main(["encode", str(write_png(Path("a.png")))]) == 2
     assert "not kept" in one_line(capsys)
+
+
+# --- prompt, all, info ------------------------------------------------------------------------
+
+
+def labels_in(path: Path) -> np.ndarray:
+    from napari_ditto.data.pyramid_labels import PyramidLabels
+
+    return np.asarray(PyramidLabels.open(path).data)
+
+
+def test_prompts_add_up_in_one_zarr(capsys: pytest.CaptureFixture) -> None:
+    image = str(write_png(Path("a.png")))
+    for place in ("30,40", "80,110"):
+        assert main(["prompt", image, "--point", place, "-o", "out.zarr", "--json"]) == 0
+    labels = labels_in(Path("out.zarr"))
+    assert labels.shape == (120, 160)
+    assert (labels[30, 40], labels[80, 110], labels[40, 120]) == (1, 2, 0)
+    last = json.loads("{" + capsys.readouterr().out.rpartition("}\n{")[2])
+    assert last["label"] == 2
+    assert last["made_by"]["licence"] == "BSD-3-Clause"
+    assert len(last["made_by"]["weights_sha256"]) == 64
+
+
+def test_a_prompt_that_is_refused_leaves_nothing_behind(capsys: pytest.CaptureFixture) -> None:
+    image = str(write_png(Path("a.png")))
+    assert main(["prompt", image, "--point", "500,500", "-o", "out.zarr", "-o", "out.tif"]) == 2
+    assert "outside" in one_line(capsys)
+    assert not list(Path().glob("out.*"))
+
+
+def test_labels_of_another_image_are_not_added_to(capsys: pytest.CaptureFixture) -> None:
+    from napari_ditto.data.pyramid_labels import PyramidLabels
+
+    PyramidLabels.create(Path("out.zarr"), (10, 10), "yx")
+    image = str(write_png(Path("a.png")))
+    assert main(["prompt", image, "--point", "30,40", "-o", "out.zarr"]) == 2
+    assert "Choose another name" in one_line(capsys)
+
+
+def test_all_writes_every_format_of_the_plane_that_was_asked_for(
+    capsys: pytest.CaptureFixture,
+) -> None:
+    import tifffile
+    from PIL import Image
+
+    with Image.open(write_png(Path("a.png"))) as picture:
+        plane = np.asarray(picture)
+    tifffile.imwrite("stack.tif", np.stack([plane * 0, plane]), metadata={"axes": "ZYX"})
+    outputs = ["-o", "out.zarr", "-o", "out.tif", "-o", "out.png"]
+    arguments = ["all", "stack.tif", "--axes", "zyx", "--plane", "z=1", "--window", "0,255"]
+    assert main([*arguments, *outputs, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["objects"] >= 3
+    labels = labels_in(Path("out.zarr"))
+    assert not labels[0].any()
+    assert len({labels[1, y, x] for y, x in [(30, 40), (80, 110), (40, 120)]} - {0}) == 3
+    with tifffile.TiffFile("out.tif") as file:
+        np.testing.assert_array_equal(file.asarray(), labels[1])
+        assert file.shaped_metadata[0]["ditto"]["model"] == "classic"
+    with Image.open("out.png") as picture:
+        assert picture.size == (160, 120)
+
+
+def test_info_tells_how_a_stack_is_read(capsys: pytest.CaptureFixture) -> None:
+    import zarr
+
+    zarr.create_array("stack.zarr", shape=(4, 600, 700), chunks=(1, 256, 256), dtype="u2")
+    assert main(["info", "stack.zarr", "--axes", "zyx", "--plane", "z=3", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["shape"] == [4, 600, 700]
+    assert facts["index"] == {"z": 3}
+    assert facts["levels"][0]["chunks"] == [1, 256, 256]
+    assert facts["tiles"] == 4
+    assert main(["info", "stack.zarr"]) == 0
+    assert "whole plane  4 tiles" in capsys.readouterr().out
+
+
+# --- models -----------------------------------------------------------------------------------
+
+
+def test_models_are_listed(capsys: pytest.CaptureFixture) -> None:
+    assert main(["models", "--json"]) == 0
+    models = {m["id"]: m for m in json.loads(capsys.readouterr().out)["models"]}
+    assert models["classic"]["installed"]
+    assert not models["sam:facebook/sam-vit-base"]["installed"]
+
+
+def test_weights_are_not_fetched_unasked(
+    capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("yes\n"))
+    assert main(["models", "get", "sam:facebook/sam-vit-base"]) == 2
+    said = capsys.readouterr().err
+    assert "licence  Apache-2.0" in said
+    assert "models get sam:facebook/sam-vit-base" in said
+
+
+def test_an_unknown_model_is_one_line(capsys: pytest.CaptureFixture) -> None:
+    assert main(["models", "get", "nonsense"]) == 2
+    assert "no weights to fetch by this name (nonsense)" in one_line(capsys)
+
+
+def test_the_folder_of_the_weights(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main(["models", "path"]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'models'}\n"

@@ -1,0 +1,93 @@
+"""The demo does the main job, and does not destroy what is not its own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_ditto.cli import demo, demo_window, main
+from napari_ditto.data.pyramid_labels import PyramidLabels
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("demo") / "output"
+    assert main(["demo", "--output", str(target), "--no-window"]) == 0
+    return target
+
+
+def figures(folder: Path) -> dict[str, dict[str, float]]:
+    found = json.loads((folder / "figures.json").read_text())["figures"]
+    return {row["image"].partition(",")[0]: row for row in found}
+
+
+def test_each_image_is_encoded_once(folder: Path) -> None:
+    assert {row["encoder_calls"] for row in figures(folder).values()} == {1}
+
+
+def test_the_raster_is_hardly_read(folder: Path) -> None:
+    raster = figures(folder)["raster"]
+    assert raster["pixels_read"] < 60_000**2 / 3000
+    assert raster["iou"] > 0.8
+
+
+def test_the_coins_are_found(folder: Path) -> None:
+    labels = np.asarray(PyramidLabels.open(folder / "coins-prompts.zarr").data)
+    centers = [(57, 100), (50, 155), (45, 335), (189, 213)]
+    assert [labels[place] for place in centers] == [1, 2, 3, 4]
+    assert figures(folder)["coins"]["found"] >= 20
+
+
+def test_the_report_names_every_file(folder: Path) -> None:
+    text = (folder / "README.md").read_text()
+    assert all(path.stem.split("-")[-1] in text for path in folder.glob("*.png"))
+    assert "raster, 60000 x 60000" in text
+
+
+def test_an_old_demo_is_replaced(folder: Path) -> None:
+    (folder / "coins-prompts.png").write_text("old")
+    demo.fresh(folder)
+    assert list(folder.iterdir()) == []
+
+
+def test_another_folder_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    assert main(["demo", "--output", str(tmp_path)]) == 2
+    assert "not empty" in capsys.readouterr().err
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+@pytest.mark.parametrize(
+    ("ci", "display", "said"), [("true", ":0", "CI"), ("", "", "display"), ("", ":0", "")]
+)
+def test_when_a_window_is_opened(
+    ci: str, display: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", ci)
+    monkeypatch.setattr(demo_window, "display", lambda: display)
+    assert said in demo_window.reason_against()
+    assert bool(said) == bool(demo_window.reason_against())
+
+
+@pytest.mark.gui
+def test_the_window_shows_the_results(
+    tmp_path: Path, make_napari_viewer: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import napari
+
+    viewer = make_napari_viewer()  # type: ignore[operator]
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setattr(napari, "Viewer", lambda **_: viewer)
+    monkeypatch.setattr(napari, "run", lambda: None)
+    for scene in demo.SCENES:
+        PyramidLabels.create(tmp_path / f"{scene.name}-prompts.zarr", (303, 384), "yx")
+    demo_window.show(tmp_path, demo.SCENES, demo.Console())
+    assert [layer.name for layer in viewer.layers] == [
+        "tissue",
+        "tissue labels",
+        "coins",
+        "coins labels",
+    ]
