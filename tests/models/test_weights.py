@@ -42,6 +42,7 @@ def hub(checkpoints, models_folder, monkeypatch):
     handler = partial(Hub, directory=str(checkpoints.sam))
     httpd = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     httpd.asked = []
+    httpd.handle_error = lambda *_args: None
     thread = threading.Thread(target=httpd.serve_forever, args=(0.01,))
     thread.start()
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{httpd.server_port}")
