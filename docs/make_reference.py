@@ -8,6 +8,7 @@ import os
 import re
 import textwrap
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "reference"
@@ -71,7 +72,7 @@ def entry(path: str) -> str:
     lines = [f"### `{name}{signature(thing)}`", f"from `{module}`", markdown(thing)]
     if inspect.isclass(thing):
         for member, value in own_members(thing):
-            call = "" if isinstance(value, property) else signature(unwrapped(value))
+            call = "" if isinstance(value, property | cached_property) else signature(unwrapped(value))
             lines.append(f"#### `.{member}{call}`\n\n{markdown(unwrapped(value))}")
     return "\n\n".join(lines) + "\n"
 
@@ -80,7 +81,7 @@ def own_members(cls: type) -> Iterator[tuple[str, object]]:
     """Yield public methods and properties that the class itself describes."""
     for name, value in vars(cls).items():
         described = inspect.getdoc(unwrapped(value)) if not name.startswith("_") else None
-        if described and (callable(unwrapped(value)) or isinstance(value, property)):
+        if described and (callable(unwrapped(value)) or isinstance(value, property | cached_property)):
             yield name, value
 
 
@@ -109,17 +110,19 @@ def markdown(thing: object) -> str:
     text = inspect.getdoc(thing) or ""
     text = re.sub(r":(?:class|func|meth|attr|data|mod|exc):`~?([^`]+)`", r"`\1`", text)
     text = text.replace("``", "`")
-    text = re.sub(r"^(\w[\w ]*)\n-{3,}$", r"**\1**\n", text, flags=re.MULTILINE)
-    return re.sub(
-        r"^(\S.*?) : (.*)\n((?: {4}.*\n?)*)", definition, text + "\n", flags=re.MULTILINE
-    ).strip()
+    text = re.sub(r"^(\w[\w ]*)\n-{3,}$", r"**\1**\n", text, flags=re.MULTILINE) + "\n"
+    text = re.sub(r"^(\S.*?) : (.*)\n((?: {4}.*\n?)*)", definition, text, flags=re.MULTILINE)
+    text = re.sub(r"^(\w.*)\n((?: {4}.*\n?)+)", definition, text, flags=re.MULTILINE)
+    text = text.replace("  # doctest: +SKIP", "")
+    text = re.sub(r"((?:^>>> .*\n)+)", r"```pycon\n\1```\n", text, flags=re.MULTILINE)
+    return text.strip()
 
 
 def definition(match: re.Match[str]) -> str:
-    """Return one parameter or attribute as a list item."""
-    name, kind, text = match.groups()
+    """Return a parameter, attribute, result or error as a list item."""
+    name, *kind, text = match.groups()
     body = " ".join(textwrap.dedent(text).split())
-    return f"- **{name}** ({kind}): {body}\n"
+    return f"- **{name}**{f' ({kind[0]})' if kind else ''}: {body}\n"
 
 
 def cli() -> str:
