@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
+PROPERTY = property | cached_property
 FOLDER = Path(__file__).parent / "reference"
 NOTE = "<!-- Written by docs/make_reference.py from the source; do not edit. -->\n"
 
@@ -72,7 +73,7 @@ def entry(path: str) -> str:
     lines = [f"### `{name}{signature(thing)}`", f"from `{module}`", markdown(thing)]
     if inspect.isclass(thing):
         for member, value in own_members(thing):
-            call = "" if isinstance(value, property | cached_property) else signature(unwrapped(value))
+            call = "" if isinstance(value, PROPERTY) else signature(unwrapped(value))
             lines.append(f"#### `.{member}{call}`\n\n{markdown(unwrapped(value))}")
     return "\n\n".join(lines) + "\n"
 
@@ -81,7 +82,7 @@ def own_members(cls: type) -> Iterator[tuple[str, object]]:
     """Yield public methods and properties that the class itself describes."""
     for name, value in vars(cls).items():
         described = inspect.getdoc(unwrapped(value)) if not name.startswith("_") else None
-        if described and (callable(unwrapped(value)) or isinstance(value, property | cached_property)):
+        if described and (callable(unwrapped(value)) or isinstance(value, PROPERTY)):
             yield name, value
 
 
