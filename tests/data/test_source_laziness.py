@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.data.counting import CountingStore, counting_dask, counting_zarr
 
 from napari_ditto.core.geometry import Box
-from napari_ditto.data import sampling
+from napari_ditto.data import pyramid, sampling
 from napari_ditto.data.source import open_source
 from napari_ditto.errors import SourceError
 
@@ -92,7 +92,9 @@ def test_dask_reads_leave_the_global_cache_registered_all_the_while():
     assert active == [1] * 4
 
 
-def test_virtual_level_reads_no_chunk_twice_and_only_its_own():
+@pytest.mark.parametrize("pieces", [1, 2**18, 2**22])
+def test_virtual_level_reads_no_chunk_twice_and_only_its_own(monkeypatch, pieces):
+    monkeypatch.setattr(pyramid, "PIECE_PIXELS", pieces)
     array, store = counting_zarr((4096, 4096), (256, 512))
     source = open_source(array, window=(0, 1))
     source.read(source.plane(), Box(10, 20, 138, 148), 3)  # raw 80:1104, 160:1184
