@@ -136,7 +136,7 @@ class EmbeddingCache:
                 self._problem = str(error)
 
     def stats(self) -> CacheStats:
-        """Return what is held; looks at every entry on disk, about 0.1 ms each."""
+        """Return what is held; looks at every entry on disk, up to 0.3 ms each."""
         models = self._models_on_disk()
         return CacheStats(
             entries=sum(use.entries for use in models.values()),
