@@ -36,8 +36,8 @@ lint: $(STAMP) ## ruff, mypy, import-linter, banned calls
 pytest: $(STAMP) ## the core without a display, the GUI with PyQt6 and with PySide6
 	$(BIN)/python scripts/run_tests.py
 
-stress: $(STAMP) ## the long counts: kills, faults, races
-	DITTO_STRESS=1 $(BIN)/python -m pytest -m "stress and not gui" -p no:pytest-qt --timeout=3600
+stress: $(STAMP) ## the core tests with their long counts: kills, faults, races
+	DITTO_STRESS=1 $(BIN)/python -m pytest -m "not gui" -p no:pytest-qt -p no:napari --timeout=3600
 
 bench: $(STAMP) ## the benchmarks; they print their numbers
 	$(BIN)/python -m pytest benchmarks --benchmark-enable -s --timeout=3600

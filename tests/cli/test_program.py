@@ -164,6 +164,17 @@ def test_encode_does_not_encode_twice(capsys: pytest.CaptureFixture) -> None:
     assert [(r["encoded"], r["reused"]) for r in results] == [(1, 0), (0, 1)]
 
 
+def test_a_plane_of_a_billion_tiles_is_refused_before_any_work(
+    capsys: pytest.CaptureFixture,
+) -> None:
+    import zarr
+
+    zarr.create_array("wide.zarr", shape=(1 << 14, 1 << 40), chunks=(1024, 1024), dtype="u1")
+    assert main(["encode", "wide.zarr", "--window", "0,255"]) == 2
+    assert "Choose a --region" in one_line(capsys)
+    assert main(["info", "wide.zarr", "--window", "0,255"]) == 0
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_cache_that_cannot_be_written_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture

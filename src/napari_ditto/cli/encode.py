@@ -15,6 +15,10 @@ from napari_ditto.cli.console import Console, duration
 from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.core.progress import Progress
 from napari_ditto.core.tiling import Tile, plan_tiles
+from napari_ditto.errors import SourceError
+
+MAX_TILES = 1_000_000
+"""Half a million seconds of `classic`; a list of more tiles is a slip of the hand."""
 
 if TYPE_CHECKING:
     from napari_ditto.data.protocols import Source
@@ -66,7 +70,15 @@ def plan(
     source: Source, address: PlaneAddress, level: int, region: Box | None, size: int
 ) -> list[Tile]:
     """Return the tiles that a click in the region would need."""
-    return list(plan_tiles(source.plane_shape(address, level), size, within=region, level=level))
+    shape = source.plane_shape(address, level)
+    part = region.intersect(Box.of_shape(shape)) if region else Box.of_shape(shape)
+    if part.area > MAX_TILES * (size // 2) ** 2:
+        raise SourceError(
+            f"more than {MAX_TILES:,} tiles are needed for {part.height} x {part.width} pixels",
+            where=source.name,
+            todo="Choose a --region or a coarser --level",
+        )
+    return list(plan_tiles(shape, size, within=part, level=level))
 
 
 def encode_steps(
