@@ -88,8 +88,10 @@ def _is_norm(name):
 @pytest.fixture(scope="session")
 def checkpoints(tmp_path_factory):
     """Folders of seeded checkpoints, ``checkpoints.<family>``."""
+    import torch
     from transformers.utils import logging as library
 
+    torch.set_num_threads(1)  # networks this small only wait for each other's threads
     library.disable_progress_bar()
     logging.getLogger("transformers").setLevel(logging.ERROR)
     root = tmp_path_factory.mktemp("checkpoints")

@@ -44,7 +44,7 @@ class Canvas:
         if not self.keeps_aspect:
             return side, side
         scale = side / max(tile)
-        return int(tile[0] * scale + 0.5), int(tile[1] * scale + 0.5)
+        return max(1, int(tile[0] * scale + 0.5)), max(1, int(tile[1] * scale + 0.5))
 
     def to_canvas(self, xy: NDArray[np.float64], tile: tuple[int, int]) -> NDArray[np.float32]:
         """Map ``(x, y)`` pairs from tile to canvas pixels; the model adds the half pixel."""
