@@ -13,7 +13,7 @@ from napari_ditto.core.geometry import Box
 from napari_ditto.core.masks import components_meeting, deepest_pixels
 from napari_ditto.core.prompts import PointPrompt, PromptSet
 from napari_ditto.core.window import Window
-from napari_ditto.errors import ModelError
+from napari_ditto.errors import ModelError, PromptError
 from napari_ditto.models.protocols import MaskLogits, ModelSpec, PromptModel
 
 TRUTH_WINDOW = Window((0.0,) * 3, (255.0,) * 3)
@@ -68,22 +68,32 @@ class PerfectModel:
         """Return the truth of each tile."""
         if max(tiles.shape[1:3]) > self.spec.input_size:
             raise ModelError(f"tiles of {tiles.shape[1:3]} for a model of {self.spec.input_size}")
-        return [Embedding({"truth": read_truth(t)}, t.shape[:2], self.spec.key) for t in tiles]
+        truths = (read_truth(tile).astype(np.float32) for tile in tiles)
+        return [Embedding({"truth": t}, (t.shape[0], t.shape[1]), self.spec.key) for t in truths]
 
     def decode(self, embedding: Embedding, prompts: Sequence[PromptSet]) -> MaskLogits:
-        """Return one sure candidate per prompt set, empty if nothing positive is prompted."""
-        truth = np.asarray(embedding.arrays["truth"])
-        found = np.stack([self._object(truth, p) for p in prompts])
-        logits = np.where(found, np.float32(10), np.float32(-10))[:, None]
+        """Return one sure candidate per prompt set, empty if it is about the background."""
+        truth = self._truth(embedding)
+        found = np.zeros((len(prompts), 1, *truth.shape), dtype=bool)
+        for mask, prompt in zip(found[:, 0], prompts, strict=True):
+            mask[...] = self._object(truth, prompt)
+        logits = np.where(found, np.float32(10), np.float32(-10))
         scores = np.ones((len(prompts), 1), dtype=np.float32)
         return MaskLogits(logits, scores, np.zeros(len(prompts), dtype=np.intp))
 
     def suggest(self, embedding: Embedding) -> list[PromptSet]:
         """Return one point per object, deep inside it."""
-        truth = np.asarray(embedding.arrays["truth"])
+        truth = self._truth(embedding)
         return [_point_in(truth == label) for label in np.unique(truth) if label]
 
+    def _truth(self, embedding: Embedding) -> NDArray[np.int32]:
+        if embedding.model != self.spec.key:
+            raise ModelError(f"encoded by {embedding.model}, not by {self.spec.key}")
+        return np.asarray(embedding.arrays["truth"], dtype=np.int32)
+
     def _object(self, truth: NDArray[np.integer], prompts: PromptSet) -> NDArray[np.bool_]:
+        if not prompts.has_positive:
+            raise PromptError("say where the object is first")
         told = _marked(truth.shape, prompts)
         label = _vote(truth[told]) or _vote(truth[_box_of(prompts, truth.shape).slices])
         found: NDArray[np.bool_] = (truth == label) & (label > 0)
