@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from napari_ditto.core.geometry import Box
 from napari_ditto.models.classic.forest import Layer
 
-Map = NDArray[np.float64]
+Map = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 
-WEIGHTS = (0.19, 1.58, -3.05, 1.91, 1.12)
+BOX_WEIGHTS = (0.19, 1.58, -3.05, 1.91, 1.12)
+MASK_WEIGHTS = (0.39, 3.17, 0.96, 0.37, 1.39)
 """Constant, depth inside the shape, distance outside it, trees, classifier."""
 
 RIDGE = 1e-2
@@ -40,7 +41,7 @@ def opinions(
     window: Box,
     allowed: list[Mask] | None = None,
 ) -> Map:
-    """Return one map per weight, constant first, shape (len(WEIGHTS), h, w) of `window`.
+    """Return one map per weight, constant first, shape (5, h, w) of `window`.
 
     Parameters
     ----------
@@ -89,7 +90,7 @@ def fit(layer: Layer, box: Box) -> Map:
     high = np.minimum(boxes[:, 2:], [box.y1, box.x1])
     low = np.maximum(boxes[:, :2], [box.y0, box.x0])
     common = np.prod(np.maximum(high - low, 0), axis=1)
-    return common / (np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) + box.area - common)
+    return np.asarray(common / (np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) + box.area - common))
 
 
 def _regions(layers: list[Layer], box: Box, window: Box, allowed: list[Mask] | None) -> Map:
@@ -99,13 +100,13 @@ def _regions(layers: list[Layer], box: Box, window: Box, allowed: list[Mask] | N
         weight = fit(layer, box) ** 4 * layer.prior
         if allowed is not None:
             weight = weight * allowed[i]
-        for node in np.argsort(-weight, kind="stable")[: REGIONS // 4]:
-            found.append((float(weight[node]), layer, int(node)))
+        first = np.argsort(-weight, kind="stable")[: REGIONS // 4]
+        found += [(float(weight[node]), layer, int(node)) for node in first]
     found.sort(key=lambda item: -item[0])
     total, mass = np.zeros(window.shape), 1e-3
-    for weight, layer, node in found[:REGIONS]:
-        total += weight * layer.cut(node, window)
-        mass += weight
+    for trust, layer, node in found[:REGIONS]:
+        total += trust * layer.cut(node, window)
+        mass += trust
     return total / mass
 
 
@@ -121,4 +122,4 @@ def _classify(
     target = sides[0].mean(axis=1) - sides[1].mean(axis=1)
     penalty = RIDGE * np.var(np.concatenate(sides, axis=1), axis=1) + 1e-6
     solution = np.linalg.solve(gram + np.diag(penalty), target)
-    return np.clip(np.tensordot(solution, x, axes=1), -1.5, 1.5)
+    return np.asarray(np.clip(np.tensordot(solution, x, axes=1), -1.5, 1.5))

@@ -86,7 +86,8 @@ def hessian(plane: Plane) -> tuple[Plane, Plane]:
     """Return the larger and the smaller eigenvalue of the second derivatives."""
     dy, dx = _difference(plane, 0), _difference(plane, 1)
     yy, xx, xy = _difference(dy, 0), _difference(dx, 1), _difference(dy, 1)
-    mean, root = (yy + xx) / 2, np.sqrt(((yy - xx) / 2) ** 2 + xy**2)
+    mean: Plane = (yy + xx) / 2
+    root: Plane = np.sqrt(((yy - xx) / 2) ** 2 + xy**2)
     return mean + root, mean - root
 
 
@@ -95,8 +96,8 @@ def upsample(planes: Plane, window: Box, stride: int = COARSE_STRIDE) -> Plane:
     rows = _weights(window.y0, window.y1, planes.shape[1], stride)
     cols = _weights(window.x0, window.x1, planes.shape[2], stride)
     tall = planes[:, rows[0]] * (1 - rows[2])[:, None] + planes[:, rows[1]] * rows[2][:, None]
-    wide: Plane = tall[:, :, cols[0]] * (1 - cols[2]) + tall[:, :, cols[1]] * cols[2]
-    return wide.astype(np.float32, copy=False)
+    wide = tall[:, :, cols[0]] * (1 - cols[2]) + tall[:, :, cols[1]] * cols[2]
+    return np.asarray(wide, dtype=np.float32)
 
 
 def _weights(
@@ -113,4 +114,4 @@ def _difference(plane: Plane, axis: int) -> Plane:
     wide = np.pad(plane, pad, mode="edge")
     size = plane.shape[axis]
     ahead = np.take(wide, np.arange(2, size + 2), axis)
-    return (ahead - np.take(wide, np.arange(size), axis)) / 2
+    return np.asarray((ahead - np.take(wide, np.arange(size), axis)) / 2, dtype=np.float32)

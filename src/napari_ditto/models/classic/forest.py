@@ -120,10 +120,10 @@ class Layer:
         ]
         mask = (part >= node) & (part < self.tree.last[node])
         if k == 1:
-            return mask
+            return np.asarray(mask)
         top, left = window.y0 % k, window.x0 % k
         wide = mask.repeat(k, axis=0).repeat(k, axis=1)
-        return wide[top : top + window.height, left : left + window.width]
+        return np.asarray(wide[top : top + window.height, left : left + window.width])
 
 
 def grow_forest(filters: Filters) -> list[Layer]:

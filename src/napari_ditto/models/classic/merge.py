@@ -58,7 +58,9 @@ def superpixels(edges: NDArray[np.float32]) -> Ints:
 
     # A fixed square-root scale: weak gradients need the finer steps.
     relief = np.rint(np.sqrt(np.clip(edges * 4, 0, 1)) * STEPS).astype(np.uint8)
-    return np.asarray(watershed(relief), dtype=np.int64) - 1
+    basins = watershed(relief)  # type: ignore[no-untyped-call]
+    # A flat image has no minimum to flood from: it is one basin.
+    return np.maximum(np.asarray(basins, dtype=np.int64) - 1, 0)
 
 
 def _start(
@@ -83,7 +85,8 @@ def _unite(pairs: Ints, border: Floats) -> tuple[Ints, Floats]:
     span = int(pairs.max(initial=0)) + 1
     keys, place = np.unique(pairs[:, 0] * span + pairs[:, 1], return_inverse=True)
     total = np.stack([np.bincount(place, column, len(keys)) for column in border.T], axis=1)
-    return np.stack([keys // span, keys % span], axis=1), total
+    joined: Ints = np.stack([keys // span, keys % span], axis=1)
+    return joined, np.asarray(total, np.float64)
 
 
 def _round(graph: _Graph, parent: Ints, height: Floats, used: int) -> int:
@@ -108,7 +111,7 @@ def _cost(graph: _Graph) -> Floats:
     mean = first[:, 1:] / first[:, :1] - second[:, 1:] / second[:, :1]
     size = np.minimum(first[:, 0], second[:, 0]) ** SIZE_POWER
     strength = graph.border[:, 1] / graph.border[:, 0]
-    return (strength + COLOR_WEIGHT * np.sqrt((mean**2).sum(axis=1))) * size
+    return np.asarray((strength + COLOR_WEIGHT * np.sqrt((mean**2).sum(axis=1))) * size)
 
 
 def _mutual(pairs: Ints, cost: Floats) -> Ints:

@@ -101,5 +101,11 @@ class ClassicModel:
 
 
 def _constants_hash() -> str:
-    parts = (forest.KINDS, forest.LEVELS, boxes.WEIGHTS, scores.constants_text())
+    parts = (
+        forest.KINDS,
+        forest.LEVELS,
+        boxes.BOX_WEIGHTS,
+        boxes.MASK_WEIGHTS,
+        scores.constants_text(),
+    )
     return hashlib.sha256(repr(parts).encode()).hexdigest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from napari_ditto.models.classic.forest import Layer
 from napari_ditto.models.classic.seeds import Pixels, Seeds
 
 Mask = NDArray[np.bool_]
-Nodes = NDArray[np.int64]
+Nodes = NDArray[np.integer]
 
 PER_TREE, LIMIT = 6, 16
 LEAST_AREA = 12.0
@@ -34,6 +35,16 @@ class Candidate:
     def area(self) -> int:
         """Pixels."""
         return int(self.mask.sum())
+
+    def holds(self, y: int, x: int) -> bool:
+        """Whether a pixel is in the mask."""
+        return self.box.contains(y, x) and bool(self.mask[y - self.box.y0, x - self.box.x0])
+
+    def join(self, other: Candidate) -> Candidate:
+        """Return the union of two masks with the lower of their scores."""
+        box = self.box.union(other.box)
+        mask = self.within(box) | other.within(box)
+        return Candidate(box, mask, min(self.score, other.score))
 
     def within(self, window: Box) -> Mask:
         """Return the mask in another window, shape ``window.shape``."""
@@ -63,9 +74,7 @@ def agree(found: list[Candidate]) -> list[Candidate]:
     """Weigh every candidate by how much the others, from other trees, look like it."""
     if not found:
         return found
-    window = found[0].box
-    for c in found[1:]:
-        window = window.union(c.box)
+    window = reduce(Box.union, [c.box for c in found])
     # Every fourth pixel of a large window is enough to compare.
     step = 2 if window.area > 10_000 else 1
     flat = np.stack([c.within(window)[::step, ::step].ravel() for c in found]).astype(np.float32)
@@ -93,7 +102,7 @@ def permitted(layer: Layer, positive: Pixels, negative: Pixels) -> Mask:
 def _leaves(layer: Layer, pixels: Pixels) -> list[int]:
     limit = np.array(layer.tree.image.shape) - 1
     rows, cols = np.minimum(pixels // layer.stride, limit).T
-    return np.unique(layer.tree.image[rows, cols]).tolist()
+    return [int(n) for n in np.unique(layer.tree.image[rows, cols])]
 
 
 def _regions(
@@ -112,7 +121,7 @@ def _chain(layer: Layer, positive: Pixels, negative: Pixels) -> Nodes:
     """Return the nested regions that hold all positive and no negative pixels."""
     tree = layer.tree
     first, *others = _leaves(layer, positive)
-    nodes = tree.chain(first)
+    nodes = tree.chain(first)[:-1]  # the whole tile is no object
     for node in others:
         nodes = nodes[(nodes <= node) & (node < tree.last[nodes])]
     for node in _leaves(layer, negative):
@@ -160,11 +169,8 @@ def _unions(layers: Sequence[Layer], seeds: Seeds) -> list[Candidate]:
     chosen = [p[0] for p in parts if p]
     if not chosen:
         return []
-    box = chosen[0].box
-    for part in chosen[1:]:
-        box = box.union(part.box)
-    mask = np.any([part.within(box) for part in chosen], axis=0)
-    return [Candidate(box, mask, 0.9 * min(part.score for part in chosen))]
+    whole = reduce(Candidate.join, chosen)
+    return [replace(whole, score=0.9 * whole.score)]
 
 
 def spread(pixels: Pixels, count: int = 12) -> Pixels:

@@ -82,7 +82,7 @@ def bounds(tree: Tree) -> Ints:
     flat = tree.image.ravel()
     for column, value in enumerate((yy, xx, -yy - 1, -xx - 1)):
         np.minimum.at(low[:, column], flat, value.ravel())
-    return _run_minima(low, tree.last) * np.array([1, 1, -1, -1])
+    return np.asarray(_run_minima(low, tree.last) * np.array([1, 1, -1, -1]))
 
 
 def _run_minima(values: Ints, last: Ints) -> Ints:
@@ -111,7 +111,7 @@ def border_sums(tree: Tree, edges: NDArray[np.float32]) -> tuple[Floats, Floats,
         own = own - 2 * np.bincount(above, weights, len(tree))
         sums.append(own)
     sums[0] = sums[0] + np.bincount(rim, minlength=len(tree))
-    length, total, squares = (tree.total(own) for own in sums)
+    length, total, squares = (tree.total(np.asarray(own, np.float64)) for own in sums)
     return np.maximum(length, 1), np.maximum(total, 0), np.maximum(squares, 0)
 
 
@@ -148,7 +148,7 @@ def _rim(tree: Tree, length: Floats) -> Floats:
 
 def _ellipse(tree: Tree, area: Floats) -> tuple[Floats, Floats]:
     """Return area over that of the ellipse with the same moments, and the axis ratio."""
-    y, x = (g.astype(np.float64) for g in np.indices(tree.image.shape))
+    y, x = np.indices(tree.image.shape).astype(np.float64)[:2]
     sy, sx = tree.gather(y) / area, tree.gather(x) / area
     # A pixel is a unit square: its own second moment is 1/12.
     yy = tree.gather(y * y) / area - sy**2 + 1 / 12

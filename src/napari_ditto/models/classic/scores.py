@@ -24,11 +24,11 @@ def constants_text() -> str:
 
 
 @cache
-def _constants() -> dict[str, NDArray[np.float64]]:
+def _constants() -> dict[str, NDArray[np.floating]]:
     return {name: np.array(value) for name, value in json.loads(constants_text()).items()}
 
 
-def prior(kind: str, columns: NDArray[np.float64]) -> NDArray[np.float64]:
+def prior(kind: str, columns: NDArray[np.floating]) -> NDArray[np.floating]:
     """Return the expected IoU of each region of a kind of tree, shape (n,), in [0, 1]."""
     fitted = _constants()
     z = np.clip((columns - fitted["mean"]) / fitted["scale"], -CLIP, CLIP)

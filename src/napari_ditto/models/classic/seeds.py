@@ -11,7 +11,7 @@ from napari_ditto.core.geometry import Box
 from napari_ditto.core.prompts import BoxPrompt, PromptSet
 from napari_ditto.errors import PromptError
 
-Pixels = NDArray[np.int64]
+Pixels = NDArray[np.integer]
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +76,9 @@ def _pixels(prompts: PromptSet, shape: tuple[int, int], *, positive: bool) -> Pi
     spots = np.concatenate([clicks.reshape(-1, 2), *strokes])
     pixels = np.floor(spots[np.isfinite(spots).all(axis=1)] + 0.5).astype(np.int64)
     inside = ((pixels >= 0) & (pixels < np.array(shape))).all(axis=1)
-    return np.unique(pixels[inside], axis=0)
+    # In the order given: the first click says most.
+    kept = list(dict.fromkeys(map(tuple, pixels[inside].tolist())))
+    return np.array(kept, dtype=np.int64).reshape(-1, 2)
 
 
 def _whole(box: BoxPrompt) -> Box:

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
+Ints = NDArray[np.integer]
+Floats = NDArray[np.floating]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,12 +53,12 @@ class Tree:
 
     def mask(self, node: int) -> NDArray[np.bool_]:
         """Return the pixels of a node, shape (h, w)."""
-        return (self.image >= node) & (self.image < self.last[node])
+        return np.asarray((self.image >= node) & (self.image < self.last[node]))
 
     def total(self, own: Floats) -> Floats:
         """Return sums over each region of a value per node, shape (n,)."""
         sums = np.concatenate([[0.0], np.cumsum(own)])
-        return sums[self.last] - sums[:-1]
+        return np.asarray(sums[self.last] - sums[:-1])
 
     def gather(self, weights: Floats | None = None) -> Floats:
         """Return sums over each region of a value per pixel, shape (n,)."""
@@ -83,7 +83,8 @@ def component_tree(plane: NDArray[np.float32], levels: int) -> Tree:
     wide = np.pad(plane, [(0, max(0, 3 - n)) for n in plane.shape], mode="edge")
     steps = np.rint(np.clip(wide, 0, 1) * levels).astype(np.uint8)
     flat = steps.ravel()
-    up, order = (a.ravel().astype(np.int64) for a in max_tree(steps, connectivity=1))
+    built = max_tree(steps, connectivity=1)  # type: ignore[no-untyped-call]
+    up, order = (a.ravel().astype(np.int64) for a in built)
     own = np.flatnonzero(flat[up] != flat)
     root = int(order[0])
     own = np.concatenate([[root], own[own != root]])
