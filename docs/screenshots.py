@@ -9,10 +9,10 @@ import sys
 import time
 from pathlib import Path
 
-import napari
+import napari  # noqa: TID253
 import numpy as np
 from qtpy.QtWidgets import QApplication
-from skimage.data import coins
+from skimage.data import coins  # noqa: TID253
 
 from napari_ditto.ui.widgets.dock import DittoDock
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 from weakref import WeakValueDictionary
 
 from napari_ditto.ui import settings
@@ -16,6 +16,7 @@ from napari_ditto.ui.workshop import Workshop
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
+    from napari_ditto.data.embeddings import EmbeddingCache
     from napari_ditto.data.protocols import OverlapPolicy
 
 # Keyed by the id of the viewer itself: plugins get a new proxy each time. The controller holds
@@ -29,13 +30,27 @@ def controller_for(viewer: Viewer, workshop: Workshop | None = None) -> Controll
     controller = _controllers.get(key)
     if controller is None or controller.is_closed:
         scene, runner = ViewerScene(viewer), Runner(MainThread().post)
-        controller = Controller(scene, runner, _new_session(), workshop, settings.save)
+        chosen, notes = settings.load()
+        session = _new_session(chosen, notes)
+        controller = Controller(
+            scene, runner, session, workshop or _new_workshop(chosen), settings.save
+        )
         _controllers[key] = controller
     return controller
 
 
-def _new_session() -> Session:
-    chosen, notes = settings.load()
+def _new_workshop(chosen: settings.Settings) -> Workshop:
+    def open_cache() -> EmbeddingCache:
+        from napari_ditto.data.embeddings import EmbeddingCache
+
+        directory: Literal["default"] | None = "default" if chosen.cache_disk_gb else None
+        disk_bytes = int(chosen.cache_disk_gb * 2**30)
+        return EmbeddingCache(chosen.cache_memory_mb * 2**20, directory, disk_bytes)
+
+    return Workshop(open_cache, min_area=chosen.min_area_px)
+
+
+def _new_session(chosen: settings.Settings, notes: tuple[str, ...]) -> Session:
     return Session(
         model=chosen.model,
         device=chosen.device,

@@ -148,6 +148,7 @@ class Controller:
         self._runner.cancel()
         self._proposing.cancelled()
         self.session.hint = "Cancelled"
+        self._everything.cancelled()
 
     def _choose(self, field: str, value: object) -> None:
         if field == "model" and not self._may_use(str(value)):
@@ -228,9 +229,15 @@ class Controller:
             self._desk.guarded(self._proposing.start_over)
 
     def _on_prompts_changed(self) -> None:
-        self.session.error = ""
-        self._desk.guarded(lambda: self._labelling.note(self._prompting.take_edit()))
-        self._desk.guarded(self._proposing.look)
+        self._desk.guarded(self._look_at_prompts)
+
+    def _look_at_prompts(self) -> None:
+        edit = self._prompting.take_edit()
+        if edit is not None:
+            # What an error was about has changed; our own changes leave no edit.
+            self.session.error = ""
+            self._labelling.note(edit)
+        self._proposing.look()
 
     def _on_plane_changed(self) -> None:
         self._desk.guarded(self._proposing.look)

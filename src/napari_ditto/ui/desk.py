@@ -33,16 +33,23 @@ class Desk:
         on_done: Callable[[Any], None],
         on_error: Callable[[DittoError], None] | None = None,
         *,
+        on_partial: Callable[[Any], None] | None = None,
         replaceable: bool = False,
         cancellable: bool = True,
     ) -> None:
         """Run a job in the background; trouble in what follows it is shown in the dock too."""
+
+        def on_progress(progress: Progress) -> None:
+            self.session.progress = progress
+            if on_partial and progress.partial is not None:
+                on_partial(progress.partial)
+
         job = Job(
             name,
             steps,
             on_done=lambda result: self.guarded(lambda: on_done(result)),
             on_error=on_error or self.fail,
-            on_progress=self._on_progress,
+            on_progress=on_progress,
             replaceable=replaceable,
             cancellable=cancellable,
         )
@@ -60,9 +67,6 @@ class Desk:
     def fail(self, error: DittoError) -> None:
         """Show an error in the dock."""
         self.session.error = str(error)
-
-    def _on_progress(self, progress: Progress) -> None:
-        self.session.progress = progress
 
     def _on_runner_state(self, job: Job | None) -> None:
         name = job.name if job else ""

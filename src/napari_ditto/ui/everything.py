@@ -16,6 +16,8 @@ from napari_ditto.ui.workshop import Setup
 if TYPE_CHECKING:
     from napari_ditto.engine.everything import EverythingResult
 
+NOTHING_FOUND = "No object found on this plane: try another model, or click on one yourself"
+
 ASK_SECONDS = 20.0
 """A run that takes no longer than this is started without asking."""
 
@@ -32,6 +34,7 @@ class Everything:
     ) -> None:
         self._desk, self._proposing, self._labelling = desk, proposing, labelling
         self._confirm = confirm
+        self._partial: tuple[Setup, EverythingResult] | None = None
 
     def start(self) -> None:
         """Find out what it would take; then ask if it is long, and run."""
@@ -47,18 +50,32 @@ class Everything:
         if estimate.seconds > ASK_SECONDS and not self._confirm(question(estimate)):
             self._desk.session.hint = "Nothing was run"
             return
-        workshop = self._desk.workshop
+        workshop, self._partial = self._desk.workshop, None
         self._desk.run(
             "segmenting everything",
             lambda: workshop.everything(setup, address),
-            lambda found: self._write(setup, address, found),
+            lambda found: self._write(setup, found),
+            on_partial=lambda found: self._keep(setup, found),
         )
 
-    def _write(self, setup: Setup, address: PlaneAddress, found: EverythingResult) -> None:
+    def _keep(self, setup: Setup, found: EverythingResult) -> None:
+        self._partial = (setup, found)
+
+    def cancelled(self) -> None:
+        """Write what had been found before the run was cancelled."""
+        partial, self._partial = self._partial, None
+        if partial is not None:
+            self._desk.guarded(lambda: self._write(*partial))
+
+    def _write(self, setup: Setup, found: EverythingResult) -> None:
+        self._partial = None
+        if not len(found.scores):
+            self._desk.session.hint = NOTHING_FOUND
+            return
         workshop, overlap = self._desk.workshop, self._desk.session.overlap
         store = self._labelling.target_store(setup)
         self._labelling.write(
-            lambda: workshop.write_all(setup, store, found, address, overlap),
+            lambda: workshop.write_all(setup, store, found, overlap),
             setup.source,
             PromptEdit({}, {}),
         )

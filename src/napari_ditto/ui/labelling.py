@@ -26,11 +26,10 @@ class Labelling:
         self._prompting, self._proposing = prompting, proposing
         self._history = History()
 
-    def note(self, edit: PromptEdit | None) -> None:
+    def note(self, edit: PromptEdit) -> None:
         """Record what the user did to the prompts."""
-        if edit is not None:
-            self._history.add(edit)
-            self._show_history()
+        self._history.add(edit)
+        self._show_history()
 
     def forget(self, target: str) -> None:
         """Drop the steps that wrote to a layer which is gone."""

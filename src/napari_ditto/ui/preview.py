@@ -14,6 +14,7 @@ from napari_ditto.ui.adapters import source_axes, transform_kwargs
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
+    from napari.utils.events import Event
     from napari.viewer import Viewer
 
 NAME = "Ditto preview"
@@ -34,6 +35,7 @@ class Preview:
     def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
         self._layer: Labels | None = None
+        viewer.dims.events.ndisplay.connect(self._on_ndisplay)
 
     @property
     def layer(self) -> Labels | None:
@@ -57,6 +59,17 @@ class Preview:
                 setattr(layer, name, value)
         layer.contour = self._contour(placed)
         layer.visible = True
+
+    def close(self) -> None:
+        """Remove the layer and let go of the viewer."""
+        self._viewer.dims.events.ndisplay.disconnect(self._on_ndisplay)
+        self.hide(remove=True)
+
+    def _on_ndisplay(self, event: Event | None = None) -> None:
+        """Hide at once in 3-D, where napari would warn that it draws no outlines."""
+        if self._viewer.dims.ndisplay == 3 and (layer := self.layer) is not None:
+            layer.contour = 0
+            layer.visible = False
 
     def hide(self, *, remove: bool = False) -> None:
         """Show nothing; the layer stays unless it is to be removed."""

@@ -69,7 +69,8 @@ class Job:
                 progress = next(steps)
             except StopIteration as stop:
                 return stop.value
-            if progress.stage != stage or monotonic() - reported >= REPORT_SECONDS:
+            news = progress.stage != stage or progress.partial is not None
+            if news or monotonic() - reported >= REPORT_SECONDS:
                 stage, reported = progress.stage, monotonic()
                 report(progress)
         steps.close()

@@ -282,7 +282,7 @@ class ViewerScene:
         for layer in self._images.values():
             layer.events.data.disconnect(self._on_image_data)
         self._connect("disconnect")
-        self._preview.hide(remove=True)
+        self._preview.close()
 
 
 _OWNER = "ditto_prompts"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_ditto.core.geometry import PlaneAddress
+from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.core.progress import Progress
 from napari_ditto.core.prompts import PromptSet
 from napari_ditto.core.proposals import Proposals
@@ -21,7 +21,7 @@ from napari_ditto.data.protocols import (
     OverlapPolicy,
     Source,
 )
-from napari_ditto.models.protocols import Estimate, PromptModel
+from napari_ditto.models.protocols import Estimate, ModelSpec, PromptModel
 
 if TYPE_CHECKING:
     from napari_ditto.engine.annotator import Annotator
@@ -80,17 +80,23 @@ class Workshop:
 
     Parameters
     ----------
-    cache : EmbeddingStore, optional
-        Where embeddings are kept; by default the cache of the machine's user.
+    open_cache : callable, optional
+        Opens the place where embeddings are kept, when it is first needed; by default the cache
+        of the machine's user.
     load_model : callable, optional
         Another way to get a model.
+    min_area : int
+        Pixels of the smallest object that counts when everything is segmented.
     """
 
     def __init__(
-        self, cache: EmbeddingStore | None = None, load_model: LoadModel = _load_model
+        self,
+        open_cache: Callable[[], EmbeddingStore] | None = None,
+        load_model: LoadModel = _load_model,
+        min_area: int = 16,
     ) -> None:
-        self._cache = cache
-        self._load_model = load_model
+        self._open_cache, self._load_model, self._min_area = open_cache, load_model, min_area
+        self._cache: EmbeddingStore | None = None
         self._model: tuple[str, str, PromptModel] | None = None
         self._annotator: Annotator | None = None
 
@@ -150,12 +156,17 @@ class Workshop:
         self, setup: Setup, address: PlaneAddress
     ) -> Generator[Progress, None, EverythingResult]:
         """Find all objects of a plane."""
+        from napari_ditto.engine.candidates import Settings
         from napari_ditto.engine.everything import segment_all_steps
 
         model = yield from self._loaded(setup)
         return (
             yield from segment_all_steps(
-                setup.source, model, plane=address, cache=self._embeddings()
+                setup.source,
+                model,
+                address,
+                cache=self._embeddings(),
+                settings=Settings(min_area=self._min_area),
             )
         )
 
@@ -164,12 +175,29 @@ class Workshop:
         setup: Setup,
         store: LabelStore | None,
         found: EverythingResult,
-        address: PlaneAddress,
         overlap: OverlapPolicy,
     ) -> Generator[Progress, None, Written]:
-        """Write every object under an id of its own, in one go."""
+        """Write every object under an id of its own."""
+        from scipy.ndimage import find_objects
+
+        from napari_ditto.engine.annotator import open_labels
+
+        model = yield from self._loaded(setup)
         yield Progress("write", text="writing the labels")
-        raise NotImplementedError
+        store = store or open_labels(None, setup.source)
+        first = store.next_label()
+        deltas: list[LabelDelta] = []
+        notes: list[dict[str, object]] = []
+        for index, window in enumerate(find_objects(found.labels)):
+            rows, columns = window
+            box = Box(rows.start, columns.start, rows.stop, columns.stop)
+            mask = found.labels[window] == index + 1
+            where = box.shift(found.box.y0, found.box.x0)
+            delta = store.write(found.address, where, mask, first + len(deltas), overlap)
+            if not delta.box.is_empty:
+                notes.append(_note(model.spec, delta.label, float(found.scores[index])))
+                deltas.append(delta)
+        return Written(store, tuple(deltas), tuple(notes))
 
     def fetch(self, model: str) -> Generator[Progress, None, None]:
         """Download the weights of a model; the user has agreed."""
@@ -200,8 +228,21 @@ class Workshop:
         if self._cache is None:
             from napari_ditto.data.embeddings import EmbeddingCache
 
-            self._cache = EmbeddingCache()
+            self._cache = (self._open_cache or EmbeddingCache)()
         return self._cache
+
+
+def _note(spec: ModelSpec, label: int, score: float) -> dict[str, object]:
+    """Return where a label comes from that no prompt asked for, JSON-able."""
+    return {
+        "label": label,
+        "model": spec.id,
+        "model_key": spec.key,
+        "weights_sha256": spec.weights_sha256,
+        "licence": spec.licence,
+        "prompts": "everything",
+        "score": score,
+    }
 
 
 def take_back(edit: Callable[[], None]) -> Generator[Progress, None, None]:
