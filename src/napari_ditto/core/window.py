@@ -39,6 +39,12 @@ class Window:
         """Number of channels."""
         return len(self.low)
 
+    @property
+    def _is_ordinary(self) -> bool:
+        """Whether float32 can do the arithmetic: limits near those of 16-bit numbers."""
+        spans = np.subtract(self.high, self.low)
+        return bool(max(map(abs, self.low)) < 1e6 and spans.min() > 1e-6 and spans.max() < 1e12)
+
     def apply(self, raw: NDArray[np.generic]) -> NDArray[np.float32]:
         """Map raw values to [0, 1].
 
@@ -52,9 +58,14 @@ class Window:
         ndarray of float32, shape (..., C)
             NaN becomes 0, +inf 1 and -inf 0.
         """
-        low = np.asarray(self.low, dtype=np.float64)
-        span = np.asarray(self.high, dtype=np.float64) - low
+        # A float32 holds 16-bit numbers exactly; anything larger keeps its precision in float64.
+        exact = np.float32 if raw.dtype.itemsize <= 2 and self._is_ordinary else np.float64
+        low = np.asarray(self.low, dtype=exact)
+        span = np.asarray(np.subtract(self.high, self.low), dtype=exact)
         with np.errstate(over="ignore"):  # an overflow is +-inf, which is clipped below
-            scaled = (raw.astype(np.float64) - low) / span
-        filled = np.nan_to_num(scaled, copy=False, nan=0.0, posinf=1.0, neginf=0.0)
-        return np.clip(filled, 0.0, 1.0).astype(np.float32)
+            scaled = raw.astype(exact)
+            scaled -= low
+            scaled /= span
+        if raw.dtype.kind == "f":
+            np.nan_to_num(scaled, copy=False, nan=0.0, posinf=1.0, neginf=0.0)
+        return np.clip(scaled, 0.0, 1.0, out=scaled).astype(np.float32, copy=False)
