@@ -30,7 +30,7 @@ class Sam2Pil(PilBackend):
     do_resize = do_rescale = do_normalize = do_convert_rgb = True
 
 
-def library(family, network, tile, prompts, multimask, prepared=None):
+def library(family, network, tile, prompts, multimask, prepared=None, size=128):
     """Return what the library's processor, model and postprocessing make of 8-bit pixels.
 
     `prepared` replaces the pixels that SAM 2's processor would have resized with torchvision.
@@ -41,12 +41,14 @@ def library(family, network, tile, prompts, multimask, prepared=None):
     labels = [[tokens.labels.tolist()]] if len(tokens.points) else None
     boxes = [[tokens.box.tolist()]] if tokens.box is not None else None
     if family == "sam2":
-        inputs = _sam2_inputs(pixels, points, labels, boxes)
+        inputs = _sam2_inputs(pixels, points, labels, boxes, size)
         if prepared is not None:
             inputs["pixel_values"] = torch.from_numpy(prepared)[None]
     else:
         processor = SamProcessor(
-            SamImageProcessorPil(size={"longest_edge": 128}, pad_size={"height": 128, "width": 128})
+            SamImageProcessorPil(
+                size={"longest_edge": size}, pad_size={"height": size, "width": size}
+            )
         )
         inputs = processor(
             images=pixels,
@@ -61,7 +63,7 @@ def library(family, network, tile, prompts, multimask, prepared=None):
         if n in inputs
     }
     if tokens.mask is not None:
-        arguments["input_masks"] = _coarse(family, tokens.mask)
+        arguments["input_masks"] = _coarse(family, tokens.mask, size // 4)
     with torch.no_grad():
         out = network(**arguments, multimask_output=multimask)
     if family == "sam2":
@@ -75,10 +77,10 @@ def library(family, network, tile, prompts, multimask, prepared=None):
     return inputs["pixel_values"], masks[0].numpy(), out.iou_scores[0, 0].numpy()
 
 
-def _sam2_inputs(pixels, points, labels, boxes):
+def _sam2_inputs(pixels, points, labels, boxes, size):
     """What ``Sam2Processor`` does: squash to a square, scale both axes alike."""
-    image = Sam2Pil()(pixels, return_tensors="pt")
-    scale = np.array([128 / pixels.shape[1], 128 / pixels.shape[0]])
+    image = Sam2Pil(size={"height": size, "width": size})(pixels, return_tensors="pt")
+    scale = np.array([size / pixels.shape[1], size / pixels.shape[0]])
     inputs = {"pixel_values": image["pixel_values"]}
     if points:
         inputs["input_points"] = torch.tensor(np.array(points) * scale, dtype=torch.float32)
@@ -89,15 +91,15 @@ def _sam2_inputs(pixels, points, labels, boxes):
     return inputs
 
 
-def _coarse(family, mask):
+def _coarse(family, mask, side):
     """Average the mask over the cells of the coarse canvas, by another route than ours."""
-    h, w = mask.shape
+    longest = max(mask.shape)
     rows, cols = (
-        (32, 32) if family == "sam2" else (round(h * 32 / max(h, w)), round(w * 32 / max(h, w)))
+        (side, side) if family == "sam2" else (round(n * side / longest) for n in mask.shape)
     )
     full = torch.from_numpy(mask.astype(np.float32))[None, None]
     small = torch.nn.functional.interpolate(full, (rows, cols), mode="bilinear", antialias=True)
-    canvas = np.zeros((1, 1, 32, 32), dtype=np.float32)
+    canvas = np.zeros((1, 1, side, side), dtype=np.float32)
     canvas[..., :rows, :cols] = small.numpy()
     return torch.from_numpy(mask_logits(canvas))
 
@@ -164,3 +166,17 @@ def test_masks_and_scores_equal(pair, family, tile, prompt_sets, prompt, shape):
     np.testing.assert_allclose(out.logits[0], expected, atol=1e-4 * max(1, np.abs(expected).max()))
     np.testing.assert_allclose(out.scores[0], scores.clip(0, 1), atol=1e-4)
     assert np.mean((out.logits[0] > 0) != (expected > 0)) < 1e-3
+
+
+@pytest.mark.parametrize("family", ["sam", "sam2"])
+def test_the_published_geometry(family, network, tile, prompt_sets, tmp_path):
+    """1024 pixels, 64 x 64 patches, coarse masks of 256: only the width is small."""
+    theirs = network(family, size=1024)
+    theirs.save_pretrained(tmp_path)
+    ours = load_model(f"{family}:{tmp_path}", device="cpu")
+    image, prompts = tile(700, 1024), prompt_sets["box+points"]
+    out = ours.decode(ours.encode(image[None])[0], [prompts])
+    prepared = ours._prepare(image)
+    _, expected, iou = library(family, theirs, image, prompts, False, prepared, 1024)
+    np.testing.assert_allclose(out.logits[0, :1], expected, atol=1e-4 * np.abs(expected).max())
+    np.testing.assert_allclose(out.scores[0, 0], iou[0].clip(0, 1), atol=1e-4)
