@@ -99,6 +99,14 @@ def test_a_piece_with_a_negative_goes_unless_a_positive_is_on_it():
     assert drop_denied(mask, none, none) is mask
 
 
+def test_without_a_positive_the_largest_piece_stays():
+    mask = np.zeros((9, 20), bool)
+    mask[2:5, 1:4] = mask[2:7, 8:18] = True
+    none = np.zeros((0, 2), int)
+    assert np.array_equal(drop_denied(mask, np.array([[3, 10]]), none), mask)
+    assert drop_denied(mask, np.array([[3, 10], [3, 2]]), none).sum() == 50
+
+
 def test_deep_pixels_are_inside_and_apart():
     bar = np.zeros((20, 60), bool)
     bar[5:16, 3:57] = True

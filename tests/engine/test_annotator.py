@@ -127,3 +127,8 @@ def test_refresh_notices_an_edit(truth):
     pixels[10:20, 25:30] = paint_truth(np.ones((10, 5), np.uint8))
     annotator.refresh()
     assert annotator.predict(points=[(15, 15)]).box == Box(10, 10, 20, 30)
+
+
+def test_a_negative_within_a_box_does_not_take_the_object_away(truth):
+    proposals = annotate(truth).predict(points=[(40, 35)], positive=[False], box=(29, 29, 51, 41))
+    assert np.array_equal(full(proposals, truth.shape), truth == 2)

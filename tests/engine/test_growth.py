@@ -164,14 +164,25 @@ def test_past_the_budget_a_coarser_level_shows_the_whole():
     assert (mask & (truth > 0)).sum() / (mask | (truth > 0)).sum() > 0.97
 
 
-def test_past_the_budget_without_levels_it_says_so():
-    truth = np.ones((300, 300), np.uint8)
-    annotator = annotate(truth, growth_tiles=5)
-    steps = annotator.predict_steps(
-        PromptSet((PointPrompt(150.0, 150.0),)), annotator.source.plane(), 0
-    )
-    first = next(p.partial for p in steps if p.partial is not None)
-    assert not first.complete[first.best]
+def test_past_every_budget_it_says_so(monkeypatch):
+    monkeypatch.setattr("napari_ditto.engine.predict.COARSE_TILES", 1)
+    truth = np.zeros((70, 1500), np.uint8)
+    truth[20:40] = 1
+    annotator = annotate(truth, pyramid=True, growth_tiles=2)
+    proposals = annotator.predict(points=[(30, 100)])
+    assert proposals.complete.tolist() == [False]
+    annotator.accept(proposals)
+    assert annotator.provenance[0]["complete"] is False
+
+
+def test_the_first_mask_shows_before_growth_starts():
+    annotator = annotate(np.ones((150, 150), np.uint8))
+    prompts = PromptSet((PointPrompt(75.0, 75.0),))
+    steps = annotator.predict_steps(prompts, annotator.source.plane(), 0)
+    shown = next(p.partial for p in steps if p.partial is not None)
+    assert annotator.model.encoded == 1
+    assert shown.masks.any()
+    assert not shown.complete[shown.best]
 
 
 class TwoIdeas(PerfectModel):

@@ -148,6 +148,8 @@ def components_meeting(mask: Mask, marker: Mask) -> Mask:
 def drop_denied(mask: Mask, negatives: NDArray[np.intp], positives: NDArray[np.intp]) -> Mask:
     """Return the mask without the components that hold a negative pixel and no positive one.
 
+    Where no positive pixel lies on the mask (a box was drawn, say), the largest component stays.
+
     Parameters
     ----------
     mask : ndarray of bool, shape (h, w)
@@ -162,7 +164,7 @@ def drop_denied(mask: Mask, negatives: NDArray[np.intp], positives: NDArray[np.i
     bad = np.zeros(count + 1, dtype=bool)
     bad[numbered[tuple(negatives[denied].T)]] = True
     granted = positives[_pick(mask, positives)]
-    bad[numbered[tuple(granted.T)]] = False
+    bad[numbered[tuple(granted.T)] if len(granted) else _largest(numbered)] = False
     bad[0] = False
     kept: Mask = mask & ~bad[numbered]
     return kept
@@ -237,6 +239,10 @@ def _same(
     shared = intersection(a, b)
     smaller = min(area_a, area_b)
     return shared > max_iou * (area_a + area_b - shared) or shared > max_containment * smaller
+
+
+def _largest(numbered: NDArray[np.integer]) -> int:
+    return int(np.bincount(numbered.ravel())[1:].argmax()) + 1
 
 
 def _pick(mask: Mask, pixels: NDArray[np.intp]) -> NDArray[np.bool_]:

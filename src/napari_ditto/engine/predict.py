@@ -203,7 +203,7 @@ class Predictor:
         new = pyramid.factors[level]
         frame = Frame((new[0] / factor[0], new[1] / factor[1]))
         rough = MaskPrompt(known, growth.work.known(known)).to_frame(frame)
-        said = replace(growth.prompts.to_frame(frame), mask=rough)
+        said = replace(to_level(growth.prompts, frame.factor, pyramid.shapes[level]), mask=rough)
         grid = Grid(pyramid.shapes[level], self.encoder.tile_size, level=level)
         tile = grid.nearest(*rough.box.center)
         yield Progress("grow", 0, 0, f"a large object, looking from further away (level {level})")
