@@ -75,3 +75,12 @@ def segment_all() -> None:
 def cancel() -> None:
     """Cancel what is running."""
     _act("cancel")
+
+
+def open_dock() -> None:
+    """Open the dock, or find it."""
+    from napari import current_viewer
+
+    viewer = current_viewer()
+    if viewer is not None:
+        show_dock(viewer)

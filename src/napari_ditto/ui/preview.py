@@ -43,6 +43,13 @@ class Preview:
         layers = self._viewer.layers
         return self._layer if self._layer is not None and self._layer in layers else None
 
+    def prepare(self, image: Image) -> None:
+        """Make the layer while the user still aims; napari takes half a second for a new layer."""
+        axes = source_axes(image)
+        if self.layer is None:
+            nothing = np.zeros((1,) * len(axes), dtype=np.uint8)
+            self._add(nothing, transform_kwargs(image, ndim=len(axes))).visible = False
+
     def show(self, image: Image, proposals: Proposals, choice: int) -> None:
         """Draw the outline of a candidate on an image."""
         mask, box = _cropped(proposals.masks[choice], proposals.box)

@@ -227,6 +227,7 @@ class ViewerScene:
         layer.visible = True
         self._viewer.layers.selection.active = layer
         layer.mode = mode
+        self._preview.prepare(image)
         return str(layer.unique_id)
 
     def toggle_sign(self, layers: Sequence[str], positive: bool) -> bool:

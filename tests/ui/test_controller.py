@@ -1,0 +1,331 @@
+"""The controller without Qt and napari: the viewer and the dock are mocks, jobs run in line."""
+
+from __future__ import annotations
+
+from unittest.mock import MagicMock, create_autospec
+
+import numpy as np
+import psygnal
+import pytest
+
+from napari_ditto.core.geometry import Box, PlaneAddress
+from napari_ditto.core.prompts import PointPrompt, PromptSet
+from napari_ditto.core.proposals import Proposals
+from napari_ditto.data.labels import ArrayLabels
+from napari_ditto.data.source import open_source
+from napari_ditto.errors import LabelsError, PromptError
+from napari_ditto.models.protocols import Estimate
+from napari_ditto.testing.blobs import BlobModel
+from napari_ditto.ui.controller import Controller
+from napari_ditto.ui.dockstate import DockState
+from napari_ditto.ui.everything import question
+from napari_ditto.ui.history import History, LabelEdit, PromptEdit
+from napari_ditto.ui.prompt_state import LayerState
+from napari_ditto.ui.runner import Runner
+from napari_ditto.ui.session import Choice
+from napari_ditto.ui.views import DockView, Scene
+from napari_ditto.ui.workshop import Workshop
+
+CLICK = PromptSet((PointPrompt(20.0, 20.0),))
+PLANE = PlaneAddress()
+
+
+class InlineRunner(Runner):
+    """Runs a job as soon as it is submitted, unless it is held back."""
+
+    def __init__(self):
+        super().__init__(post=lambda call: call())
+        self.hold = False
+
+    def _start_next(self):
+        while self._waiting and not self.hold and self._current is None:
+            self._current = self._waiting.pop(0)
+            self._work(self._current)
+
+    def release(self):
+        self.hold = False
+        self._start_next()
+
+
+class Signals:
+    layers_changed = psygnal.Signal()
+    image_edited = psygnal.Signal(str)
+    prompts_changed = psygnal.Signal()
+    plane_changed = psygnal.Signal()
+    action_pressed = psygnal.Signal(str)
+    acted = psygnal.Signal(str)
+    chose = psygnal.Signal(str, object)
+
+
+def image():
+    out = np.zeros((64, 64), dtype=np.uint8)
+    out[10:30, 10:30] = 255
+    return out
+
+
+@pytest.fixture
+def scene():
+    scene = create_autospec(Scene, instance=True, spec_set=False)
+    scene.signals = signals = Signals()
+    for name in (
+        "layers_changed", "image_edited", "prompts_changed", "plane_changed", "action_pressed"
+    ):  # fmt: skip
+        setattr(scene, name, getattr(signals, name))
+    scene.image_choices.return_value = (Choice("im", "image"),)
+    scene.target_choices.return_value = ()
+    scene.prompt_choices.return_value = (Choice("pts", "points"),)
+    scene.open_source.side_effect = lambda images, window: open_source(image())
+    scene.address.return_value = PLANE
+    scene.prompts.return_value = PromptSet()
+    scene.prompt_state.return_value = {}
+    scene.add_points.return_value = "pts"
+    scene.clear_prompts.side_effect = clear_of(scene)
+    scene.add_labels.return_value = "lab"
+    scene.toggle_sign.side_effect = lambda layers, positive: positive
+    return scene
+
+
+def clear_of(scene):
+    def clear(layers, images):
+        scene.prompts.return_value = PromptSet()
+        return tuple(layers)
+
+    return clear
+
+
+@pytest.fixture
+def view():
+    view = create_autospec(DockView, instance=True, spec_set=False)
+    view.signals = signals = Signals()
+    view.acted, view.chose = signals.acted, signals.chose
+    return view
+
+
+@pytest.fixture
+def runner():
+    return InlineRunner()
+
+
+@pytest.fixture
+def model():
+    return BlobModel()
+
+
+@pytest.fixture
+def controller(scene, view, runner, model):
+    workshop = Workshop(lambda: None, load_model=lambda name, device: model)
+    controller = Controller(scene, runner, workshop=workshop, remember=MagicMock())
+    controller.attach(view)
+    return controller
+
+
+def say(scene, prompts):
+    scene.prompts.return_value = prompts
+    scene.prompt_state.return_value = {"pts": LayerState((np.array([len(prompts.points), 0.0]),))}
+    scene.prompts_changed.emit()
+
+
+def last(view) -> DockState:
+    return view.show_state.call_args.args[0]
+
+
+def test_takes_the_first_image(controller, view):
+    assert controller.session.images == ("im",)
+    assert last(view).chosen_images == ("im",)
+    assert last(view).buttons["new_points"].enabled
+
+
+def test_a_click_shows_a_proposal(controller, scene, view):
+    view.acted.emit("new_points")
+    say(scene, CLICK)
+    assert controller.session.has_object
+    assert scene.show_preview.call_args.args[2] == 1
+    assert last(view).proposal == "2 of 3, score 0.90"
+    assert last(view).buttons["accept"].enabled
+
+
+def test_the_same_prompts_are_asked_once(controller, scene, model):
+    say(scene, CLICK)
+    for _ in range(3):
+        scene.prompts_changed.emit()
+        scene.plane_changed.emit()
+    assert model.decoded == 1
+
+
+def test_accept_writes_clears_and_makes_the_layer(controller, scene, view):
+    say(scene, CLICK)
+    view.acted.emit("accept")
+    store = scene.add_labels.call_args.args[2]
+    assert isinstance(store, ArrayLabels)
+    np.testing.assert_array_equal(store.data > 0, image() > 0)
+    assert controller.session.target == "lab"
+    assert controller.session.prompts.is_empty
+    assert controller.session.undo_text == "label 1"
+    provenance = scene.refresh_labels.call_args.args[1][0]
+    assert provenance["model"] == "blob"
+    view.acted.emit("undo")
+    assert not store.data.any()
+    scene.restore_prompts.assert_called_once()
+    view.acted.emit("redo")
+    assert store.data.any()
+
+
+def test_accept_waits_for_the_newest_mask(controller, scene, runner):
+    say(scene, CLICK)
+    runner.hold = True
+    say(scene, PromptSet((PointPrompt(12.0, 12.0), PointPrompt(20.0, 20.0))))
+    controller.act("accept")
+    scene.add_labels.assert_not_called()
+    assert "as soon as" in controller.session.hint
+    runner.release()
+    scene.add_labels.assert_called_once()
+
+
+def test_cancel_forgets_a_waiting_accept(controller, scene, runner):
+    runner.hold = True
+    say(scene, CLICK)
+    controller.act("accept")
+    controller.act("cancel")
+    runner.release()
+    scene.add_labels.assert_not_called()
+    assert controller.session.working == ""
+    assert controller.session.hint == "Cancelled"
+
+
+def test_refused_target_keeps_prompts_and_tells(controller, scene, view):
+    say(scene, CLICK)
+    controller.session.target_choices = (Choice("other", "other"),)
+    controller.session.target = "other"
+    scene.label_store.side_effect = LabelsError("wrong shape", todo="Choose another")
+    controller.act("accept")
+    scene.clear_prompts.assert_not_called()
+    assert last(view).mood == "error"
+    assert last(view).status == "wrong shape. Choose another"
+
+
+def test_no_plane_is_a_hint_and_no_question(controller, scene, view, model):
+    scene.address.side_effect = PromptError("prompts need a plane", todo="Switch to 2D")
+    say(scene, CLICK)
+    assert last(view).status == "prompts need a plane. Switch to 2D"
+    assert last(view).mood == "hint"
+    assert model.decoded == 0
+    assert not last(view).buttons["segment_all"].enabled
+
+
+def test_unknown_trouble_is_one_line(controller, scene, view, caplog):
+    scene.prompts.side_effect = ZeroDivisionError("a\nb")
+    scene.prompts_changed.emit()
+    assert "ZeroDivisionError" in last(view).status
+    assert "\n" not in last(view).status
+    assert caplog.records[0].exc_info
+
+
+def test_settings_are_remembered(controller):
+    controller.choose("overlap", "replace")
+    controller.choose("device", "cpu")
+    calls = [call.kwargs for call in controller._remember.call_args_list]
+    assert calls == [{"overlap": "replace"}, {"device": "cpu"}]
+
+
+def test_download_needs_consent(controller, view, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "napari_ditto.ui.controller.download_question", lambda model: f"Download {model}?"
+    )
+    view.confirm.side_effect = lambda text: asked.append(text) or False
+    view.chose.emit("model", "sam:vit_b")
+    assert asked == ["Download sam:vit_b?"]
+    assert controller.session.model == "classic"
+
+
+def test_download_then_use(controller, view, monkeypatch):
+    fetched = []
+    monkeypatch.setattr(
+        "napari_ditto.ui.controller.download_question",
+        lambda model: "" if fetched else "Download?",
+    )
+
+    def fetch(self, model):
+        fetched.append(model)
+        yield from ()
+
+    monkeypatch.setattr(Workshop, "fetch", fetch)
+    view.confirm.return_value = True
+    view.chose.emit("model", "sam:vit_b")
+    assert fetched == ["sam:vit_b"]
+    assert controller.session.model == "sam:vit_b"
+
+
+def test_everything_is_written_as_one_step(controller, scene):
+    controller.act("segment_all")
+    store = scene.add_labels.call_args.args[2]
+    np.testing.assert_array_equal(store.data > 0, image() > 0)
+    controller.act("undo")
+    assert not store.data.any()
+
+
+def test_last_view_closes(controller, scene, view, runner):
+    controller.detach(view)
+    assert controller.is_closed
+    scene.close.assert_called_once()
+    controller.detach(view)
+
+
+def test_question_names_time_and_memory():
+    text = question(Estimate(600.0, 3 * 2**30, 40, ("a note",)))
+    assert "40 tiles" in text
+    assert "10 minutes" in text
+    assert "3,072 MB" in text
+    assert "a note" in text
+
+
+# --- history --------------------------------------------------------------------------------------
+
+
+def edit(n=0):
+    return PromptEdit({}, {"a": LayerState((np.full(n, 1.0),))})
+
+
+def test_history_is_a_line():
+    history = History()
+    first, second = edit(1), edit(2)
+    history.add(first)
+    history.add(second)
+    assert history.take_undo() is second
+    history.put_undone(second)
+    assert history.redo_text == "prompt"
+    history.add(edit(3))
+    assert history.redo_text == ""
+
+
+def test_history_is_bounded():
+    history = History(max_steps=3, max_bytes=10_000)
+    for n in range(10):
+        history.add(edit(n))
+    assert len(list(iter(history.take_undo, None))) == 3
+    history.add(edit(5_000))
+    history.add(edit(1))
+    assert len(list(iter(history.take_undo, None))) == 1
+
+
+def test_history_forgets_a_layer_that_is_gone():
+    history = History()
+    store = ArrayLabels(np.zeros((8, 8), np.uint8), "yx")
+    delta = store.write(PLANE, Box(0, 0, 2, 2), np.ones((2, 2), bool), 1)
+    history.add(edit())
+    history.add(LabelEdit("gone", store, (delta,), edit()))
+    assert history.undo_text == "label 1"
+    history.forget_target("gone")
+    assert history.undo_text == "prompt"
+
+
+def test_proposals_are_followed_over_edges_when_next(controller, scene):
+    say(scene, CLICK)
+    session = controller.session
+    shown = session.proposals
+    session.proposals = Proposals(
+        shown.masks, shown.box, shown.scores, 1, PLANE, CLICK, complete=np.array([1, 1, 0], bool)
+    )
+    controller.act("next_proposal")
+    assert session.choice == 2
+    assert bool(session.proposals.complete[2])
