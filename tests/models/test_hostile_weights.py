@@ -166,6 +166,21 @@ def test_a_configuration_with_wrong_values(folder, value):
         load_model(f"sam:{folder}")
 
 
+@pytest.mark.parametrize("std", [0, [1, 1], [1, 1, "x"], [1, 1, 0], [1, 1, float("nan")]])
+def test_a_normalisation_that_cannot_be(folder, std):
+    (folder / "preprocessor_config.json").write_text(json.dumps({"image_std": std}))
+    with pytest.raises(WeightsError, match="image_std"):
+        load_model(f"sam:{folder}", device="cpu")
+
+
+def test_the_folders_own_normalisation_is_used(folder, tile):
+    before = load_model(f"sam:{folder}", device="cpu")._prepare(tile(128, 128))
+    (folder / "preprocessor_config.json").write_text('{"image_mean": [0, 0, 0]}')
+    after = load_model(f"sam:{folder}", device="cpu")._prepare(tile(128, 128))
+    shift = np.array([0.485, 0.456, 0.406]) / (0.229, 0.224, 0.225)
+    np.testing.assert_allclose(after - before, shift[:, None, None] + 0 * before, atol=1e-5)
+
+
 def test_a_missing_configuration_says_so(folder):
     (folder / "config.json").unlink()
     with pytest.raises(WeightsError, match=r"no config\.json beside"):

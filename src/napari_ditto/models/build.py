@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from napari_ditto.errors import WeightsError
@@ -112,16 +113,32 @@ def _empty(config: Any, recipe: Recipe) -> torch.nn.Module:  # noqa: ANN401
 
 def canvas_from(weights: Weights, prompt_encoder: Any, keeps_aspect: bool) -> Canvas:  # noqa: ANN401
     """Return the encoder's input geometry, with the file's own normalisation if it has one."""
-    path = weights.tensors.with_name("preprocessor_config.json")
-    raw = read_config(inside(path, weights.root)) if path.is_file() else {}
+    mean, std = _normalisation(weights)
     size = int(prompt_encoder.image_size)
     return Canvas(
         size=size,
         keeps_aspect=keeps_aspect,
         mask_size=4 * (size // int(prompt_encoder.patch_size)),
-        mean=tuple(raw.get("image_mean", IMAGENET_MEAN)),
-        std=tuple(raw.get("image_std", IMAGENET_STD)),
+        mean=mean,
+        std=std,
     )
+
+
+def _normalisation(weights: Weights) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    path = weights.tensors.with_name("preprocessor_config.json")
+    # An original checkpoint has none; what lies beside it belongs to something else.
+    if weights.tensors.suffix != ".safetensors" or not path.is_file():
+        return IMAGENET_MEAN, IMAGENET_STD
+    raw = read_config(inside(path, weights.root))
+    try:
+        mean = tuple(float(v) for v in raw.get("image_mean", IMAGENET_MEAN))
+        std = tuple(float(v) for v in raw.get("image_std", IMAGENET_STD))
+    except (TypeError, ValueError) as error:
+        raise WeightsError("image_mean or image_std are no numbers", where=str(path)) from error
+    fits = len(mean) == len(std) == 3 and all(map(isfinite, mean + std)) and min(std) > 0
+    if not fits:
+        raise WeightsError("image_mean or image_std do not fit RGB", where=str(path))
+    return mean, std
 
 
 def spec_of(

@@ -55,6 +55,8 @@ FAMILIES: tuple[Family, ...] = (
     Family("sam2", "Segment Anything 2", "napari_ditto.models.sam2.model:load_sam2"),
 )
 
+_PICKLES = {".pth", ".pt"}  # original checkpoints; a config.json beside them is not theirs
+
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
@@ -165,7 +167,7 @@ def find_weights(family: Family, which: str) -> Weights:
     if not known and path.exists():
         return Weights(path, path if path.is_dir() else path.parent)
     entry = find(family.name, which)
-    if entry is None or (not known and path.suffix in {".pth", ".pt", ".safetensors"}):
+    if entry is None or (not known and path.suffix in {*_PICKLES, ".safetensors"}):
         raise _unknown(f"{family.name}:{which}")
     return require(entry)
 
@@ -176,7 +178,7 @@ def _recognise(path: Path) -> str:
     from napari_ditto.models.sam.original import is_hq, is_original
 
     config = path / "config.json" if path.is_dir() else path.with_name("config.json")
-    if config.is_file():
+    if config.is_file() and path.suffix not in _PICKLES:
         kind = str(read_config(config).get("model_type"))
         family = kind.removesuffix("_video")
         if family in {f.name for f in FAMILIES if f.takes == "weights"}:
