@@ -63,9 +63,8 @@ class Window:
         low = np.asarray(self.low, dtype=exact)
         span = np.asarray(np.subtract(self.high, self.low), dtype=exact)
         with np.errstate(over="ignore"):  # an overflow is +-inf, which is clipped below
-            scaled = raw.astype(exact)
-            scaled -= low
-            scaled /= span
+            offset = raw.astype(exact) - low
+            scaled: NDArray[np.floating] = offset / span
         if raw.dtype.kind == "f":
             np.nan_to_num(scaled, copy=False, nan=0.0, posinf=1.0, neginf=0.0)
         return np.clip(scaled, 0.0, 1.0, out=scaled).astype(np.float32, copy=False)
