@@ -18,7 +18,7 @@ from napari_ditto.core.tiling import Tile, plan_tiles
 from napari_ditto.errors import SourceError
 
 MAX_TILES = 1_000_000
-"""Half a million seconds of `classic`; a list of more tiles is a slip of the hand."""
+"""Days of `classic`; more is a slip of the hand."""
 
 if TYPE_CHECKING:
     from napari_ditto.data.protocols import Source

@@ -60,7 +60,18 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return 0, 2 for what the user can mend, or 1 for a fault of ours."""
-    args = build_parser().parse_args(argv)
+    try:
+        try:
+            return _run(build_parser().parse_args(argv))
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader (head, less) went away. Nor may Python complain when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+
+
+def _run(args: argparse.Namespace) -> int:
     try:
         return int(COMMANDS[args.command].run(args, Console(json=args.json)))
     except JobCancelled as error:
@@ -71,9 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{PROGRAM}: interrupted; what was finished is kept", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader (head, less) went away; leave quietly, also when Python flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
+        raise
     except Exception as error:  # noqa: BLE001 - the last resort: one line, never a traceback
         hint = f"{type(error).__name__}: {error} (--debug shows where)"
         return _fail(hint, CRASHED, debug=args.debug)
