@@ -28,7 +28,7 @@ from napari_ditto.engine.placing import MAX_PIXELS, place_patchwork
 from napari_ditto.errors import SourceError
 from napari_ditto.models.protocols import PromptModel
 
-GROWTH_TILES = 16
+GROWTH_TILES = 64
 """An object over more tiles than this is taken for background and left out."""
 
 PARTIALS = 20
