@@ -59,12 +59,13 @@ class Window:
             NaN becomes 0, +inf 1 and -inf 0.
         """
         # A float32 holds 16-bit numbers exactly; anything larger keeps its precision in float64.
-        exact = np.float32 if raw.dtype.itemsize <= 2 and self._is_ordinary else np.float64
+        small = raw.dtype.itemsize <= 2 and self._is_ordinary
+        exact = np.dtype(np.float32 if small else np.float64)
         low = np.asarray(self.low, dtype=exact)
         span = np.asarray(np.subtract(self.high, self.low), dtype=exact)
         with np.errstate(over="ignore"):  # an overflow is +-inf, which is clipped below
-            offset = raw.astype(exact) - low
-            scaled: NDArray[np.floating] = offset / span
+            scaled: NDArray[np.floating] = np.subtract(raw, low, dtype=exact)
+            scaled = np.divide(scaled, span, out=scaled)
         if raw.dtype.kind == "f":
             np.nan_to_num(scaled, copy=False, nan=0.0, posinf=1.0, neginf=0.0)
         return np.clip(scaled, 0.0, 1.0, out=scaled).astype(np.float32, copy=False)
