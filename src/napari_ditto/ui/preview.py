@@ -1,4 +1,8 @@
-"""The outline of the proposal on show: one small Labels layer, moved rather than made anew."""
+"""The outline of the proposal on show: one small Labels layer, moved rather than made anew.
+
+The outline is painted here: napari's own ``contour`` warns in 3-D view, before any callback of a
+plugin could switch it off, and leaves no faint fill.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +18,14 @@ from napari_ditto.ui.adapters import source_axes, transform_kwargs
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
-    from napari.utils.events import Event
     from napari.viewer import Viewer
 
 NAME = "Ditto preview"
 # Okabe and Ito's sky blue is far from the points' green and vermilion, and from most stains.
 COLOR = "#56b4e9"
 OUTLINE_SCREEN_PX = 2
-MARGIN = 2
-"""Empty pixels round the mask; without them its outline has no outer side."""
+FILL_ALPHA = 0.2
+_OUTLINE, _INSIDE = 1, 2
 
 
 class Preview:
@@ -35,7 +38,6 @@ class Preview:
     def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
         self._layer: Labels | None = None
-        viewer.dims.events.ndisplay.connect(self._on_ndisplay)
 
     @property
     def layer(self) -> Labels | None:
@@ -52,9 +54,10 @@ class Preview:
 
     def show(self, image: Image, proposals: Proposals, choice: int) -> None:
         """Draw the outline of a candidate on an image."""
-        mask, box = _cropped(proposals.masks[choice], proposals.box)
         axes = source_axes(image)
-        data, offset = _in_axes(mask, box, proposals, axes)
+        width = self._width(transform_kwargs(image, ndim=len(axes)))
+        mask, box = _cropped(proposals.masks[choice], proposals.box)
+        data, offset = _in_axes(_outlined(mask, width), box, proposals, axes)
         placed = transform_kwargs(image, offset, ndim=len(axes))
         layer = self.layer
         if layer is None or layer.ndim != len(axes):
@@ -64,19 +67,7 @@ class Preview:
             layer.data = data
             for name, value in placed.items():
                 setattr(layer, name, value)
-        layer.contour = self._contour(placed)
         layer.visible = True
-
-    def close(self) -> None:
-        """Remove the layer and let go of the viewer."""
-        self._viewer.dims.events.ndisplay.disconnect(self._on_ndisplay)
-        self.hide(remove=True)
-
-    def _on_ndisplay(self, event: Event | None = None) -> None:
-        """Hide at once in 3-D, where napari would warn that it draws no outlines."""
-        if self._viewer.dims.ndisplay == 3 and (layer := self.layer) is not None:
-            layer.contour = 0
-            layer.visible = False
 
     def hide(self, *, remove: bool = False) -> None:
         """Show nothing; the layer stays unless it is to be removed."""
@@ -91,8 +82,12 @@ class Preview:
     def _add(self, data: NDArray[np.uint8], placed: dict[str, Any]) -> Labels:
         from napari.layers import Labels
         from napari.utils.colormaps import DirectLabelColormap
+        from napari.utils.colormaps.standardize_color import transform_color
 
-        colors = DirectLabelColormap(color_dict={0: "transparent", 1: COLOR, None: COLOR})
+        fill = np.array([*transform_color(COLOR)[0][:3], FILL_ALPHA])
+        colors = DirectLabelColormap(
+            color_dict={_OUTLINE: COLOR, _INSIDE: fill, None: "transparent"}
+        )
         layer = Labels(data, name=NAME, colormap=colors, opacity=1.0, **placed)
         layer.editable = False
         selection = self._viewer.layers.selection
@@ -105,22 +100,33 @@ class Preview:
         self._layer = layer
         return layer
 
-    def _contour(self, placed: dict[str, Any]) -> int:
+    def _width(self, placed: dict[str, Any]) -> int:
         """Return the outline's width in pixels of the image that shows at this zoom."""
         linear = placed["affine"][:-1, :-1] @ np.diag(placed["scale"])
         pixel = float(np.linalg.norm(linear[:, -1]))
         screen = max(self._viewer.scene.camera.zoom * pixel, 1e-6)
-        return int(np.clip(math.ceil(OUTLINE_SCREEN_PX / screen), 1, 50))
+        return int(np.clip(math.ceil(OUTLINE_SCREEN_PX / screen), 1, 20))
 
 
-def _cropped(mask: NDArray[np.bool_], box: Box) -> tuple[NDArray[np.uint8], Box]:
-    """Return the mask within its own bounding box plus a margin."""
+def _cropped(mask: NDArray[np.bool_], box: Box) -> tuple[NDArray[np.bool_], Box]:
+    """Return the mask within its own bounding box, and where that lies in the plane."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if len(rows) == 0:
-        return np.zeros((1, 1), dtype=np.uint8), Box(box.y0, box.x0, box.y0 + 1, box.x0 + 1)
+        return np.zeros((1, 1), dtype=bool), Box(box.y0, box.x0, box.y0 + 1, box.x0 + 1)
     tight = Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
-    data = np.pad(mask[tight.slices].astype(np.uint8), MARGIN)
-    return data, tight.shift(box.y0, box.x0).grow(MARGIN)
+    return mask[tight.slices], tight.shift(box.y0, box.x0)
+
+
+def _outlined(mask: NDArray[np.bool_], width: int) -> NDArray[np.uint8]:
+    """Return 1 on the mask's border, `width` pixels wide, and 2 inside."""
+    inner = np.pad(mask, 1)
+    for _ in range(width):
+        core = inner[1:-1, 1:-1] & inner[:-2, 1:-1] & inner[2:, 1:-1]
+        core &= inner[1:-1, :-2] & inner[1:-1, 2:]
+        inner = np.pad(core, 1)
+    data = np.where(mask, _OUTLINE, 0).astype(np.uint8)
+    data[inner[1:-1, 1:-1]] = _INSIDE
+    return data
 
 
 def _in_axes(

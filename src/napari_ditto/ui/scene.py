@@ -283,7 +283,7 @@ class ViewerScene:
         for layer in self._images.values():
             layer.events.data.disconnect(self._on_image_data)
         self._connect("disconnect")
-        self._preview.close()
+        self._preview.hide(remove=True)
 
 
 _OWNER = "ditto_prompts"
