@@ -13,6 +13,7 @@ from napari_ditto.core.prompts import PointPrompt, PromptSet
 from napari_ditto.core.proposals import Proposals
 from napari_ditto.data.labels import ArrayLabels
 from napari_ditto.data.source import open_source
+from napari_ditto.engine.everything import EverythingResult
 from napari_ditto.errors import LabelsError, PromptError
 from napari_ditto.models.protocols import Estimate
 from napari_ditto.testing.blobs import BlobModel
@@ -262,6 +263,19 @@ def test_everything_is_written_as_one_step(controller, scene):
     np.testing.assert_array_equal(store.data > 0, image() > 0)
     controller.act("undo")
     assert not store.data.any()
+
+
+def test_cancel_of_everything_keeps_what_is_finished(controller, scene):
+    found = EverythingResult(
+        (image() > 0).astype(np.uint32), Box(0, 0, 64, 64), PLANE, np.ones(1, np.float32), "blob"
+    )
+    everything = controller._everything
+    everything._keep(controller._proposing.setup(), found)
+    controller.act("cancel")
+    store = scene.add_labels.call_args.args[2]
+    np.testing.assert_array_equal(store.data > 0, image() > 0)
+    controller.act("cancel")
+    scene.add_labels.assert_called_once()
 
 
 def test_last_view_closes(controller, scene, view, runner):

@@ -145,10 +145,14 @@ class Controller:
 
     def cancel(self) -> None:
         """Give up what is running; what is finished is kept."""
-        self._runner.cancel()
-        self._proposing.cancelled()
+        self.interrupt()
         self.session.hint = "Cancelled"
         self._everything.cancelled()
+
+    def interrupt(self) -> None:
+        """Drop what is running, whatever it has found."""
+        self._runner.cancel()
+        self._proposing.cancelled()
 
     def _choose(self, field: str, value: object) -> None:
         if field == "model" and not self._may_use(str(value)):

@@ -92,7 +92,7 @@ class Preview:
         layer.editable = False
         selection = self._viewer.layers.selection
         before, active = set(selection), selection.active
-        self._viewer.layers.append(layer)
+        self._viewer.layers.insert(above_images(self._viewer), layer)
         # Adding selects; the tool in the user's hand must stay armed.
         selection.active = active
         selection.update(before)
@@ -106,6 +106,14 @@ class Preview:
         pixel = float(np.linalg.norm(linear[:, -1]))
         screen = max(self._viewer.scene.camera.zoom * pixel, 1e-6)
         return int(np.clip(math.ceil(OUTLINE_SCREEN_PX / screen), 1, 20))
+
+
+def above_images(viewer: Viewer) -> int:
+    """Return where a layer goes that covers every image, but no labels or prompts."""
+    from napari.layers import Image
+
+    images = [i for i, layer in enumerate(viewer.layers) if isinstance(layer, Image)]
+    return max(images, default=-1) + 1
 
 
 def _cropped(mask: NDArray[np.bool_], box: Box) -> tuple[NDArray[np.bool_], Box]:

@@ -17,7 +17,7 @@ from napari_ditto.errors import DittoError, PromptError
 from napari_ditto.ui import adapters
 from napari_ditto.ui.bridge import Debounce
 from napari_ditto.ui.keymap import ACTIONS, bind
-from napari_ditto.ui.preview import Preview
+from napari_ditto.ui.preview import Preview, above_images
 from napari_ditto.ui.prompt_state import PromptState, capture, put_back
 from napari_ditto.ui.session import Choice
 
@@ -261,9 +261,7 @@ class ViewerScene:
         layer = adapters.new_labels_layer(self._image(images), source, store)
         layers = self._viewer.layers
         active = layers.selection.active
-        # Above every image, but below the prompts and the preview.
-        on_top = max(i for i, other in enumerate(layers) if _is(other, "Image")) + 1
-        layers.insert(on_top, layer)
+        layers.insert(above_images(self._viewer), layer)
         self._viewer.layers.selection.active = active
         return str(layer.unique_id)
 

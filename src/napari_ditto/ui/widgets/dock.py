@@ -189,10 +189,10 @@ class DittoDock(DockWidget):
             self._window = window
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
-        """Cancel what runs when the window closes; it may be gone before the answer."""
+        """Drop what runs when the window closes; it may be gone before the answer."""
         closing = event is not None and event.type() == QEvent.Type.Close
         if closing and watched is self._window:
-            self.controller.cancel()
+            self.controller.interrupt()
         return False
 
 
