@@ -45,7 +45,10 @@ def _points(points: ArrayLike | None, positive: Sequence[bool] | None) -> tuple[
     pairs = given.reshape(-1, 2).tolist()
     signs = [True] * len(pairs) if positive is None else [bool(p) for p in np.atleast_1d(positive)]
     if len(signs) != len(pairs):
-        raise PromptError(f"{len(signs)} signs for {len(pairs)} points")
+        raise PromptError(
+            f"there are {len(signs)} signs for {len(pairs)} points",
+            todo="Give one True or False for each point",
+        )
     return tuple(PointPrompt(y, x, sign) for (y, x), sign in zip(pairs, signs, strict=True))
 
 
