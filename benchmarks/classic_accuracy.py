@@ -24,7 +24,7 @@ from napari_ditto.models.classic.model import ClassicModel
 ROOT = Path(__file__).parents[1]
 EVAL = ROOT / "../shared/data/eval"
 TILE = 512
-DISC_RADIUS = 9.0  # median of sqrt(area / pi) over the training objects
+DISC_RADIUS = 11.6  # median of sqrt(area / pi) over the training objects
 LEAST_AREA = 30
 SETS = ("dsb2018", "usiigaci_phase", "oam_buildings_fair", "sstem_vnc")
 PROMPTS = ("centre point", "random point", "exact box", "box 7 % off")
@@ -138,12 +138,12 @@ def pixels(box: tuple[float, ...], shape: tuple[int, ...]) -> tuple[slice, slice
 
 
 def otsu_box(case: Case, box: tuple[float, ...]) -> np.ndarray:
-    """Return Otsu's threshold inside the box; the side that the box's rim has less of."""
+    """Return Otsu's threshold inside the box, on the side that is more like the ellipse."""
     mask, where = np.zeros(case.truth.shape, bool), pixels(box, case.truth.shape)
     grey = case.tile.mean(axis=-1)[where]
     above = grey > threshold_otsu(grey) if np.ptp(grey) else np.ones(grey.shape, bool)
-    rim = np.concatenate([above[0], above[-1], above[:, 0], above[:, -1]])
-    mask[where] = above if rim.mean() <= 0.5 else ~above
+    middle = ellipse_box(case, box)[where]
+    mask[where] = above if above[middle].mean() >= above[~middle].mean() else ~above
     return mask
 
 

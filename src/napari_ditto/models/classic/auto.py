@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
+from napari_ditto.core.geometry import Box
 from napari_ditto.core.prompts import BoxPrompt, PointPrompt, PromptSet
 from napari_ditto.models.classic.forest import Layer
 from napari_ditto.models.classic.proposals import Scene
+from napari_ditto.models.classic.scores import objectness
 
 LIMIT = 400
-LEAST_SCORE = 0.5
+LEAST_PRIOR, LEAST_CHANCE = 0.4, 0.4
 LARGEST_PART = 0.25
+"""Larger parts of a tile are left to a coarser level, or to the user."""
 
 
 def suggest(scene: Scene) -> list[PromptSet]:
-    """Return one prompt set per object, best first."""
+    """Return one prompt set per object, a point and a box, the surest first."""
     found = [item for layer in scene.layers for item in _regions(layer)]
     found.sort(key=lambda item: -item[0])
     taken = np.zeros(scene.shape, bool)
@@ -23,23 +26,27 @@ def suggest(scene: Scene) -> list[PromptSet]:
         at = _inner_point(layer, node)
         if taken[at]:
             continue
-        y0, x0, y1, x1 = (layer.boxes[node] * layer.stride).tolist()
-        taken[y0:y1, x0:x1] |= _full(layer, node, scene.shape)[y0:y1, x0:x1]
-        prompts.append(PromptSet((PointPrompt(*at),), box=BoxPrompt(y0, x0, y1 - 1, x1 - 1)))
+        window = Box(*(layer.boxes[node] * layer.stride).tolist())
+        window = window.intersect(Box.of_shape(scene.shape))
+        taken[window.slices] |= layer.cut(node, window)
+        prompts.append(PromptSet((PointPrompt(*at),), box=_frame(layer, node)))
     return prompts[:LIMIT]
 
 
 def _regions(layer: Layer) -> list[tuple[float, Layer, int]]:
-    area = layer.tree.gather()
-    good = (layer.prior >= LEAST_SCORE) & (area <= LARGEST_PART * layer.tree.image.size)
-    # Of nested regions only those that no region inside or around them beats.
-    good &= layer.prior >= layer.prior[layer.tree.parent]
-    return [(float(layer.prior[n]), layer, int(n)) for n in np.flatnonzero(good)]
+    """Return the regions that neither what is in them nor what is around them beats."""
+    area, prior = layer.tree.gather(), layer.prior
+    good = (prior >= LEAST_PRIOR) & (area <= LARGEST_PART * area[0])
+    good &= prior >= prior[layer.tree.parent]
+    nodes = np.flatnonzero(good)
+    chance = objectness(layer.kind.name, layer.columns[nodes], prior[nodes])
+    sure = chance >= LEAST_CHANCE
+    return [(float(c), layer, int(n)) for c, n in zip(chance[sure], nodes[sure], strict=True)]
 
 
-def _full(layer: Layer, node: int, shape: tuple[int, int]) -> np.ndarray:
-    mask = layer.tree.mask(node).repeat(layer.stride, axis=0).repeat(layer.stride, axis=1)
-    return mask[: shape[0], : shape[1]]
+def _frame(layer: Layer, node: int) -> BoxPrompt:
+    y0, x0, y1, x1 = (layer.boxes[node] * layer.stride).tolist()
+    return BoxPrompt(y0 - 0.5, x0 - 0.5, y1 - 0.5, x1 - 0.5)
 
 
 def _inner_point(layer: Layer, node: int) -> tuple[int, int]:

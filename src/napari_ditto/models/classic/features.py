@@ -86,9 +86,9 @@ def hessian(plane: Plane) -> tuple[Plane, Plane]:
     """Return the larger and the smaller eigenvalue of the second derivatives."""
     dy, dx = _difference(plane, 0), _difference(plane, 1)
     yy, xx, xy = _difference(dy, 0), _difference(dx, 1), _difference(dy, 1)
-    mean: Plane = (yy + xx) / 2
-    root: Plane = np.sqrt(((yy - xx) / 2) ** 2 + xy**2)
-    return mean + root, mean - root
+    mean = (yy + xx) / 2
+    root = np.sqrt(((yy - xx) / 2) ** 2 + xy**2)
+    return (mean + root).astype(np.float32), (mean - root).astype(np.float32)
 
 
 def upsample(planes: Plane, window: Box, stride: int = COARSE_STRIDE) -> Plane:

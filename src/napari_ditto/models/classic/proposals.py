@@ -22,7 +22,7 @@ COLOR_CHANNELS = (0, 1, 2, 5, 6, 11)
 """Coarse channels that the box's classifier reads: blurred colour and texture, not shape."""
 SMOOTH = 1.0
 CLICK_RADIUS = 4
-FAITH = 3.0
+FAITH = 2.0
 """Log odds that the first guess is worth if its score is 1."""
 LARGEST_ADDITION = 2.0
 """A later click adds a region at most so many times the first guess's area."""

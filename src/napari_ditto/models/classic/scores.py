@@ -1,7 +1,8 @@
-"""How good a region is likely to be: an estimate of its IoU with an object.
+"""How good a region is: an estimate of its IoU with the object meant, and whether it is one.
 
-A regression with one small hidden layer, fitted by ``benchmarks/classic_fit.py`` on regions of
-freely licensed images whose true IoU is known. Its few hundred constants are in ``ranker.json``.
+Two regressions on the columns of :mod:`regions`, fitted on regions of freely licensed images
+whose truth is known: with one small hidden layer for the IoU, linear in the columns and their
+squares for being an object at all. Their few hundred constants are in ``ranker.json``.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from importlib.resources import files
 
 import numpy as np
 from numpy.typing import NDArray
+
+Floats = NDArray[np.floating]
 
 CLIP = 3.0
 """Standard deviations beyond which a column says nothing new."""
@@ -24,15 +27,39 @@ def constants_text() -> str:
 
 
 @cache
-def _constants() -> dict[str, NDArray[np.floating]]:
-    return {name: np.array(value) for name, value in json.loads(constants_text()).items()}
+def _constants(part: str) -> dict[str, Floats]:
+    return {name: np.array(value) for name, value in json.loads(constants_text())[part].items()}
 
 
-def prior(kind: str, columns: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Return the expected IoU of each region of a kind of tree, shape (n,), in [0, 1]."""
-    fitted = _constants()
-    z = np.clip((columns - fitted["mean"]) / fitted["scale"], -CLIP, CLIP)
-    own = fitted["kinds"].tolist().index(kind) + columns.shape[1]
-    layer = z @ fitted["hidden"][: columns.shape[1]] + fitted["hidden"][own]
+@cache
+def _kinds() -> list[str]:
+    return list(json.loads(constants_text())["kinds"])
+
+
+def prior(kind: str, columns: Floats) -> Floats:
+    """Return the IoU to expect of regions that hold a click, shape (n,), in [0, 1].
+
+    Parameters
+    ----------
+    kind : str
+        Name of the tree's kind.
+    columns : ndarray, shape (n, len(COLUMNS))
+        From :func:`regions.describe`.
+    """
+    fitted, width = _constants("rank"), columns.shape[1]
+    z = _standardised(columns, fitted)
+    layer = z @ fitted["hidden"][:width] + fitted["hidden"][width + _kinds().index(kind)]
     logit = np.tanh(layer + fitted["hidden_bias"]) @ fitted["out"] + fitted["out_bias"]
     return np.asarray(1 / (1 + np.exp(-logit)))
+
+
+def objectness(kind: str, columns: Floats, prior: Floats) -> Floats:
+    """Return the chance that regions are whole objects with nobody having clicked, shape (n,)."""
+    fitted = _constants("object")
+    z = _standardised(np.column_stack([columns, prior]), fitted)
+    chance = z @ fitted["linear"] + z**2 @ fitted["square"] + fitted["kind"][_kinds().index(kind)]
+    return np.asarray(np.clip(chance, 0, 1))
+
+
+def _standardised(values: Floats, fitted: dict[str, Floats]) -> Floats:
+    return np.clip((values - fitted["mean"]) / fitted["scale"], -CLIP, CLIP)
