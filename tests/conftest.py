@@ -10,7 +10,12 @@ from hypothesis import settings
 
 # A busy machine makes a fast example slow once in a while; pytest's timeout still holds.
 settings.register_profile("ditto", deadline=None)
-settings.load_profile("ditto")
+settings.register_profile("stress", deadline=None, max_examples=1000)
+settings.load_profile("stress" if os.environ.get("DITTO_STRESS") else "ditto")
+
+# pytest-qt and qtpy must not choose different bindings.
+if "QT_API" in os.environ:
+    os.environ.setdefault("PYTEST_QT_API", os.environ["QT_API"])
 
 
 def missing_display() -> str:
@@ -18,6 +23,14 @@ def missing_display() -> str:
     if sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
         return ""
     return "no display; install xvfb, or see what scripts/system-libs.sh says"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def isolated_folders(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep every test out of the user's cache, models and settings."""
+    for name in ("CACHE", "MODELS", "CONFIG"):
+        folder = tmp_path_factory.mktemp(name.lower())
+        os.environ.setdefault(f"NAPARI_DITTO_{name}", str(folder))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

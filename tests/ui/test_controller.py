@@ -21,6 +21,7 @@ from napari_ditto.ui.controller import Controller
 from napari_ditto.ui.dockstate import DockState
 from napari_ditto.ui.everything import question
 from napari_ditto.ui.history import History, LabelEdit, PromptEdit
+from napari_ditto.ui.prompt_reading import CollectedPrompts
 from napari_ditto.ui.prompt_state import LayerState
 from napari_ditto.ui.runner import Runner
 from napari_ditto.ui.session import Choice
@@ -77,7 +78,7 @@ def scene():
     scene.prompt_choices.return_value = (Choice("pts", "points"),)
     scene.open_source.side_effect = lambda images, window: open_source(image())
     scene.address.return_value = PLANE
-    scene.prompts.return_value = PromptSet()
+    scene.prompts.return_value = CollectedPrompts()
     scene.prompt_state.return_value = {}
     scene.add_points.return_value = "pts"
     scene.clear_prompts.side_effect = clear_of(scene)
@@ -88,7 +89,7 @@ def scene():
 
 def clear_of(scene):
     def clear(layers, images):
-        scene.prompts.return_value = PromptSet()
+        scene.prompts.return_value = CollectedPrompts()
         return tuple(layers)
 
     return clear
@@ -121,7 +122,7 @@ def controller(scene, view, runner, model):
 
 
 def say(scene, prompts):
-    scene.prompts.return_value = prompts
+    scene.prompts.return_value = CollectedPrompts(prompts)
     scene.prompt_state.return_value = {"pts": LayerState((np.array([len(prompts.points), 0.0]),))}
     scene.prompts_changed.emit()
 
@@ -343,3 +344,13 @@ def test_proposals_are_followed_over_edges_when_next(controller, scene):
     controller.act("next_proposal")
     assert session.choice == 2
     assert bool(session.proposals.complete[2])
+
+
+def test_prompts_that_are_read_otherwise_are_said(controller, scene, view):
+    notes = ("2 areas are read as one object",)
+    scene.prompts.return_value = CollectedPrompts(CLICK, used=3, elsewhere=2, notes=notes)
+    scene.prompts_changed.emit()
+    assert last(view).status == "2 areas are read as one object; 2 prompts are on other planes"
+    scene.prompts.return_value = CollectedPrompts(CLICK, used=1)
+    scene.prompts_changed.emit()
+    assert last(view).status == "Ready"

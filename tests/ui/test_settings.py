@@ -62,13 +62,13 @@ def test_what_is_saved_is_loaded(backend):
 
 def test_changes_leave_the_others(backend):
     settings.save(device="cpu")
-    settings.save(proposals=1)
+    settings.save(min_area_px=1)
     loaded, _ = settings.load()
-    assert (loaded.device, loaded.proposals) == ("cpu", 1)
+    assert (loaded.device, loaded.min_area_px) == ("cpu", 1)
 
 
 @pytest.mark.parametrize(
-    "bad", [{"overlap": "merge"}, {"proposals": 9}, {"model": ""}, {"colour": "red"}]
+    "bad", [{"overlap": "merge"}, {"min_area_px": -9}, {"model": ""}, {"colour": "red"}]
 )
 def test_bad_values_are_not_saved(backend, bad):
     with pytest.raises(ValueError, match=f"setting '{next(iter(bad))}'"):
@@ -81,7 +81,13 @@ def test_bad_and_foreign_values_in_the_file_fall_back_with_a_note(unknown_plugin
     path.parent.mkdir(parents=True)
     path.write_text(
         json.dumps(
-            {"model": 3, "overlap": "merge", "proposals": True, "min_area_px": 50, "nonsense": 1}
+            {
+                "model": 3,
+                "overlap": "merge",
+                "cache_memory_mb": True,
+                "min_area_px": 50,
+                "nonsense": 1,
+            }
         )
     )
     loaded, notes = settings.load()
@@ -110,6 +116,6 @@ def test_a_folder_that_cannot_be_written_is_told(unknown_plugin, monkeypatch, tm
 
 
 def test_a_bad_value_in_naparis_file_falls_back(known_plugin, own_folders):
-    (own_folders / "napari-ditto.yaml").write_text("annotate:\n  proposals: 99\n  device: cpu\n")
+    (own_folders / "napari-ditto.yaml").write_text("annotate:\n  min_area_px: -99\n  device: cpu\n")
     loaded, _ = settings.load()
-    assert (loaded.proposals, loaded.device) == (3, "cpu")
+    assert (loaded.min_area_px, loaded.device) == (20, "cpu")

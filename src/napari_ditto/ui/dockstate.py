@@ -101,6 +101,8 @@ def _status(session: Session) -> tuple[str, Literal["ready", "busy", "hint", "er
         return session.hint, "hint"
     if not session.images:
         return "Open an image to begin", "hint"
+    if session.remark:
+        return session.remark, "hint"
     if session.prompts.is_empty:
         return FIRST_HINT, "ready"
     return "Ready", "ready"

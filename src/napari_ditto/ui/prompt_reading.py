@@ -82,6 +82,12 @@ class CollectedPrompts:
     elsewhere: int = 0
     notes: tuple[str, ...] = ()
 
+    @property
+    def remark(self) -> str:
+        """One line on what is not as the user may think, empty if there is nothing to say."""
+        away = "1 prompt is" if self.elsewhere == 1 else f"{self.elsewhere} prompts are"
+        return "; ".join((*self.notes, *([f"{away} on other planes"] if self.elsewhere else [])))
+
 
 def collect_prompts(
     layers: Iterable[Layer], image: Image, plane: PlaneAddress, dims: Dims | None = None

@@ -57,10 +57,11 @@ class Proposing:
             return self._forget("")
         try:
             address = self._scene.address(session.images)
-            prompts = self._scene.prompts(session.prompt_layers, session.images)
+            collected = self._scene.prompts(session.prompt_layers, session.images)
         except DittoError as problem:
-            session.address, session.prompts = None, PromptSet()
+            session.address, session.prompts, session.remark = None, PromptSet(), ""
             return self._forget(str(problem))
+        prompts, session.remark = collected.prompts, collected.remark
         same = (address, prompts) == (session.address, session.prompts)
         if same and (prompts.is_empty or session.asked or session.proposals):
             return None

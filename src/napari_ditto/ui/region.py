@@ -69,15 +69,16 @@ def join_regions(
     box = _hull([_box(region) for region in regions])
     if len(regions) == 1 and isinstance(first, Outline) and first.is_box:
         return box, None, ()
+    notes = (f"{len(regions)} areas are read as one object",) if len(regions) > 1 else ()
     # The pixels whose centres lie in the box.
     y1, x1 = math.floor(box.y1) + 1, math.floor(box.x1) + 1
     pixels = Box(math.ceil(box.y0), math.ceil(box.x0), y1, x1)
     if pixels.area > MAX_MASK_PIXELS:
-        return box, None, ("the area is too large for a rough mask; only its box is used",)
+        return box, None, (*notes, "the area is too large for a rough mask; only its box is used")
     canvas = np.zeros(pixels.shape, dtype=bool)
     for region in regions:
         canvas |= _paint(region, pixels)
-    return box if drawn else None, MaskPrompt(pixels, canvas) if canvas.any() else None, ()
+    return box if drawn else None, MaskPrompt(pixels, canvas) if canvas.any() else None, notes
 
 
 def _box(region: Region) -> BoxPrompt:

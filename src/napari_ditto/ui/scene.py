@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from psygnal import Signal
 
 from napari_ditto.core.geometry import PlaneAddress
-from napari_ditto.core.prompts import PromptSet
 from napari_ditto.core.proposals import Proposals
 from napari_ditto.core.window import Window
 from napari_ditto.data.protocols import LabelStore, Source
@@ -167,14 +166,11 @@ class ViewerScene:
 
     # --- prompts -------------------------------------------------------------------------------
 
-    def prompts(self, layers: Sequence[str], images: Sequence[str]) -> PromptSet:
-        """Return what these layers say about the plane on show."""
+    def prompts(self, layers: Sequence[str], images: Sequence[str]) -> adapters.CollectedPrompts:
+        """Return what these layers say about the plane on show, and what was left out."""
         image = self._image(images)
         members = [self._layer(key) for key in layers]
-        collected = adapters.collect_prompts(
-            members, image, self.address(images), self._viewer.dims
-        )
-        return collected.prompts
+        return adapters.collect_prompts(members, image, self.address(images), self._viewer.dims)
 
     def prompt_state(self, layers: Sequence[str]) -> PromptState:
         """Return everything in these layers."""

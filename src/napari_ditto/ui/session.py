@@ -71,6 +71,8 @@ class Session:
         Whether Cancel makes sense for what is being done.
     hint, error : str
         One line of advice, one line of trouble; ``""`` for none.
+    remark : str
+        One line on prompts that are not read as the user may think.
     ready : bool
         Whether image and model are loaded, so that the next click is quick.
     undo_text, redo_text : str
@@ -103,6 +105,7 @@ class Session:
     progress: Progress | None = None
     hint: str = ""
     error: str = ""
+    remark: str = ""
     ready: bool = False
     undo_text: str = ""
     redo_text: str = ""

@@ -52,7 +52,6 @@ class Settings:
         "or the layer's contrast limits when it is opened.",
         choices=("sampled", "contrast"),
     )
-    proposals: int = _setting(3, "Proposals", "How many masks Next cycles through.", bounds=(1, 3))
     min_area_px: int = _setting(
         20,
         "Smallest object",

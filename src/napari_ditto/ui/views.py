@@ -8,11 +8,11 @@ from typing import Literal, Protocol
 from psygnal import SignalInstance
 
 from napari_ditto.core.geometry import PlaneAddress
-from napari_ditto.core.prompts import PromptSet
 from napari_ditto.core.proposals import Proposals
 from napari_ditto.core.window import Window
 from napari_ditto.data.protocols import LabelStore, Source
 from napari_ditto.ui.dockstate import DockState
+from napari_ditto.ui.prompt_reading import CollectedPrompts
 from napari_ditto.ui.prompt_state import PromptState
 from napari_ditto.ui.session import Choice
 
@@ -60,8 +60,8 @@ class Scene(Protocol):
         """Return the plane on show."""
         ...
 
-    def prompts(self, layers: Sequence[str], images: Sequence[str]) -> PromptSet:
-        """Return what these layers say about the plane on show."""
+    def prompts(self, layers: Sequence[str], images: Sequence[str]) -> CollectedPrompts:
+        """Return what these layers say about the plane on show, and what was left out."""
         ...
 
     def prompt_state(self, layers: Sequence[str]) -> PromptState:
