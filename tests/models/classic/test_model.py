@@ -142,3 +142,18 @@ def test_decoding_is_quick(classic: ClassicModel) -> None:
         classic.decode(embedding, [asked])
         spent.append(time.process_time() - start)
     assert np.median(spent) < 0.12  # twice the goal: other processes share the machine
+
+
+def test_features_do_not_see_far() -> None:
+    from napari_ditto.models.classic.features import RECEPTIVE_RADIUS, compute_filters
+
+    tile = np.random.default_rng(0).random((160, 160, 3)).astype(np.float32)
+    other = tile.copy()
+    other[0, 0] = 1 - other[0, 0]
+    far = np.s_[:, RECEPTIVE_RADIUS:]
+    one, two = compute_filters(tile), compute_filters(other)
+    np.testing.assert_array_equal(one.color[far], two.color[far])
+    np.testing.assert_array_equal(one.fine[far], two.fine[far])
+    coarse = np.s_[:, RECEPTIVE_RADIUS // 4 :]
+    np.testing.assert_array_equal(one.coarse[coarse], two.coarse[coarse])
+    assert not np.array_equal(one.coarse, two.coarse)

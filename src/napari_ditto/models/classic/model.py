@@ -19,8 +19,8 @@ from napari_ditto.models.protocols import ContextMap, Example, MaskLogits, Memor
 
 VERSION = "1"
 CITATION = (
-    "Component trees: Salembier et al. 1998. Watershed: Meyer 1994. Region merging: Arbelaez et al. "
-    "2011. Box classifier: after Rother et al. 2004. Ridge: Hoerl & Kennard 1970, with random "
+    "Component trees: Salembier et al. 1998. Watershed: Meyer 1994. Region merging: Arbelaez et "
+    "al. 2011. Box classifier: after Rother et al. 2004. Ridge: Hoerl & Kennard 1970, with random "
     "Fourier features, Rahimi & Recht 2007."
 )
 
@@ -43,7 +43,7 @@ class ClassicModel:
             capabilities=frozenset(
                 ("points", "box", "mask", "scribbles", "proposals", "auto", "examples")
             ),
-            encode_seconds=0.5,
+            encode_seconds=0.6,
             decode_seconds=0.03,
             embedding_bytes=8_000_000,
         )
