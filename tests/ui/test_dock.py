@@ -11,6 +11,7 @@ from qtpy.QtCore import Qt
 
 from napari_ditto.errors import ModelError
 from napari_ditto.testing.blobs import BlobModel
+from napari_ditto.ui import settings
 from napari_ditto.ui.assembly import controller_for
 from napari_ditto.ui.keymap import ACTIONS
 from napari_ditto.ui.workshop import Workshop
@@ -364,6 +365,24 @@ def test_segment_everything_is_one_undo_step(plain):
     plain.settled()
     assert not plain.labels.any()
     plain.press("redo")
+    plain.settled()
+    assert len(np.unique(plain.labels)) == 4
+
+
+@pytest.mark.parametrize(
+    ("widget", "field", "too_much"), [("area", "min_area_px", 1000), ("score", "min_score", 1.0)]
+)
+def test_the_limits_of_everything_are_obeyed_and_kept(plain, widget, field, too_much):
+    limit = getattr(plain.dock.advanced.everything, widget)
+    usual = limit.value
+    limit.value = too_much
+    plain.press("segment_all")
+    plain.settled()
+    assert not plain.has("Ditto labels")
+    assert "No object found" in plain.session.hint
+    assert getattr(settings.load()[0], field) == too_much
+    limit.value = usual
+    plain.press("segment_all")
     plain.settled()
     assert len(np.unique(plain.labels)) == 4
 

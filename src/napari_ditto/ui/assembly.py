@@ -47,7 +47,7 @@ def _new_workshop(chosen: settings.Settings) -> Workshop:
         disk_bytes = int(chosen.cache_disk_gb * 2**30)
         return EmbeddingCache(chosen.cache_memory_mb * 2**20, directory, disk_bytes)
 
-    return Workshop(open_cache, min_area=chosen.min_area_px)
+    return Workshop(open_cache)
 
 
 def _new_session(chosen: settings.Settings, notes: tuple[str, ...]) -> Session:
@@ -56,5 +56,7 @@ def _new_session(chosen: settings.Settings, notes: tuple[str, ...]) -> Session:
         device=chosen.device,
         overlap=cast("OverlapPolicy", chosen.overlap),
         window_mode=cast("WindowMode", chosen.window_mode),
+        min_area_px=chosen.min_area_px,
+        min_score=chosen.min_score,
         hint=". ".join(notes),
     )

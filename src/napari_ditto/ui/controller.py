@@ -24,7 +24,7 @@ from napari_ditto.ui.workshop import Workshop
 
 log = logging.getLogger(__name__)
 
-PERSISTENT = ("model", "device", "overlap", "window_mode")
+PERSISTENT = ("model", "device", "overlap", "window_mode", "min_area_px", "min_score")
 """Settings that the next session starts with."""
 
 

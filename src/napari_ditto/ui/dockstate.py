@@ -55,6 +55,8 @@ class DockState:
     overlap: OverlapPolicy = "keep"
     window_mode: str = "sampled"
     window: Window | None = None
+    min_area_px: int = 20
+    min_score: float = 0.5
     positive: bool = True
     status: str = ""
     mood: Literal["ready", "busy", "hint", "error"] = "ready"
@@ -81,6 +83,8 @@ def resolve(session: Session) -> DockState:
         overlap=session.overlap,
         window_mode=session.window_mode,
         window=session.window,
+        min_area_px=session.min_area_px,
+        min_score=session.min_score,
         positive=session.positive,
         status=status,
         mood=mood,

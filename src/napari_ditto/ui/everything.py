@@ -51,9 +51,10 @@ class Everything:
             self._desk.session.hint = "Nothing was run"
             return
         workshop, self._partial = self._desk.workshop, None
+        least = self._desk.session.min_area_px, self._desk.session.min_score
         self._desk.run(
             "segmenting everything",
-            lambda: workshop.everything(setup, address),
+            lambda: workshop.everything(setup, address, *least),
             lambda found: self._write(setup, found),
             on_partial=lambda found: self._keep(setup, found),
         )

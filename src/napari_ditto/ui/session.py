@@ -57,6 +57,8 @@ class Session:
         Unique id of the Labels layer to write to, or `NEW_LABELS`.
     window : Window or None
         The intensity window in use; None until the image has been opened.
+    min_area_px, min_score
+        Size and estimated IoU that an object needs to count when everything is segmented.
     positive : bool
         Sign of the next click or stroke.
     address : PlaneAddress or None
@@ -94,6 +96,8 @@ class Session:
     overlap: OverlapPolicy = "keep"
     window_mode: WindowMode = "sampled"
     window: Window | None = None
+    min_area_px: int = 20
+    min_score: float = 0.5
     positive: bool = True
     address: PlaneAddress | None = None
     prompts: PromptSet = field(default_factory=PromptSet)

@@ -58,6 +58,12 @@ class Settings:
         "Objects with fewer pixels are left out of 'segment everything here'.",
         bounds=(0, 1_000_000),
     )
+    min_score: float = _setting(
+        0.5,
+        "Lowest score",
+        "Objects that the model scores lower are left out of 'segment everything here'.",
+        bounds=(0, 1),
+    )
     cache_memory_mb: int = _setting(
         1024, "Cache in memory (MB)", "Embeddings kept in memory.", bounds=(0, 1_000_000)
     )

@@ -85,17 +85,14 @@ class Workshop:
         of the machine's user.
     load_model : callable, optional
         Another way to get a model.
-    min_area : int
-        Pixels of the smallest object that counts when everything is segmented.
     """
 
     def __init__(
         self,
         open_cache: Callable[[], EmbeddingStore] | None = None,
         load_model: LoadModel = _load_model,
-        min_area: int = 16,
     ) -> None:
-        self._open_cache, self._load_model, self._min_area = open_cache, load_model, min_area
+        self._open_cache, self._load_model = open_cache, load_model
         self._cache: EmbeddingStore | None = None
         self._model: tuple[str, str, PromptModel] | None = None
         self._annotator: Annotator | None = None
@@ -153,9 +150,9 @@ class Workshop:
         )
 
     def everything(
-        self, setup: Setup, address: PlaneAddress
+        self, setup: Setup, address: PlaneAddress, min_area: int, min_score: float
     ) -> Generator[Progress, None, EverythingResult]:
-        """Find all objects of a plane."""
+        """Find all objects of a plane that are large and sure enough."""
         from napari_ditto.engine.candidates import Settings
         from napari_ditto.engine.everything import segment_all_steps
 
@@ -166,7 +163,7 @@ class Workshop:
                 model,
                 address,
                 cache=self._embeddings(),
-                settings=Settings(min_area=self._min_area),
+                settings=Settings(min_area, min_score),
             )
         )
 

@@ -19,6 +19,7 @@ from napari_ditto.core.window import Window
 from napari_ditto.ui.dockstate import DockState
 from napari_ditto.ui.session import Choice
 from napari_ditto.ui.widgets.choices import ChoiceBox, TickList
+from napari_ditto.ui.widgets.everything import EverythingPanel
 
 _WINDOW_MODES = (
     Choice("sampled", "from a sample", "Percentiles of a small sample of the whole image"),
@@ -114,9 +115,11 @@ class AdvancedPanel(QWidget):
         form.addRow("Intensities", self.window_mode)
         form.addRow("", self.window_editor)
         form.addRow("Prompts in", self.prompt_layers)
+        self.everything = EverythingPanel()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(form)
+        layout.addWidget(self.everything.form.native)
         self._images: tuple[str, ...] = ()
         self._connect()
 
@@ -124,6 +127,7 @@ class AdvancedPanel(QWidget):
         self.device.picked.connect(lambda key: self.chose.emit("device", key))
         self.window_mode.picked.connect(lambda key: self.chose.emit("window_mode", key))
         self.window_editor.edited.connect(lambda window: self.chose.emit("window", window))
+        self.everything.edited.connect(lambda field, value: self.chose.emit(field, value))
         self.prompt_layers.ticked.connect(lambda keys: self.chose.emit("prompt_layers", keys))
         self.channel_2.picked.connect(self._on_channels)
         self.channel_3.picked.connect(self._on_channels)
@@ -144,4 +148,5 @@ class AdvancedPanel(QWidget):
         self.device.show_choices(state.devices, state.device)
         self.window_mode.show_choices(_WINDOW_MODES, state.window_mode)
         self.window_editor.show_window(state.window)
+        self.everything.show_limits(state.min_area_px, state.min_score)
         self.prompt_layers.show_choices(state.prompt_layers, state.chosen_prompt_layers)
