@@ -14,6 +14,7 @@ from napari_ditto.testing.blobs import BlobModel
 from napari_ditto.ui import settings
 from napari_ditto.ui.assembly import controller_for
 from napari_ditto.ui.keymap import ACTIONS
+from napari_ditto.ui.labelling import ALL_LABELLED
 from napari_ditto.ui.workshop import Workshop
 
 pytestmark = pytest.mark.gui
@@ -367,6 +368,25 @@ def test_segment_everything_is_one_undo_step(plain):
     plain.press("redo")
     plain.settled()
     assert len(np.unique(plain.labels)) == 4
+
+
+def test_everything_leaves_what_is_labelled_alone(plain):
+    points = plain.add_points()
+    plain.click(points, *DISCS[1])
+    plain.press("accept")
+    plain.settled()
+    smaller = plain.labels == 1
+    smaller[:, : DISCS[1][1] - 8] = False
+    plain.labels[:] = smaller  # as a brush would: a rim of the object is free again
+    plain.press("segment_all")
+    plain.settled()
+    assert len(np.unique(plain.labels)) == 4
+    assert np.array_equal(plain.labels == 1, smaller)
+    truth = discs()[1]
+    assert set(np.unique(plain.labels[truth == 1])) == {0, 1}
+    plain.press("segment_all")
+    plain.settled()
+    assert plain.session.hint == ALL_LABELLED
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,9 @@ from napari_ditto.ui.workshop import Setup, Written, take_back
 _WRITING = "writing labels"
 
 
+ALL_LABELLED = "Everything found on this plane has a label already"
+
+
 class Labelling:
     """Writes to the target and keeps the line of steps that Undo walks back."""
 
@@ -87,6 +90,9 @@ class Labelling:
         prompts: PromptEdit,
         done: Written,
     ) -> None:
+        if not done.deltas:
+            self._session.hint = ALL_LABELLED
+            return
         if target == NEW_LABELS:
             target = self._scene.add_labels(images, source, done.store)
             self._session.target_choices = self._scene.target_choices()

@@ -34,6 +34,8 @@ def new_points_layer(image: Image, ndim: int | None = None) -> Points:
         np.zeros((0, n)),
         name=f"Ditto points [{image.name}]",
         size=_marker_size(image),
+        # Seen from afar and not in the way from near.
+        canvas_size_limits=(8, 14),
         border_color="white",
         border_width=0.1,
         **_sign_features(),

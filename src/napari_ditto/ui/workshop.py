@@ -50,6 +50,10 @@ class Setup:
     device: str
 
 
+KNOWN_SHARE = 0.3
+"""An object of which more has a label already is that label's: its rim is no new object."""
+
+
 @dataclass(frozen=True, eq=False)
 class Written:
     """What a job wrote.
@@ -174,7 +178,7 @@ class Workshop:
         found: EverythingResult,
         overlap: OverlapPolicy,
     ) -> Generator[Progress, None, Written]:
-        """Write every object under an id of its own."""
+        """Write every object under an id of its own; what is mostly labelled already is known."""
         from scipy.ndimage import find_objects
 
         from napari_ditto.engine.annotator import open_labels
@@ -190,6 +194,9 @@ class Workshop:
             box = Box(rows.start, columns.start, rows.stop, columns.stop)
             mask = found.labels[window] == index + 1
             where = box.shift(found.box.y0, found.box.x0)
+            taken = store.read(found.address, where)[mask] != 0
+            if overlap == "keep" and taken.mean() > KNOWN_SHARE:
+                continue
             delta = store.write(found.address, where, mask, first + len(deltas), overlap)
             if not delta.box.is_empty:
                 notes.append(_note(model.spec, delta.label, float(found.scores[index])))

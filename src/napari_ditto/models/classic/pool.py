@@ -145,8 +145,12 @@ def _render(layer: Layer, node: int, score: float, shape: tuple[int, int]) -> Ca
     from scipy.ndimage import binary_fill_holes
 
     box = Box(*layer.boxes[node].tolist()).scale(layer.stride, layer.stride)
-    box = box.intersect(Box.of_shape(shape))
-    return Candidate(box, binary_fill_holes(layer.cut(node, box)), score)
+    tile = Box.of_shape(shape)
+    box = box.intersect(tile)
+    mask = binary_fill_holes(layer.cut(node, box))
+    # What fills most of a tile is seldom meant; the fit has not seen planes so thin that much does.
+    share = float(mask.sum()) / tile.area
+    return Candidate(box, mask, score * (1 - share**2))
 
 
 def _without(candidate: Candidate, layers: Sequence[Layer], seeds: Seeds) -> Candidate:

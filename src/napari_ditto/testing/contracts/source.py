@@ -103,7 +103,9 @@ class SourceContract:
             for box in _boxes(source.plane_shape(address), rng):
                 pixels = source.read(address, box)
                 assert pixels.dtype == np.float32
-                np.testing.assert_allclose(pixels, case.expected(address, box), rtol=1e-5, atol=1e-6)
+                np.testing.assert_allclose(
+                    pixels, case.expected(address, box), rtol=1e-5, atol=1e-6
+                )
 
     def test_reads_outside_the_plane_are_refused(self, case: SourceCase) -> None:
         source, address = case.source, case.source.plane()
