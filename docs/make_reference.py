@@ -22,6 +22,7 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
         "napari_ditto.load_model",
         "napari_ditto.Annotator",
         "napari_ditto.segment_all",
+        "napari_ditto.segment_like",
     ),
     "Images": (
         "napari_ditto.data.protocols.Source",

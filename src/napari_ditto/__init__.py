@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from napari_ditto.data.source import open_source
     from napari_ditto.engine.annotator import Annotator
+    from napari_ditto.engine.context import segment_like
     from napari_ditto.engine.everything import segment_all
     from napari_ditto.models.registry import load_model
 
@@ -21,9 +22,17 @@ _HOMES = {
     "load_model": "napari_ditto.models.registry",
     "open_source": "napari_ditto.data.source",
     "segment_all": "napari_ditto.engine.everything",
+    "segment_like": "napari_ditto.engine.context",
 }
 
-__all__ = ["Annotator", "__version__", "load_model", "open_source", "segment_all"]
+__all__ = [
+    "Annotator",
+    "__version__",
+    "load_model",
+    "open_source",
+    "segment_all",
+    "segment_like",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -1,5 +1,7 @@
 """Tiles are read, looked up and encoded, each one once."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -38,6 +40,18 @@ def test_progress_says_what_is_done():
     texts = [p.text for p in made.embed_steps(made.source.plane(), TILES[:1])]
     assert texts == ["reading…", "encoding tile 1 of 1"]
     assert not list(made.embed_steps(made.source.plane(), TILES[:1]))
+
+
+def test_a_slow_model_says_how_long_it_may_take():
+    made = encoder(SlowSpec(PerfectModel(64)))
+    texts = [p.text for p in made.embed_steps(made.source.plane(), TILES[:2])]
+    assert texts[-1] == "encoding 2 tiles, about 30 s on a small CPU"
+
+
+class SlowSpec(CountingModel):
+    @property
+    def spec(self):
+        return replace(super().spec, encode_seconds=15.0)
 
 
 def test_another_encoder_with_the_same_cache_encodes_nothing():

@@ -21,6 +21,10 @@ from napari_ditto.models.protocols import ContextModel, PromptModel
 REMEMBERED_KEYS = 1 << 16
 
 
+LONG_SECONDS = 3.0
+"""An encoding that is expected to take longer says so."""
+
+
 @dataclass
 class EncodeCounts:
     """What a :class:`TileEncoder` did so far.
@@ -107,9 +111,15 @@ class TileEncoder:
             self.counts.reused += 1
             found[tile] = known
         if missing:
-            yield Progress("encode", 0, len(missing), _encoding_text(len(missing)))
+            yield Progress("encode", 0, len(missing), self._encoding_text(len(missing)))
             found |= self._encode(address, missing)
         return [found[tile] for tile in tiles]
+
+    def _encoding_text(self, count: int) -> str:
+        """Say what is encoded, and how long it may take where that is worth knowing."""
+        text = "encoding tile 1 of 1" if count == 1 else f"encoding {count} tiles"
+        seconds = count * self.model.spec.encode_seconds
+        return text if seconds < LONG_SECONDS else f"{text}, about {seconds:.0f} s on a small CPU"
 
     def _remembered(self, address: PlaneAddress, tile: Tile) -> Embedding | None:
         key = self._keys.get((address, tile))
@@ -153,7 +163,3 @@ class TileEncoder:
             self.cache.put(key, embedding)
         except StoreError as error:
             self.problem = str(error)
-
-
-def _encoding_text(count: int) -> str:
-    return "encoding tile 1 of 1" if count == 1 else f"encoding {count} tiles"
