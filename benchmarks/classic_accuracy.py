@@ -75,9 +75,14 @@ def components(labels: np.ndarray) -> np.ndarray:
     return out
 
 
-def cases(name: str, most: int, rng: np.random.Generator) -> Iterator[Case]:
+def cases(
+    name: str,
+    most: int,
+    rng: np.random.Generator,
+    read: Callable[[str], Iterator[tuple[str, np.ndarray, np.ndarray]]] = planes,
+) -> Iterator[Case]:
     """Yield objects of a set, spread evenly over its planes."""
-    everything = list(planes(name))
+    everything = list(read(name))
     each = max(1, -(-most // len(everything)))
     left = most
     for title, image, labels in everything:
