@@ -44,7 +44,7 @@ def test_no_key_means_two_things():
 
 def test_button_texts_show_the_first_key(monkeypatch):
     monkeypatch.setattr("sys.platform", "linux")
-    assert button_text("accept") == "Accept (K)"
+    assert button_text("accept") == "Accept (Q)"
     assert button_text("undo") == "Undo (Ctrl+Z)"
     assert button_text("new_points") == "Points"
     monkeypatch.setattr("sys.platform", "darwin")
@@ -63,18 +63,18 @@ def test_pressed_keys_reach_the_handlers_until_unbound(layer):
     assert pressed == [name for name, action in ACTIONS.items() for _ in action.keys]
     unbind()
     assert not layer.keymap
-    assert not handler.press_key("K")
+    assert not handler.press_key("Q")
 
 
 def test_keys_that_the_user_bound_are_left_alone():
     layer, pressed = Points(np.zeros((1, 2))), []
-    layer.bind_key("K", lambda _: pressed.append("user"))
+    layer.bind_key("Q", lambda _: pressed.append("user"))
     unbind = bind(layer, {"accept": lambda: pressed.append("ditto")})
     handler = KeymapHandler()
     handler.keymap_providers = [layer]
-    handler.press_key("K")
+    handler.press_key("Q")
     unbind()
-    handler.press_key("K")
+    handler.press_key("Q")
     assert pressed == ["user", "user"]
 
 

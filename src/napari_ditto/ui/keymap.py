@@ -38,6 +38,8 @@ class Action:
     keys: tuple[str, ...] = ()
 
 
+# One hand stays on the mouse: what is pressed most lies under the other. K is kept for a sheet of
+# all keys.
 ACTIONS: Mapping[str, Action] = MappingProxyType(
     {
         "open_dock": Action("Open Ditto", "Show the dock"),
@@ -50,20 +52,20 @@ ACTIONS: Mapping[str, Action] = MappingProxyType(
             ("W",),
         ),
         "next_proposal": Action("Next mask", "Show the next proposal of the model", ("N",)),
-        "accept": Action("Accept", "Write the mask as a new label, and go on", ("K",)),
+        "accept": Action("Accept", "Write the mask as a new label, and go on", ("Q",)),
         "undo": Action("Undo", "Take back the last prompt or label", ("Ctrl+Z", "U")),
         "redo": Action("Redo", "Do again what was undone", ("Ctrl+Shift+Z",)),
         "clear": Action("Clear", "Remove the prompts on this plane", ("J",)),
         "segment_all": Action(
             "Segment everything here", "Label every object on this plane", ("G",)
         ),
-        "cancel": Action("Cancel", "Stop; what is finished is kept", ("Q",)),
+        "cancel": Action("Cancel", "Stop; what is finished is kept", ("H",)),
     }
 )
 
 
 def button_text(action: str) -> str:
-    """Return a button's text with its key: ``"Accept (K)"``."""
+    """Return a button's text with its key: ``"Accept (Q)"``."""
     entry = ACTIONS[action]
     return f"{entry.label} ({_shown(entry.keys[0])})" if entry.keys else entry.label
 
