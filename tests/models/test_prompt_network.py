@@ -55,6 +55,19 @@ def test_a_batch_equals_one_by_one(model, embedding, prompt_sets):
         assert together.best[i] == alone.best[0]
 
 
+def test_read_only_arrays_as_a_cache_gives_them_are_welcome(model, embedding):
+    locked = {name: array.copy() for name, array in embedding.arrays.items()}
+    for array in locked.values():
+        array.setflags(write=False)
+    prompts = [PromptSet((PointPrompt(40, 60),))]
+    torch.set_warn_always(True)  # torch warns once per process otherwise
+    try:
+        again = model.decode(replace(embedding, arrays=locked), prompts)
+    finally:
+        torch.set_warn_always(False)
+    np.testing.assert_array_equal(again.logits, model.decode(embedding, prompts).logits)
+
+
 def test_more_prompts_than_a_batch(model, embedding, monkeypatch):
     sets = [PromptSet((PointPrompt(y, x),)) for y in (5, 50, 80) for x in (4, 60, 110)]
     whole = model.decode(embedding, sets)

@@ -149,10 +149,9 @@ class PromptNetwork(ABC):
         return [{n: a[i].copy() for n, a in arrays.items()} for i in range(len(tiles))]
 
     def _upload(self, embedding: Embedding) -> Features:
-        return {
-            name: torch.from_numpy(np.asarray(a, dtype=np.float32))[None].to(self._device)
-            for name, a in embedding.arrays.items()
-        }
+        # Arrays out of a cache are read-only, which torch cannot express.
+        writable = {n: np.require(a, np.float32, "W") for n, a in embedding.arrays.items()}
+        return {n: torch.from_numpy(a)[None].to(self._device) for n, a in writable.items()}
 
     @torch.inference_mode()
     def _candidates(
