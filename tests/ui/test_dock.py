@@ -613,6 +613,18 @@ def test_failing_model_is_shown_and_work_goes_on(plain, error, caplog):
     caplog.clear()
 
 
+def test_the_image_on_show_is_picked(make_napari_viewer_proxy, qtbot):
+    viewer = make_napari_viewer_proxy()
+    image = discs()[0]
+    viewer.add_image(image, name="below", visible=False)
+    viewer.add_image(image, name="shown")
+    viewer.add_image(image, name="hidden above", visible=False)
+    viewer.add_labels(np.zeros(image.shape, np.uint8))
+    b = Bench(viewer, qtbot, BlobModel())
+    b.settled()
+    assert b.dock.image.currentText() == "shown"
+
+
 def test_image_deleted_while_a_job_runs(bench):
     b = bench(discs()[0], BlobModel(encode_seconds=0.3))
     points = b.add_points()

@@ -31,6 +31,7 @@ def show(folder: Path, scenes: Sequence[Scene], console: Console) -> None:
         return
     import napari
     import numpy as np
+    from qtpy.QtCore import QTimer
     from skimage import data
 
     from napari_ditto.data.pyramid_labels import PyramidLabels
@@ -43,5 +44,7 @@ def show(folder: Path, scenes: Sequence[Scene], console: Console) -> None:
         labels = np.asarray(PyramidLabels.open(folder / f"{scene.name}-prompts.zarr").data)
         viewer.add_labels(labels, name=f"{scene.name} labels", visible=last)
     viewer.window.add_plugin_dock_widget("napari-ditto")
+    # The dock takes its room when the event loop runs; only then is the canvas as wide as it stays.
+    QTimer.singleShot(0, viewer.reset_view)
     console.note("Close the window to end the demo.")
     napari.run()

@@ -116,10 +116,10 @@ class ViewerScene:
     # --- what is there -------------------------------------------------------------------------
 
     def image_choices(self) -> tuple[Choice, ...]:
-        """Return all Image layers, those selected in the viewer first."""
+        """Return all Image layers: selected ones first, then visible ones, the topmost first."""
         chosen = self._viewer.layers.selection
-        images = [layer for layer in self._viewer.layers if _is(layer, "Image")]
-        images.sort(key=lambda layer: layer not in chosen)
+        images = [layer for layer in reversed(self._viewer.layers) if _is(layer, "Image")]
+        images.sort(key=lambda layer: (layer not in chosen, not layer.visible))
         return _choices(images)
 
     def target_choices(self) -> tuple[Choice, ...]:
