@@ -58,10 +58,7 @@ def provenance(spec: ModelSpec, source: Source, address: PlaneAddress) -> dict[s
     """Return what a result must say about how it was made."""
     return {
         "program": f"napari-ditto {__version__}",
-        "model": spec.id,
-        "model_key": spec.key,
-        "weights_sha256": spec.weights_sha256,
-        "licence": spec.licence,
+        **spec.provenance,
         "citation": spec.citation,
         "image": source.name,
         "plane": str(address),

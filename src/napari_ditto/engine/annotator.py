@@ -201,10 +201,7 @@ def provenance(spec: ModelSpec, proposals: Proposals, choice: int, label: int) -
     """Return where a label comes from, JSON-able."""
     return {
         "label": label,
-        "model": spec.id,
-        "model_key": spec.key,
-        "weights_sha256": spec.weights_sha256,
-        "licence": spec.licence,
+        **spec.provenance,
         "prompts": proposals.prompts.digest(),
         "plane": {"rows": proposals.address.rows, "columns": proposals.address.columns}
         | proposals.address.index,

@@ -63,6 +63,16 @@ class ModelSpec:
         """Identity for caches and provenance: changes with weights or preprocessing."""
         return f"{self.id}@{self.version}#{self.weights_sha256[:16]}"
 
+    @property
+    def provenance(self) -> dict[str, object]:
+        """What every result must say about the model behind it, JSON-able."""
+        return {
+            "model": self.id,
+            "model_key": self.key,
+            "weights_sha256": self.weights_sha256,
+            "licence": self.licence,
+        }
+
 
 @dataclass(frozen=True, eq=False)
 class MaskLogits:

@@ -105,30 +105,29 @@ class Labelling:
 
     def undo(self) -> None:
         """Take back the last prompt or the last accepted labels, whichever came last."""
-        edit, keep, back = (
-            self._history.take_undo(),
-            self._history.put_undone,
-            self._history.put_done,
-        )
-        if isinstance(edit, PromptEdit):
-            self._restore(edit.before)
-            keep(edit)
-        elif edit is not None:
-            self._rewrite(edit, edit.revert, edit.prompts.before, keep, back)
-        self._show_history()
+        history = self._history
+        self._step(history.take_undo(), False, history.put_undone, history.put_done)
 
     def redo(self) -> None:
         """Do again what was undone last."""
-        edit, keep, back = (
-            self._history.take_redo(),
-            self._history.put_done,
-            self._history.put_undone,
-        )
+        history = self._history
+        self._step(history.take_redo(), True, history.put_done, history.put_undone)
+
+    def _step(
+        self,
+        edit: Edit | None,
+        forward: bool,
+        keep: Callable[[Edit], None],
+        give_back: Callable[[Edit], None],
+    ) -> None:
+        """Go one step back or forward; `keep` takes the edit once that is done."""
         if isinstance(edit, PromptEdit):
-            self._restore(edit.after)
+            self._restore(edit.after if forward else edit.before)
             keep(edit)
         elif edit is not None:
-            self._rewrite(edit, edit.apply, edit.prompts.after, keep, back)
+            change = edit.apply if forward else edit.revert
+            prompts = edit.prompts.after if forward else edit.prompts.before
+            self._rewrite(edit, change, prompts, keep, give_back)
         self._show_history()
 
     def _rewrite(

@@ -240,10 +240,7 @@ def _note(spec: ModelSpec, label: int, score: float) -> dict[str, object]:
     """Return where a label comes from that no prompt asked for, JSON-able."""
     return {
         "label": label,
-        "model": spec.id,
-        "model_key": spec.key,
-        "weights_sha256": spec.weights_sha256,
-        "licence": spec.licence,
+        **spec.provenance,
         "prompts": "everything",
         "score": score,
     }
