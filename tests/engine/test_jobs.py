@@ -4,7 +4,7 @@ import pytest
 
 from napari_ditto.core.progress import Progress
 from napari_ditto.core.prompts import PointPrompt, PromptSet
-from napari_ditto.engine.jobs import Generations, drain
+from napari_ditto.engine.jobs import drain
 from napari_ditto.errors import JobCancelled
 from napari_ditto.testing.scenes import annotate, snake
 
@@ -44,12 +44,3 @@ def test_cancelled_growth_keeps_its_embeddings():
     undisturbed = annotate(snake((150, 150)).astype("uint8"))
     undisturbed.predict(points=[(10, 20)], level=0)
     assert annotator.model.encoded == undisturbed.model.encoded > 4
-
-
-def test_the_newest_generation_wins():
-    generations = Generations()
-    first = generations.next()
-    assert generations.is_current(first)
-    second = generations.next()
-    assert not generations.is_current(first)
-    assert generations.is_current(second)

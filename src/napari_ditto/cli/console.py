@@ -38,11 +38,6 @@ class Console:
         line = json.dumps(facts, indent=2, default=str) if self.json else text
         print(line, file=self.out)
 
-    def say(self, text: str) -> None:
-        """Print a line for a person; silent where a program listens."""
-        if not self.json:
-            print(text, file=self.out)
-
     def note(self, text: str) -> None:
         """Print a line beside the result, on stderr."""
         print(text, file=self.err)

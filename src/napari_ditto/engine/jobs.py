@@ -2,13 +2,11 @@
 
 Every ``yield`` is a :class:`~napari_ditto.core.progress.Progress`: a line for the user and a place
 to cancel. A generator touches no layer and no widget, and closing it keeps what it finished. There
-are no threads here; who runs a generator in one gives each request a token, newest wins.
+are no threads here; the dock's runner has one, in which the newest request wins.
 """
 
 from __future__ import annotations
 
-import itertools
-import threading
 from collections.abc import Callable, Generator
 from typing import TypeVar
 
@@ -50,22 +48,3 @@ def drain(
         if cancelled and cancelled():
             steps.close()
             raise JobCancelled("cancelled", where=progress.text)
-
-
-class Generations:
-    """Numbers for requests, so that the results of older ones can be told and dropped."""
-
-    def __init__(self) -> None:
-        self._numbers = itertools.count(1)
-        self._lock = threading.Lock()
-        self._newest = 0
-
-    def next(self) -> int:
-        """Return the token of a new request; all earlier ones are stale from now on."""
-        with self._lock:
-            self._newest = next(self._numbers)
-            return self._newest
-
-    def is_current(self, token: int) -> bool:
-        """Whether no newer request has been made."""
-        return token == self._newest

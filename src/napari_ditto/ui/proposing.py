@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
+from napari_ditto.core.geometry import PlaneAddress
 from napari_ditto.core.prompts import PromptSet
 from napari_ditto.core.proposals import Proposals
 from napari_ditto.core.window import Window
@@ -70,7 +71,7 @@ class Proposing:
             return self._forget("")
         if not prompts.has_positive:
             return self._forget(ONLY_NEGATIVE)
-        return self._ask()
+        return self._ask(address, prompts)
 
     def when_ready(self, then: Callable[[], None]) -> None:
         """Call `then` with the proposal on show, or with the one that is on its way."""
@@ -104,9 +105,8 @@ class Proposing:
             "getting ready", lambda: workshop.prepare(setup), self._on_ready, replaceable=True
         )
 
-    def _ask(self) -> None:
-        setup, session, workshop = self.setup(), self._session, self._desk.workshop
-        prompts, address = session.prompts, self._scene.address(session.images)
+    def _ask(self, address: PlaneAddress, prompts: PromptSet) -> None:
+        setup, workshop = self.setup(), self._desk.workshop
         self._wait(lambda: workshop.predict(setup, prompts, address), setup, None)
 
     def _grow(self, proposals: Proposals, choice: int) -> None:
