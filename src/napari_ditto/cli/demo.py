@@ -111,14 +111,14 @@ This folder was {MARKER} with the model `{model}`; the next demo replaces it.
 | `*-prompts.png` | objects labelled by clicks and boxes; dots are clicks (red: not here) |
 | `*-prompts.zarr` | the same labels, OME-Zarr |
 | `coins-everything.png`, `.zarr` | the whole picture, prompted by the model itself |
-| `raster-prompts.png` | one object of a raster of 60,000 x 60,000 pixels |
+| `raster-prompts.png` | two objects of a raster of 60,000 x 60,000 pixels |
 | `figures.json` | the figures below |
 
 ```text
 {figures_table(figures)}
 ```
 
-`napari coins-everything.zarr` opens a label image.
+`napari coins-everything.zarr` opens it as an image; right-click the layer, Convert to Labels.
 
 """
     )
