@@ -17,6 +17,7 @@ STRETCHED = 0.75  # share of worlds that fill the intensity range, as the produc
 WHITE = np.ones(3, np.float32)
 
 Colour = NDArray[np.float32]
+Bound = float | tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,8 @@ class Palette:
     accent: Colour
 
 
-def _colour(rng: np.random.Generator, low: object, high: object) -> Colour:
-    return np.asarray(rng.uniform(low, high, 3), np.float32)  # type: ignore[arg-type]
+def _colour(rng: np.random.Generator, low: Bound, high: Bound) -> Colour:
+    return np.asarray(rng.uniform(low, high, 3), np.float32)
 
 
 def palette(rng: np.random.Generator) -> Palette:

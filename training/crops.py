@@ -45,11 +45,9 @@ def scaled(image: NDArray[Any]) -> NDArray[np.float32]:
 def objects(labels: NDArray[Any]) -> list[Box]:
     """Return the bounding boxes of the objects that are large enough to be picked."""
     areas = np.bincount(labels.ravel())
-    return [
-        box
-        for value, box in enumerate(ndi.find_objects(labels), 1)
-        if box is not None and areas[value] >= LEAST_AREA
-    ]
+    boxes = enumerate(ndi.find_objects(labels), 1)
+    # An id that is not used has no box and no area.
+    return [(box[0], box[1]) for value, box in boxes if areas[value] >= LEAST_AREA]
 
 
 def window(
@@ -171,6 +169,6 @@ def _leaves(where: tuple[float, float, float], shape: tuple[int, ...]) -> bool:
 def _renumbered(ids: NDArray[Any], padded: bool) -> NDArray[np.int64]:
     """Return ids from 1; a reflected copy apart from its object is an object of its own."""
     if padded:
-        ids = components(ids, connectivity=2)
+        ids = components(ids, connectivity=2)  # type: ignore[no-untyped-call]
     values, inverse = np.unique(ids, return_inverse=True)
     return np.asarray(inverse.reshape(ids.shape) + int(values[0] != 0), np.int64)

@@ -74,7 +74,7 @@ class Scene:
             return None
         self.counts[depth] += 1
         self.layers[depth][free] = self.counts[depth]
-        return free
+        return np.asarray(free)
 
 
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
@@ -253,35 +253,55 @@ def house(
 def packed(rng: np.random.Generator, side: int) -> Scene:
     """Return confluent cells: a warped Voronoi diagram, often with nuclei."""
     scene = Scene.empty(side)
-    count = round(log_uniform(rng, 4, MOST))
-    seeds = rng.uniform(-0.15 * side, 1.15 * side, (int(count * 1.69), 2))
-    for _ in range(int(rng.integers(0, 3))):
-        gaps = cKDTree(seeds).query(seeds, k=2)
-        apart = seeds - seeds[gaps[1][:, 1]]
-        near = gaps[0][:, 1:] < side / np.sqrt(count) * 0.8
-        seeds = seeds + np.where(near, apart * 0.3, 0)
-    warp = rng.uniform(0, 0.25) * side / np.sqrt(count)
-    spots = np.stack(np.mgrid[:side, :side], -1).astype(np.float32)
-    spots = spots + warp * np.stack([random_field(rng, side, 2.5) for _ in "yx"], -1)
-    far, near_ids = cKDTree(seeds).query(spots.reshape(-1, 2), k=2)
-    ids = near_ids[:, 0].reshape(side, side)
-    gap = (far[:, 1] - far[:, 0]).reshape(side, side)
+    ids, gap = voronoi(rng, side, round(log_uniform(rng, 4, MOST)))
     empty = rng.choice([0.0, 0.15, 0.4], p=[0.5, 0.3, 0.2])
     apart_by = rng.choice([0.0, rng.uniform(1, 4)])
-    filled, lobed = rng.random() < 0.5, rng.random() < 0.1
+    filled, lobed = bool(rng.random() < 0.5), bool(rng.random() < 0.1)
     for value in np.unique(ids):
-        cell = (ids == value) & (gap >= apart_by)
-        parts, found = ndi.label(cell)
-        if found > 1:
-            cell = parts == 1 + np.argmax(np.bincount(parts.ravel())[1:])
+        cell = largest_piece((ids == value) & (gap >= apart_by))
         if rng.random() < empty or (seen := scene.add(cell)) is None:
             continue
         scene.tone[seen] = rng.normal(0, 0.5)
         if filled:
-            centre = tuple(float(c) for c in np.argwhere(seen).mean(0))
+            y, x = np.argwhere(seen).mean(0).tolist()
             radius = np.sqrt(seen.sum() / np.pi) * rng.uniform(0.35, 0.6)
-            nucleus(rng, scene, seen, (centre[0], centre[1]), float(radius), lobed, False)
+            nucleus(rng, scene, seen, (y, x), float(radius), lobed, False)
     return scene
+
+
+def voronoi(
+    rng: np.random.Generator, side: int, count: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the nearest seed of each pixel, and how much farther the second nearest is.
+
+    About ``count`` seeds lie on the canvas; none to two relaxing steps drive close ones apart.
+    """
+    pitch = side / np.sqrt(count)
+    seeds = rng.uniform(-0.15 * side, 1.15 * side, (int(count * 1.69), 2))
+    for _ in range(int(rng.integers(0, 3))):
+        far, near = _two_nearest(seeds, seeds)
+        apart = seeds - seeds[near[:, 1]]
+        seeds = seeds + np.where(far[:, 1:] < pitch * 0.8, apart * 0.3, 0)
+    warp = rng.uniform(0, 0.25) * side / np.sqrt(count)
+    spots = np.stack(list(np.mgrid[:side, :side]), -1).astype(np.float32)
+    spots = spots + warp * np.stack([random_field(rng, side, 2.5) for _ in "yx"], -1)
+    far, near = _two_nearest(seeds, spots.reshape(-1, 2))
+    return near[:, 0].reshape(side, side), (far[:, 1] - far[:, 0]).reshape(side, side)
+
+
+def _two_nearest(
+    seeds: NDArray[Any], spots: NDArray[Any]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    far, near = cKDTree(seeds).query(spots, k=2)
+    return np.asarray(far, np.float64), np.asarray(near, np.int64)
+
+
+def largest_piece(mask: Mask) -> Mask:
+    """Return the largest connected piece of a mask."""
+    parts, found = ndi.label(mask)
+    if found < 2:
+        return mask
+    return np.asarray(parts == 1 + np.argmax(np.bincount(parts.ravel())[1:]))
 
 
 def tubes(rng: np.random.Generator, side: int) -> Scene:

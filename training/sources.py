@@ -64,7 +64,7 @@ class Plane:
 
 def pieces(labels: NDArray[Any]) -> NDArray[np.int32]:
     """Return the 2D connected pieces of a slice of 3D objects as objects of their own."""
-    parts = components(labels, connectivity=1).astype(np.int32)
+    parts: NDArray[np.int32] = components(labels, connectivity=1).astype(np.int32)  # type: ignore[no-untyped-call]
     small = np.bincount(parts.ravel()) < LEAST_PIECE
     parts[small[parts]] = 0
     return parts

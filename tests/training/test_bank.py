@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from skimage import io
 
 from training import bank, sources
@@ -109,3 +110,18 @@ def test_the_command_line_builds_the_sets_it_names(
     )
     assert "bright: {'bright': 26, 'bright_val': 26}" in capsys.readouterr().out
     assert len(contents(tmp_path / "o")) == 4
+
+
+def test_no_training_slice_of_the_volume_shows_a_held_out_plane(tmp_path: Path) -> None:
+    folder = tmp_path / "fib25_neuroproof"
+    heights = np.broadcast_to(np.arange(170, dtype=np.uint8)[:, None, None], (170, 9, 8))
+    for part, name in (("images", "training_sample2_zyx"), ("masks", "neurons_zyx")):
+        (folder / part).mkdir(parents=True)
+        tifffile.imwrite(folder / part / f"{name}.tif", heights, photometric="minisblack")
+    planes = list(sources.neurons(tmp_path))
+    train, held = bank.split(planes, np.random.default_rng(0))
+    assert {p.cut[0] for p in train if p.cut} == {0, 1, 2}
+    highest = max(int(p.read()[0].max()) for p in train)
+    lowest = min(int(p.read()[0].min()) for p in held)
+    assert highest < lowest
+    assert len({p.name for p in planes}) == len(planes)

@@ -61,7 +61,8 @@ def test_a_shrunk_checkerboard_is_grey_not_aliased() -> None:
     board = (np.indices((320, 320)).sum(0) % 2).astype(np.float32)
     made = crop(np.repeat(board[..., None], 3, -1), np.ones((320, 320), int), (0, 0, 320))
     assert made is not None
-    assert np.abs(made[0].astype(int) - 127).max() <= 2
+    inner = made[0][1:-1, 1:-1].astype(int)  # the reflection breaks the pattern at the border
+    assert np.abs(inner - 127).max() <= 2
 
 
 def test_a_reflected_copy_gets_an_id_of_its_own() -> None:
