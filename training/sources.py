@@ -97,7 +97,8 @@ def neurons(data: Path) -> Iterator[Plane]:
     """Yield slices of the EM volume along each axis; the last slices along z are held out."""
     folder = data / "fib25_neuroproof"
     image, masks = folder / "images/training_sample2_zyx.tif", folder / "masks/neurons_zyx.tif"
-    depth, rows, cols = tifffile.TiffFile(image).series[0].shape
+    with tifffile.TiffFile(image) as volume:
+        depth, rows, cols = volume.series[0].shape
     for axis, extent in enumerate((FIB_TRAIN_Z, rows, cols)):
         for k in range(0, extent, FIB_STEP):
             yield Plane(f"{axis}-{k}", "volume", 14, image, masks, (axis, k))
