@@ -1,0 +1,131 @@
+"""Jobs of an evaluation: one set and one model each, here or in several processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import lru_cache
+from time import process_time
+
+from napari_ditto.core.embedding import Embedding
+from napari_ditto.core.geometry import Box
+from napari_ditto.errors import ModelError
+from napari_ditto.evaluation.baselines import BASELINES, load_baseline
+from napari_ditto.evaluation.cases import TILE, Case, cases, choose
+from napari_ditto.evaluation.prompted import Row, measure
+from napari_ditto.evaluation.sets import EvalSet
+from napari_ditto.models.protocols import PromptModel
+from napari_ditto.models.registry import load_model
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How much is measured.
+
+    Attributes
+    ----------
+    objects : int
+        Most objects of a set.
+    images : int
+        Most images of a set, for what is measured on whole images.
+    clicks : int
+        Most clicks on an object.
+    seed : int
+        Of objects, prompts and examples.
+    device : str
+        For models that use one.
+    """
+
+    objects: int = 60
+    images: int = 10
+    clicks: int = 20
+    seed: int = 0
+    device: str = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One set and one model, by name, so that it can be sent to another process."""
+
+    given: EvalSet
+    model: str
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a job has measured.
+
+    Attributes
+    ----------
+    job : Job
+        Which one.
+    rows : tuple
+        The measurements.
+    seconds : float
+        Of processor time.
+    """
+
+    job: Job
+    rows: tuple[Row, ...]
+    seconds: float
+
+
+@lru_cache(maxsize=2)
+def load_method(name: str, device: str = "auto") -> PromptModel:
+    """Return a baseline of this layer, or any model that ``load_model`` knows."""
+    return load_baseline(name) if name in BASELINES else load_model(name, device)
+
+
+def measure_prompts(
+    given: EvalSet, model: PromptModel, settings: Settings | None = None
+) -> Iterator[Row]:
+    """Yield the rows of one model on one set; every tile is encoded once.
+
+    Raises
+    ------
+    SourceError
+        If an image or mask cannot be read, naming it.
+    ModelError
+        If the model's tiles are smaller than those of an evaluation.
+    """
+    settings = settings or Settings()
+    if model.spec.input_size < TILE:
+        raise ModelError(
+            f"{model.spec.id} sees {model.spec.input_size} px, an evaluation needs tiles of {TILE}"
+        )
+    latest: tuple[tuple[str, tuple[Box, int]], Embedding] | None = None
+    targets = choose(given, settings.objects, settings.seed)
+    for case in cases(given, targets, settings.seed):
+        key = (case.picture, case.view)
+        if latest is None or latest[0] != key:
+            latest = key, encode(model, case)
+        yield from measure(case, model, latest[1], settings.clicks)
+
+
+def encode(model: PromptModel, case: Case) -> Embedding:
+    """Return the embedding of a case's tile."""
+    (embedding,) = model.encode(case.tile[None])
+    return embedding
+
+
+def prompts_job(job: Job) -> Done:
+    """Measure prompts, in any process."""
+    start = process_time()
+    model = load_method(job.model, job.settings.device)
+    rows = tuple(measure_prompts(job.given, model, job.settings))
+    return Done(job, rows, process_time() - start)
+
+
+def run_jobs(work: Callable[[Job], Done], jobs: Sequence[Job], workers: int = 1) -> Iterator[Done]:
+    """Yield jobs as they end, in their order if there is one worker."""
+    if workers <= 1:
+        yield from map(work, jobs)
+        return
+    context = multiprocessing.get_context("spawn")  # a fork would copy torch's threads, broken
+    with ProcessPoolExecutor(workers, context) as pool:
+        waiting = [pool.submit(work, job) for job in jobs]
+        for done in as_completed(waiting):
+            yield done.result()
