@@ -163,12 +163,21 @@ def _last(edge: float) -> int:
 
 @dataclass(frozen=True, slots=True)
 class PromptSet:
-    """Everything said about one object; any mixture is allowed."""
+    """Everything said about one object; any mixture is allowed.
+
+    Attributes
+    ----------
+    points, scribbles, box, mask
+        What was clicked, stroked, drawn and roughly painted.
+    diameter : float or None
+        How large the object is about, pixels of the frame; a hint that a model may ignore.
+    """
 
     points: tuple[PointPrompt, ...] = field(default=())
     scribbles: tuple[ScribblePrompt, ...] = field(default=())
     box: BoxPrompt | None = None
     mask: MaskPrompt | None = None
+    diameter: float | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -213,7 +222,8 @@ class PromptSet:
         box = self.box and BoxPrompt(
             *frame.to_frame(self.box.y0, self.box.x0), *frame.to_frame(self.box.y1, self.box.x1)
         )
-        return PromptSet(points, scribbles, box, self.mask and self.mask.to_frame(frame))
+        diameter = self.diameter and self.diameter / stretch
+        return PromptSet(points, scribbles, box, self.mask and self.mask.to_frame(frame), diameter)
 
     def with_points(self, points: Iterable[PointPrompt]) -> PromptSet:
         """Return a copy with more points."""
@@ -222,6 +232,8 @@ class PromptSet:
     def digest(self) -> str:
         """Return a stable hash of the content, hex, for provenance and replay."""
         state = hashlib.sha256(repr((self.points, self.scribbles, self.box)).encode())
+        if self.diameter:
+            state.update(repr(self.diameter).encode())
         if self.mask:
             state.update(repr(self.mask.box).encode())
             state.update(np.packbits(self.mask.mask).tobytes())

@@ -50,6 +50,12 @@ FAMILIES: tuple[Family, ...] = (
         "napari_ditto.models.classic.model:ClassicModel",
         "nothing",
     ),
+    Family(
+        "ditto",
+        "Ditto: the bundled network",
+        "napari_ditto.models.ditto.model:load_ditto",
+        "device",
+    ),
     Family("sam", "Segment Anything", "napari_ditto.models.sam.model:load_sam"),
     Family("sam_hq", "Segment Anything, high quality", "napari_ditto.models.sam.model:load_sam_hq"),
     Family("sam2", "Segment Anything 2", "napari_ditto.models.sam2.model:load_sam2"),

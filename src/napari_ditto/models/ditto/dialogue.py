@@ -1,0 +1,227 @@
+"""One object from prompts to candidates: what to look at next, given what was seen.
+
+A dialogue is a generator: it yields the questions that it needs answered together and is sent the
+looks. So any number of objects can be asked about in the same batches; see :func:`converse`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch  # noqa: TID253 - this module is imported when the network is
+
+from napari_ditto.core.prompts import BoxPrompt, PointPrompt, PromptSet
+from napari_ditto.models.ditto import zoom
+from napari_ditto.models.ditto.decoder import HEADS
+from napari_ditto.models.ditto.looks import Belief, Eye, Look, Question, Recent, Said
+from napari_ditto.models.ditto.story import extent, said, tell
+from napari_ditto.models.ditto.views import View, cover, view_around
+
+NEAR_PIXELS = 128
+"""Side of the picture of a second look, and of looks at boxes and masks."""
+
+TIGHT, LOOSE = 1.25, 6.0
+"""A further click is answered in the same view while its side is this many times the object's."""
+
+CHOICES = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Option:
+    """One mask on offer: a head of a look, and its expected IoU."""
+
+    look: Look
+    head: int
+    score: float
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """What is on offer after some prompts, the first is shown."""
+
+    options: tuple[Option, ...]
+
+
+Dialogue = Generator[list[Question], list[Look], State]
+
+
+def converse(
+    eye: Eye, shape: tuple[int, int], prompts: Sequence[PromptSet], known: Recent[PromptSet, State]
+) -> list[State]:
+    """Return what is on offer for each prompt set; their questions are answered together."""
+    dialogues = [answer(p, shape, known, eye.image.device) for p in prompts]
+    states: dict[int, State] = {}
+    open_: dict[int, list[Question]] = {}
+
+    def proceed(i: int, looks: list[Look] | None) -> None:
+        try:
+            open_[i] = next(dialogues[i]) if looks is None else dialogues[i].send(looks)
+        except StopIteration as stop:
+            states[i] = stop.value
+
+    for i in range(len(dialogues)):
+        proceed(i, None)
+    while open_:
+        turn, open_ = open_, {}
+        looks = iter(eye.look([q for questions in turn.values() for q in questions]))
+        for i, questions in turn.items():
+            proceed(i, [next(looks) for _ in questions])
+    return [states[i] for i in range(len(prompts))]
+
+
+def answer(
+    prompts: PromptSet,
+    shape: tuple[int, int],
+    known: Recent[PromptSet, State],
+    device: torch.device,
+) -> Dialogue:
+    """Take the prompts in one after another, from the last state that is known already."""
+    story = tell(prompts)
+    todo: list[PromptSet] = []
+    state = None
+    for step in reversed(story.steps):
+        state = known.get(step)
+        if state is not None:
+            break
+        todo.insert(0, step)
+    for step in todo:
+        if state is None:
+            state = yield from _first(step, shape, device)
+        else:
+            state = yield from _further(said(step), step.points[-1], state, shape)
+        known.put(step, state)
+    assert state is not None  # noqa: S101 - a story has at least one step
+    return state
+
+
+def _first(prompts: PromptSet, shape: tuple[int, int], device: torch.device) -> Dialogue:
+    told = said(prompts)
+    around = extent(told, prompts.mask)
+    if prompts.mask is not None:
+        view = near(around, shape)
+        before = Belief(view, cover(prompts.mask.rasterize(shape), view, device))
+        (look,) = yield [Question(view, told, before)]
+        return State(_ordered(look))
+    if told.box is not None:
+        (look,) = yield [Question(near(around, shape), told)]
+        return State(_by_fit(look, told.box))
+    return (yield from _search(told, around, shape, prompts.diameter))
+
+
+def _search(
+    told: Said, around: BoxPrompt, shape: tuple[int, int], diameter: float | None
+) -> Dialogue:
+    """Look at several zooms, then closer at the best; keep what else it could be."""
+    span = max(around.height, around.width)
+    views = zoom.ladder(around.center, span, shape, diameter)
+    looks = yield [Question(view, told) for view in views]
+    expected = zoom.judge(zoom.traits(looks, shape))
+    pool = [
+        Option(look, head, float(expected[i, head]))
+        for i, look in enumerate(looks)
+        for head in range(HEADS)
+    ]
+    pool.sort(key=lambda o: -o.score)
+    found = found_box(pool[0])
+    if found is None:
+        return State(_different(pool))
+    view = near(_union(found, around), shape)
+    (closer,) = yield [Question(view, told)]
+    options = [Option(closer, h, float(torch.sigmoid(closer.scores[h]))) for h in range(HEADS)]
+    shown = replace(options[0], score=max(options[0].score, pool[0].score))
+    return State(_different([shown, *sorted(options[1:] + pool, key=lambda o: -o.score)]))
+
+
+def _further(told: Said, click: PointPrompt, state: State, shape: tuple[int, int]) -> Dialogue:
+    """Answer one more click: the mask so far is the start."""
+    shown = state.options[0]
+    around = extent(told, None) if any(p[2] > 0 for p in told.points) or told.box else None
+    view = shown.look.view
+    found = found_box(shown)
+    wanted = [b for b in (around, found) if b is not None]
+    if wanted:
+        whole = wanted[0] if len(wanted) == 1 else _union(*wanted)
+        side = max(whole.height, whole.width)
+        inside = _holds(view, whole)
+        if not inside or not TIGHT * side <= view.side <= max(LOOSE * side, zoom.SMALLEST_VIEW):
+            view = near(whole, shape)
+    (look,) = yield [Question(view, told, shown.look.belief(shown.head))]
+    return State(_ordered(look))
+
+
+def near(box: BoxPrompt, shape: tuple[int, int], pixels: int = NEAR_PIXELS) -> View:
+    """Return the view for an object of known extent."""
+    side = max(zoom.AROUND * max(box.height, box.width), zoom.SMALLEST_VIEW)
+    return view_around(box.center, side, shape, pixels)
+
+
+def found_box(option: Option) -> BoxPrompt | None:
+    """Return the box of a mask in pixels of the tile, None if it is empty."""
+    mask = option.look.logits[option.head] > 0
+    rows, columns = mask.any(1).nonzero()[:, 0], mask.any(0).nonzero()[:, 0]
+    if not len(rows):
+        return None
+    view = option.look.view
+    step = view.side / view.cells
+    y0, y1 = (float(v) * step + view.y0 - 0.5 for v in (rows[0], rows[-1] + 1))
+    x0, x1 = (float(v) * step + view.x0 - 0.5 for v in (columns[0], columns[-1] + 1))
+    return BoxPrompt(y0, x0, y1, x1)
+
+
+def _ordered(look: Look) -> tuple[Option, ...]:
+    """Return the heads of a look as they come: the first is what is meant."""
+    return tuple(Option(look, h, float(torch.sigmoid(look.scores[h]))) for h in range(HEADS))
+
+
+def _by_fit(look: Look, box: BoxPrompt) -> tuple[Option, ...]:
+    """Return the heads of a look, the one that fills a box best first.
+
+    The measured lesson: the head whose own box fits is better than the first head, and far better
+    than the head with the best score.
+    """
+    options = _ordered(look)
+    fits = [_fit(found_box(o), box) for o in options]
+    return tuple(options[i] for i in sorted(range(HEADS), key=lambda i: -fits[i] - 0.05 * (i == 0)))
+
+
+def _fit(found: BoxPrompt | None, box: BoxPrompt) -> float:
+    if found is None:
+        return 0.0
+    rows = min(found.y1, box.y1) - max(found.y0, box.y0)
+    columns = min(found.x1, box.x1) - max(found.x0, box.x0)
+    common = max(0.0, rows) * max(0.0, columns)
+    return common / (found.height * found.width + box.height * box.width - common)
+
+
+def _different(options: Sequence[Option]) -> tuple[Option, ...]:
+    """Return the first option and the next ones that differ from all before."""
+    chosen = [options[0]]
+    for option in options[1:]:
+        if len(chosen) < CHOICES and all(alike(option, c) < SAME for c in chosen):
+            chosen.append(option)
+    rest = [o for o in options if o not in chosen]
+    return tuple([*chosen, *rest][:CHOICES])
+
+
+SAME = 0.75
+"""IoU from which two candidates are one idea."""
+
+
+def alike(a: Option, b: Option) -> float:
+    """Return the IoU of two masks of different views."""
+    fine, wide = (a, b) if a.look.view.side <= b.look.view.side else (b, a)
+    masks = [(o.look.logits[o.head : o.head + 1] > 0, o.look.view) for o in (fine, wide)]
+    return float(zoom.overlap(*masks[0], *masks[1])[0, 0])
+
+
+def _holds(view: View, box: BoxPrompt) -> bool:
+    rows = view.y0 - 0.5 <= box.y0 and box.y1 <= view.y0 + view.side - 0.5
+    return rows and view.x0 - 0.5 <= box.x0 and box.x1 <= view.x0 + view.side - 0.5
+
+
+def _union(a: BoxPrompt, b: BoxPrompt) -> BoxPrompt:
+    corners = np.array([(a.y0, a.x0, a.y1, a.x1), (b.y0, b.x0, b.y1, b.x1)])
+    low, high = corners[:, :2].min(0), corners[:, 2:].max(0)
+    return BoxPrompt(float(low[0]), float(low[1]), float(high[0]), float(high[1]))

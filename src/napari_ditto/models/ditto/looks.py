@@ -1,0 +1,173 @@
+"""Looks: views of a tile that the network has answered, and the cache behind them."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Generic, TypeVar
+
+import torch  # noqa: TID253 - this module is imported when the network is
+from torch import Tensor  # noqa: TID253
+
+from napari_ditto.core.prompts import BoxPrompt
+from napari_ditto.models.ditto.cues import Cues
+from napari_ditto.models.ditto.decoder import Projected
+from napari_ditto.models.ditto.network import DittoNetwork
+from napari_ditto.models.ditto.views import View, carry, render
+
+BATCH = 16
+"""Questions decoded at once: more take memory and are no faster per question."""
+
+KEPT_VIEWS = 48
+"""Views of one tile whose features are kept, 0.4 MB each at 128 pixels."""
+
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+
+
+class Recent(Generic[Key, Value]):
+    """The values of the keys used last, safe in any thread."""
+
+    def __init__(self, size: int) -> None:
+        self._size, self._lock = size, threading.Lock()
+        self._values: OrderedDict[Key, Value] = OrderedDict()
+
+    def get(self, key: Key) -> Value | None:
+        """Return the value of a key, None if it is not here."""
+        with self._lock:
+            if key in self._values:
+                self._values.move_to_end(key)
+            return self._values.get(key)
+
+    def put(self, key: Key, value: Value) -> None:
+        """Keep a value."""
+        with self._lock:
+            self._values[key] = value
+            self._values.move_to_end(key)
+            while len(self._values) > self._size:
+                self._values.popitem(last=False)
+
+    def get_or_make(self, key: Key, make: Callable[[], Value]) -> Value:
+        """Return the value of a key, made now if it is not here."""
+        value = self.get(key)
+        if value is None:
+            value = make()  # not under the lock: two threads may both make it, and it is the same
+            self.put(key, value)
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a user has said about one object, pixels of the tile.
+
+    Attributes
+    ----------
+    points : tuple of (y, x, sign)
+        Sign 1 is on the object, -1 is not on it.
+    box : BoxPrompt or None
+        Round the object.
+    """
+
+    points: tuple[tuple[float, float, float], ...] = ()
+    box: BoxPrompt | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Belief:
+    """How probable it is that each cell of a view is the object, (1, cells, cells)."""
+
+    view: View
+    probability: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What is asked of one view."""
+
+    view: View
+    said: Said
+    before: Belief | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """The network's answer to a question.
+
+    Attributes
+    ----------
+    view : View
+        Where it looked.
+    logits : Tensor, shape (3, cells, cells)
+        Above 0 is the object; what is meant, the smallest, the largest that could be.
+    scores : Tensor, shape (3,)
+        Expected IoU, logits.
+    """
+
+    view: View
+    logits: Tensor
+    scores: Tensor
+
+    def belief(self, head: int) -> Belief:
+        """Return one mask as what is believed so far."""
+        return Belief(self.view, torch.sigmoid(self.logits[head : head + 1]))
+
+
+@dataclass(eq=False)
+class Eye:
+    """Looks at one tile; remembers the features of the views it has seen."""
+
+    network: DittoNetwork
+    image: Tensor
+    seen: Recent[View, Projected] = field(default_factory=lambda: Recent(KEPT_VIEWS))
+
+    def look(self, questions: Sequence[Question]) -> list[Look]:
+        """Answer questions, those of one size at once."""
+        found: dict[int, Look] = {}
+        order = sorted(range(len(questions)), key=lambda i: questions[i].view.pixels)
+        for _, group in groupby(order, key=lambda i: questions[i].view.pixels):
+            same = list(group)
+            for start in range(0, len(same), BATCH):
+                batch = same[start : start + BATCH]
+                found.update(zip(batch, self._decode([questions[i] for i in batch]), strict=True))
+        return [found[i] for i in range(len(questions))]
+
+    def _decode(self, questions: Sequence[Question]) -> list[Look]:
+        views = list(dict.fromkeys(q.view for q in questions))
+        parts = [self.seen.get_or_make(v, lambda v=v: self._features(v)) for v in views]  # type: ignore[misc]
+        shared = Projected(*(torch.cat(maps) for maps in zip(*parts, strict=True)))
+        index = torch.tensor([views.index(q.view) for q in questions], device=self.image.device)
+        answer = self.network.decode(shared, index, make_cues(questions, self.image.device))
+        return [
+            Look(q.view, logits.clamp(-20, 20), scores)
+            for q, logits, scores in zip(questions, answer.logits, answer.scores, strict=True)
+        ]
+
+    def _features(self, view: View) -> Projected:
+        # One view at a time: in a batch the last bits would depend on what else is in it.
+        return self.network.project(self.network.encode(render(self.image, view)))
+
+
+def make_cues(questions: Sequence[Question], device: torch.device) -> Cues:
+    """Return questions about views of one size as tensors."""
+    p, cells = len(questions), questions[0].view.cells
+    slots = max(1, *(len(q.said.points) for q in questions))
+    points, boxes = torch.zeros(p, slots, 3), torch.zeros(p, 4)
+    has_box, has_previous = torch.zeros(p), torch.zeros(p)
+    previous = torch.zeros(p, 1, cells, cells, device=device)
+    for i, asked in enumerate(questions):
+        frame = asked.view.frame
+        for k, (y, x, sign) in enumerate(asked.said.points):
+            points[i, k] = torch.tensor([*frame.to_frame(y, x), sign])
+        if asked.said.box is not None:
+            box = asked.said.box
+            corners = (*frame.to_frame(box.y0, box.x0), *frame.to_frame(box.y1, box.x1))
+            boxes[i], has_box[i] = torch.tensor(corners), 1
+        if asked.before is not None:
+            previous[i] = carry(asked.before.probability, asked.before.view, asked.view)
+            has_previous[i] = 1
+    return Cues(
+        points.to(device), boxes.to(device), has_box.to(device), previous, has_previous.to(device)
+    )

@@ -1,0 +1,171 @@
+"""`ditto`: the bundled network behind the protocols."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch  # noqa: TID253 - the registry imports this module when the model is loaded
+from numpy.typing import NDArray
+from torch.nn import functional as F  # noqa: TID253
+
+from napari_ditto.core.embedding import Embedding
+from napari_ditto.core.prompts import PromptSet
+from napari_ditto.errors import ModelError
+from napari_ditto.models.ditto.dialogue import CHOICES, State, converse
+from napari_ditto.models.ditto.encoder import STRIDE
+from napari_ditto.models.ditto.looks import BATCH, Eye, Recent
+from napari_ditto.models.ditto.suggest import suggest
+from napari_ditto.models.ditto.views import OUTSIDE, paste
+from napari_ditto.models.ditto.weights import load_network
+from napari_ditto.models.protocols import MaskLogits, ModelSpec
+
+if TYPE_CHECKING:
+    from napari_ditto.models.ditto.network import DittoNetwork
+
+VERSION = "1"
+"""Of everything around the network; a change invalidates cached embeddings."""
+
+LEVELS = 3
+"""Sizes at which a tile is searched for objects, each half of the one before.
+
+Training showed objects of 13 to 128 pixels: three levels reach from 13 to the whole tile.
+"""
+
+LEAST_LEVEL = 64
+"""Pixels: a coarser level of the tile must be at least so long."""
+
+KEPT_STATES = 32
+KEPT_TILES = 4
+BOX_SLACK = 0.1
+"""A mask may leave its box by this part of the box's side: hands are not exact."""
+
+
+def load_ditto(device: str) -> DittoModel:
+    """Return the model on a device.
+
+    Raises
+    ------
+    WeightsError
+        If the bundled weights are missing or damaged.
+    """
+    return DittoModel(*load_network(device), device)
+
+
+class Tile:
+    """What is remembered of one encoded tile while it is in use."""
+
+    def __init__(self, network: DittoNetwork, embedding: Embedding, device: str) -> None:
+        pixels = torch.tensor(embedding.arrays["pixels"].astype(np.float32), device=device)
+        self.eye = Eye(network, pixels.permute(2, 0, 1).contiguous())
+        self.states: Recent[PromptSet, State] = Recent(KEPT_STATES)
+
+
+class DittoModel:
+    """Prompts by crop and zoom, and suggestions, with the bundled network.
+
+    The network sees squares of 128 pixels; an object is looked at in a window a bit more than
+    twice its size, which a first click has to find. All results are pure functions of embedding
+    and prompts; what was computed for the last tiles and prompts is kept, so that one more click
+    is one more decode.
+    """
+
+    def __init__(self, network: DittoNetwork, digest: str, device: str = "cpu") -> None:
+        self.network, self.device = network, device
+        self._tiles: WeakKeyDictionary[Embedding, Tile] = WeakKeyDictionary()
+        self.spec = ModelSpec(
+            id="ditto",
+            family="ditto",
+            version=VERSION,
+            weights_sha256=digest,
+            licence="BSD-3-Clause",
+            citation="The napari-ditto developers; encoder after Tan & Le 2019 (EfficientNet-Lite)",
+            source="napari-ditto",
+            input_size=512,
+            capabilities=frozenset(("points", "box", "mask", "scribbles", "proposals", "auto")),
+            encode_seconds=0.2,
+            decode_seconds=0.04,
+            embedding_bytes=2_200_000,
+            memory_bytes=300_000_000,
+            device=device,
+        )
+
+    @torch.inference_mode()
+    def encode(self, tiles: NDArray[np.float32]) -> list[Embedding]:
+        """Encode tiles, shape (n, h, w, 3), values in [0, 1]."""
+        if tiles.ndim != 4 or tiles.shape[-1] != 3 or not tiles.size:
+            raise ModelError(f"tiles must have shape (n, h, w, 3), got {tiles.shape}")
+        return [self._encode(tile) for tile in tiles]
+
+    def _encode(self, tile: NDArray[np.float32]) -> Embedding:
+        height, width = tile.shape[:2]
+        arrays: dict[str, NDArray[np.generic]] = {"pixels": tile.astype(np.float16)}
+        levels = sum(max(height, width) >> k >= LEAST_LEVEL for k in range(LEVELS)) or 1
+        image = self._padded(tile, STRIDE << (levels - 1))
+        for level in range(levels):
+            features = self.network.encode(image)
+            dense = self.network.everything(features)[0].sigmoid()
+            arrays[f"dense{level}"] = dense.half().cpu().numpy()
+            image = F.avg_pool2d(image, 2)
+        return Embedding(arrays, (height, width), self.spec.key)
+
+    def _padded(self, tile: NDArray[np.float32], multiple: int) -> torch.Tensor:
+        """Return a tile as an image (1, 3, h, w), mirrored up to a multiple."""
+        margins = [(0, -size % multiple) for size in tile.shape[:2]]
+        image = np.pad(tile, (*margins, (0, 0)), mode="symmetric").transpose(2, 0, 1)[None]
+        like = torch.tensor(np.ascontiguousarray(image), device=self.device)
+        return like.contiguous(memory_format=torch.channels_last)
+
+    @torch.inference_mode()
+    def decode(self, embedding: Embedding, prompts: Sequence[PromptSet]) -> MaskLogits:
+        """Return three candidates for each prompt set; the first is the one to show."""
+        tile, shape = self._tile(embedding), embedding.tile_shape
+        logits = np.full((len(prompts), CHOICES, *shape), OUTSIDE, np.float32)
+        scores = np.zeros((len(prompts), CHOICES), np.float32)
+        for start in range(0, len(prompts), BATCH):
+            some = prompts[start : start + BATCH]
+            for i, state in enumerate(converse(tile.eye, shape, some, tile.states), start):
+                for k, option in enumerate(state.options):
+                    look = option.look
+                    paste(look.logits[option.head][None], look.view, logits[i, k : k + 1])
+                    scores[i, k] = option.score
+                _clip(logits[i], prompts[i])
+        return MaskLogits(logits, scores, np.zeros(len(prompts), np.intp))
+
+    def suggest(self, embedding: Embedding) -> list[PromptSet]:
+        """Return one prompt set per object seen in the tile."""
+        self._own(embedding.model)
+        return suggest(embedding)
+
+    def _tile(self, embedding: Embedding) -> Tile:
+        self._own(embedding.model)
+        tile = self._tiles.get(embedding)
+        if tile is None:
+            tile = Tile(self.network, embedding, self.device)
+            for old in list(self._tiles)[: -KEPT_TILES + 1]:
+                self._tiles.pop(old, None)
+            self._tiles[embedding] = tile
+        return tile
+
+    def _own(self, key: str) -> None:
+        if key != self.spec.key:
+            raise ModelError(
+                f"this was encoded by {key}, not by {self.spec.key}", todo="Encode the tile again"
+            )
+
+
+def _clip(logits: NDArray[np.float32], prompts: PromptSet) -> None:
+    """Take out what lies outside a drawn box; clicks outside of it say that it was too small."""
+    box = prompts.box
+    if box is None or any(
+        p.positive and not (box.y0 <= p.y <= box.y1 and box.x0 <= p.x <= box.x1)
+        for p in prompts.points
+    ):
+        return
+    for axis, low, high in ((1, box.y0, box.y1), (2, box.x0, box.x1)):
+        slack = max(1.0, BOX_SLACK * (high - low))
+        at = np.arange(logits.shape[axis])
+        out = (at < low - slack) | (at > high + slack)
+        logits[(slice(None),) * axis + (out,)] = OUTSIDE
