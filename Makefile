@@ -16,7 +16,7 @@ BIN := .venv/bin
 # The name changes with what is to be installed, so an unchanged environment costs nothing.
 STAMP := .venv/.installed-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
-.PHONY: help demo test lint pytest stress bench docs-images reference system-libs clean
+.PHONY: help demo test lint pytest stress bench train docs-images reference system-libs clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -41,6 +41,17 @@ stress: $(STAMP) ## the core tests with their long counts: kills, faults, races
 
 bench: $(STAMP) ## the benchmarks; they print their numbers
 	$(BIN)/python -m pytest benchmarks --benchmark-enable -s --timeout=3600
+
+# Resumed from where it stopped; the data bank takes 3 GB. More memory kept by malloc saves a fifth.
+TRAIN_DATA ?= ../shared/data/train
+RUN ?= training-run
+STEPS ?= 5600
+train: $(STAMP) ## train the bundled network from TRAIN_DATA into RUN, hours; writes the shipped weights
+	test -e $(RUN)/bank/worlds_images.npy || $(BIN)/python -m training.bank --data $(TRAIN_DATA) --out $(RUN)/bank
+	MALLOC_MMAP_THRESHOLD_=2000000000 MALLOC_TRIM_THRESHOLD_=8000000000 \
+	  $(BIN)/python -m training.train --bank $(RUN)/bank --out $(RUN) --steps $(STEPS)
+	$(BIN)/python -m training.export --run $(RUN)
+	$(BIN)/python -m training.curves --run $(RUN) --out docs/images/training.svg
 
 docs-images: $(STAMP) ## screenshots of the real program, for the docs
 	xvfb-run -a -s "-screen 0 1600x1200x24" $(BIN)/python docs/screenshots.py

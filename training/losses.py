@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812
 
 from napari_ditto.models.ditto.decoder import Decoded
 
@@ -12,13 +12,14 @@ from napari_ditto.models.ditto.decoder import Decoded
 def mask_loss(logits: Tensor, target: Tensor) -> Tensor:
     """Return a loss per mask for logits and targets (p, m, h, w): focal cross entropy and Dice.
 
-    The cross entropy (Lin et al. 2017, gamma 1) is summed and divided by the root of the area, so
-    that a pixel of border weighs the same for small and large objects.
+    The cross entropy (Lin et al. 2017, gamma 1) is summed and divided by the area to the power of
+    3/4: between the length of the border, by which a missed large object would outweigh all small
+    ones, and the area, by which the border of a large object would not count.
     """
     p = torch.sigmoid(logits)
     entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
     focal = ((p - target).abs().detach() * entropy).sum((2, 3))
-    focal = focal / (target.sum((2, 3)).sqrt() + 4)
+    focal = focal / (target.sum((2, 3)) ** 0.75 + 8)
     dice = 1 - (2 * (p * target).sum((2, 3)) + 1) / ((p + target).sum((2, 3)) + 1)
     return focal + dice
 
@@ -51,7 +52,7 @@ def prompt_loss(found: Decoded, targets: Tensor, bare: Tensor, nested: Tensor) -
     masks = torch.where(bare, unclear, clear).mean()
     said = torch.sigmoid(found.scores)
     scores = (said - true_iou(found.logits, meant)).square().mean()
-    return masks + 1.5 * scores
+    return masks + 3 * scores
 
 
 def dense_loss(logits: Tensor, labels: Tensor) -> Tensor:

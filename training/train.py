@@ -20,6 +20,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from napari_ditto.models.ditto.cues import Cues
+from napari_ditto.models.ditto.decoder import Decoded, Projected
 from napari_ditto.models.ditto.network import DittoNetwork
 from training.batches import Bank, Batch
 from training.losses import dense_loss, prompt_loss
@@ -47,6 +49,7 @@ class Plan:
     seed: int
     validate_every: int
     device: str
+    bfloat16: bool
 
 
 class Trainer:
@@ -70,7 +73,6 @@ class Trainer:
         self.average = {k: v.clone() for k, v in self.network.state_dict().items()}
         self.bank = Bank(plan.bank)
         self._resume()
-        torch.manual_seed(hash((plan.seed, rank, self.step)) % 2**31)
 
     @property
     def checkpoint(self) -> Path:
@@ -105,12 +107,14 @@ class Trainer:
 
     def advance(self) -> dict[str, float]:
         """Make one step and return its losses."""
+        # Seeded by step, so that a resumed run goes on as if it had never stopped.
+        torch.manual_seed(hash((self.plan.seed, self.rank, self.step)) % 2**31)
         shared = torch.Generator().manual_seed(self.plan.seed + self.step)
         draw = float(torch.rand((), generator=shared))
         side, count, _ = VIEWS[0] if draw < VIEWS[0][2] else VIEWS[1]
         rounds = 1 + int(float(torch.rand((), generator=shared)) < 0.65)
         losses = self._losses(self.bank.draw(count, side), rounds)
-        self.optimizer.zero_grad(set_to_none=False)
+        self.optimizer.zero_grad()
         if losses:
             torch.stack(list(losses.values())).sum().backward()
         self._share_gradients()
@@ -129,19 +133,18 @@ class Trainer:
         images = batch.images.to(self.device).contiguous(memory_format=torch.channels_last)
         features = self.network.encode(images)
         dense = dense_loss(self.network.everything(features), batch.layers[:, 0].to(self.device))
-        losses = {"dense": 0.25 * (dense * batch.complete.to(self.device)).mean()}
+        losses = {"dense": (dense * batch.complete.to(self.device)).mean()}
         losses |= self._rounds(self.network.project(features), targets, rounds)
         return losses
 
-    def _rounds(self, shared: object, targets: Targets, rounds: int) -> dict[str, Tensor]:
+    def _rounds(self, shared: Projected, targets: Targets, rounds: int) -> dict[str, Tensor]:
         wanted = targets.truth.to(self.device)
         index = targets.index.to(self.device)
         cues, bare = first_prompts(targets)
         none = torch.zeros_like(bare)
         losses = {}
         for k in range(rounds):
-            here = type(cues)(*(x.to(self.device) for x in cues))
-            found = self.network.decode(shared, index, here)  # type: ignore[arg-type]
+            found = self._decode(shared, index, cues)
             losses[f"round{k}"] = prompt_loss(
                 found, wanted, (none if k else bare).to(self.device), targets.nested.to(self.device)
             )
@@ -151,25 +154,29 @@ class Trainer:
                 if torch.rand(()) < 0.25:  # a second correction, of which only the last counts
                     cues = correct(cues, shown, wanted[:, 0].cpu(), 6)
                     with torch.no_grad():
-                        here = type(cues)(*(x.to(self.device) for x in cues))
-                        again = self.network.decode(shared, index, here)  # type: ignore[arg-type]
+                        again = self._decode(shared, index, cues)
                     shown = again.logits[:, 0].cpu()
                 cues = correct(cues, shown, wanted[:, 0].cpu(), slot)
         return losses
 
+    def _decode(self, shared: Projected, index: Tensor, cues: Cues) -> Decoded:
+        """Decode in bfloat16: a quarter faster where the CPU has it; encoding would be slower."""
+        cues = Cues(*(x.to(self.device) for x in cues))
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.plan.bfloat16):
+            found = self.network.decode(shared, index, cues)
+        return Decoded(found.logits.float(), found.scores.float())
+
     def _share_gradients(self) -> None:
+        """Average the gradients of all processes; what a process did not use counts as 0."""
         if self.plan.workers == 1:
             return
-        grads = [p.grad for p in self.network.parameters() if p.grad is not None]
-        if len(grads) < sum(1 for _ in self.network.parameters()):
-            for p in self.network.parameters():
-                p.grad = torch.zeros_like(p) if p.grad is None else p.grad
-            grads = [p.grad for p in self.network.parameters() if p.grad is not None]
-        flat = torch.cat([g.flatten() for g in grads])
+        parameters = list(self.network.parameters())
+        for p in parameters:
+            p.grad = torch.zeros_like(p) if p.grad is None else p.grad
+        flat = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
         dist.all_reduce(flat)
-        flat /= self.plan.workers
-        for g, part in zip(grads, flat.split([g.numel() for g in grads]), strict=True):
-            g.copy_(part.view_as(g))
+        for p, part in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
+            p.grad = (part / self.plan.workers).view_as(p)
 
     def _update_average(self) -> None:
         weight = min(EMA, (1 + self.step) / (10 + self.step))
@@ -213,9 +220,7 @@ def run(rank: int, plan: Plan, meeting: str) -> None:
         dist.destroy_process_group()
 
 
-def _log(
-    plan: Plan, trainer: Trainer, sums: dict[str, float], seen: int, seconds: float
-) -> None:
+def _log(plan: Plan, trainer: Trainer, sums: dict[str, float], seen: int, seconds: float) -> None:
     entry = {
         "step": trainer.step,
         "seconds": round(time.monotonic() - trainer.started, 1),
@@ -239,7 +244,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=9000)
     parser.add_argument("--decay", type=int, default=2000, help="steps over which the rate falls")
-    parser.add_argument("--prompts", type=int, default=5, help="objects per crop")
+    parser.add_argument("--bfloat16", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--prompts", type=int, default=4, help="objects per crop")
     parser.add_argument("--rate", type=float, default=1.5e-3)
     parser.add_argument("--workers", type=int, default=2, help="processes")
     parser.add_argument("--seed", type=int, default=0)

@@ -1,0 +1,1 @@
+"""`ditto`: the bundled network, for prompts and for examples."""

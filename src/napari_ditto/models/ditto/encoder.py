@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch  # noqa: TID253 - this module is imported when the network is
 from torch import Tensor, nn  # noqa: TID253
-from torch.nn import functional as F  # noqa: TID253
+from torch.nn import functional as F  # noqa: N812, TID253
 
 from napari_ditto.models.ditto.layers import InvertedResidual, Residual, resize_like
 

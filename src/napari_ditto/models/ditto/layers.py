@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch  # noqa: TID253 - this module is imported when the network is
 from torch import Tensor, nn  # noqa: TID253
-from torch.nn import functional as F  # noqa: TID253
+from torch.nn import functional as F  # noqa: N812, TID253
 
 
 class InvertedResidual(nn.Module):
