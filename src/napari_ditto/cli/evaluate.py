@@ -13,15 +13,17 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_ditto.cli.console import Console, duration
-from napari_ditto.errors import SourceError, StoreError
+from napari_ditto.errors import ModelNotFoundError, SourceError, StoreError
 
 if TYPE_CHECKING:
-    from napari_ditto.evaluation.prompted import Row
     from napari_ditto.evaluation.runs import Done, Settings
     from napari_ditto.evaluation.sets import EvalSet
+    from napari_ditto.models.protocols import PromptModel
+
+TASKS = ("prompts", "everything", "like", "semantic")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ignore", type=int, help="mask value that is not scored")
     parser.add_argument("--data", type=Path, help="folder of this project's named sets")
     parser.add_argument("--sets", default="all", help="names with commas between; default: all")
+    parser.add_argument("--only", choices=TASKS, action="append", help="may be repeated")
     parser.add_argument(
         "--model", action="append", help="see 'models'; may be repeated; default: classic"
     )
@@ -44,8 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     parser.add_argument("--max-objects", type=positive, default=60, help="of a set; default: 60")
+    parser.add_argument(
+        "--max-images", type=positive, default=10, help="of a set, or of a draw; default: 10"
+    )
     parser.add_argument("--max-clicks", type=positive, default=20, help="on an object; default: 20")
-    parser.add_argument("--seed", type=int, default=0, help="of objects and prompts; default: 0")
+    parser.add_argument("--seed", type=int, default=0, help="of all draws; default: 0")
     parser.add_argument("--workers", type=positive, default=1, help="processes; default: 1")
     parser.add_argument(
         "--out", type=Path, default=Path("evaluation-output"), help="default: evaluation-output"
@@ -61,85 +67,109 @@ def positive(text: str) -> int:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Run the command."""
-    from napari_ditto.evaluation.report import markdown, overview, write_csv
+    from napari_ditto.evaluation.report import markdown
+    from napari_ditto.evaluation.sheets import write_sheets
 
     folder = make_folder(args.out)
-    names = methods(args, console)
-    rows = measure_prompts(args, console, names)
-    if not rows:
-        raise SourceError("there is no object to measure", todo="Look at the masks")
-    (folder / "report.md").write_text(markdown(rows, args.max_clicks), "utf-8")
-    write_csv(folder / "objects.csv", rows)
-    models = [name for name in names if any(r.model == name for r in rows)]
-    text = f"{overview(rows, models)}\n\n{folder / 'report.md'} tells more"
-    console.result({"rows": len(rows), "output": folder}, text)
+    chosen, models, baselines = sets(args), load_all(args), usable(args, console)
+    found = {
+        name: measure(name, args, console, chosen[name], [*models, *baselines])
+        for name in args.only or TASKS
+        if chosen[name]
+    }
+    if not any(found.values()):
+        raise SourceError("there is nothing to measure", todo="Look at the masks")
+    report = markdown(found, args.max_clicks)
+    (folder / "report.md").write_text(report, "utf-8")
+    rows = found.get("prompts", [])
+    pictures = write_sheets(folder, chosen["prompts"], list(models), rows, settings(args))
+    facts = {name: len(rows) for name, rows in found.items()}
+    console.result(
+        {"rows": facts, "output": folder, "pictures": pictures},
+        f"{report}\n{folder} has the CSVs and {len(pictures)} pictures",
+    )
     return 0
 
 
-def measure_prompts(args: argparse.Namespace, console: Console, names: Sequence[str]) -> list[Row]:
-    """Return the rows of all sets and models, set by set."""
-    from napari_ditto.evaluation.runs import Job, prompts_job, run_jobs
+def load_all(args: argparse.Namespace) -> dict[str, PromptModel]:
+    """Return the models by name; one that cannot be had is refused before anything is measured."""
+    from napari_ditto.evaluation.runs import load_method
 
-    jobs = [Job(given, name, settings(args)) for given in sets(args) for name in names]
-    found: dict[Job, Done] = {}
-    for done in run_jobs(prompts_job, jobs, args.workers):
-        found[done.job] = done
-        console.note(line(done, len(found), len(jobs)))
+    return {name: load_method(name, args.device) for name in args.model or ["classic"]}
+
+
+def measure(
+    name: str,
+    args: argparse.Namespace,
+    console: Console,
+    chosen: Sequence[EvalSet],
+    methods: Sequence[str],
+) -> list[Any]:
+    """Return the rows of one task, and write them as they come."""
+    from napari_ditto.evaluation.plan import BASELINES
+    from napari_ditto.evaluation.plan import TASKS as KNOWN
+    from napari_ditto.evaluation.report import CsvFile
+    from napari_ditto.evaluation.runs import Job, run_jobs, takes_examples
+
+    task = KNOWN[name]
+    able = []
+    for method in methods:
+        if method in BASELINES:
+            able += [method] if method in task.baselines else []
+        elif task.examples and not takes_examples(method, args.device):
+            console.note(f"{method} takes no examples and is left out of {name!r}")
+        else:
+            able.append(method)
+    jobs = [Job(given, method, settings(args)) for given in chosen for method in able]
+    found: dict[Job, Done[Any]] = {}
+    with CsvFile(args.out / task.file, task.row) as file:
+        for done in run_jobs(task.work, jobs, args.workers):
+            found[done.job] = done
+            file.write(done.rows)
+            console.note(f"[{len(found)}/{len(jobs)}] {name}, {told(done)}")
     return [row for job in jobs for row in found[job].rows]
 
 
-def line(done: Done, number: int, total: int) -> str:
+def told(done: Done[Any]) -> str:
     """Return what is said when a job has ended."""
-    from napari_ditto.evaluation.summary import of_rows, pick
+    from napari_ditto.evaluation.report import brief
 
-    means = [
-        f"{prompt} {of_rows(rows).value:.2f},"
-        for prompt in ("click", "box", "clicks_5")
-        if (rows := pick(done.rows, prompt=prompt))
-    ]
-    head = f"[{number}/{total}] {done.job.given.name}, {done.job.model}:"
-    return " ".join([head, *(means or ["no object,"]), duration(done.seconds)])
+    return f"{done.job.given.name}, {done.job.model}: {brief(done.rows)}, {duration(done.seconds)}"
 
 
 def settings(args: argparse.Namespace) -> Settings:
     """Return how much is to be measured."""
     from napari_ditto.evaluation.runs import Settings
 
-    return Settings(
-        objects=args.max_objects, clicks=args.max_clicks, seed=args.seed, device=args.device
-    )
+    return Settings(args.max_objects, args.max_images, args.max_clicks, args.seed, args.device)
 
 
-def sets(args: argparse.Namespace) -> list[EvalSet]:
-    """Return the user's folder, or the named sets."""
-    from napari_ditto.evaluation.sets import folder_set, prompt_sets
+def sets(args: argparse.Namespace) -> dict[str, list[EvalSet]]:
+    """Return the sets of each task: the user's folder, or the named ones."""
+    from napari_ditto.evaluation.plan import named_sets, own_sets
+    from napari_ditto.evaluation.sets import folder_set
 
-    if args.data is None:
-        if args.folder is None and not (args.images and args.masks):
-            raise SourceError(
-                "which images?", todo="Give a folder with images/ and masks/, or --data"
-            )
-        how = {"semantic": args.semantic, "target": args.target, "ignore": args.ignore}
-        return [folder_set(args.folder, args.images, args.masks, **how)]
-    known = prompt_sets(args.data)
-    names = list(known) if args.sets == "all" else args.sets.split(",")
-    if unknown := [name for name in names if name not in known]:
-        raise SourceError(f"no set is called {unknown[0]!r}", todo=f"There are {', '.join(known)}")
-    return [known[name] for name in names]
+    if args.data is not None:
+        return named_sets(args.data, () if args.sets == "all" else args.sets.split(","))
+    if args.folder is None and not (args.images and args.masks):
+        raise SourceError("which images?", todo="Give a folder with images/ and masks/, or --data")
+    how = {"semantic": args.semantic, "target": args.target, "ignore": args.ignore}
+    return own_sets(folder_set(args.folder, args.images, args.masks, **how))
 
 
-def methods(args: argparse.Namespace, console: Console) -> list[str]:
-    """Return models, then baselines; what cannot run here is left out with one line."""
-    from napari_ditto.evaluation.baselines import BASELINES, load_baseline, missing
+def usable(args: argparse.Namespace, console: Console) -> list[str]:
+    """Return the baselines that can run here; the others are left out with one line."""
+    from napari_ditto.evaluation.plan import BASELINES, missing
 
     wanted = {"all": list(BASELINES), "none": []}.get(args.baselines, args.baselines.split(","))
     for name in wanted:
+        if name not in BASELINES:
+            raise ModelNotFoundError(
+                f"no baseline is called {name!r}", todo=f"There are {', '.join(BASELINES)}"
+            )
         if reason := missing(name):
             console.note(reason)
-        else:
-            load_baseline(name)
-    models = args.model or ["classic"]
-    return list(dict.fromkeys([*models, *(name for name in wanted if not missing(name))]))
+    return [name for name in wanted if not missing(name)]
 
 
 def make_folder(path: Path) -> Path:

@@ -154,7 +154,7 @@ def random_walker(tile: Tile, said: PromptSet) -> Mask:
         return _finish(inside, seeds, tile.shape)
     stack = np.moveaxis(color, 0, -1)
     marks = inside + 2 * outside
-    owner = walk(stack, marks, STIFFNESS, "bf", channel_axis=-1)  # type: ignore[no-untyped-call]
+    owner = walk(stack, marks, STIFFNESS, "bf", channel_axis=-1)
     return _finish(owner == 1, seeds, tile.shape)
 
 

@@ -147,9 +147,9 @@ def cases(
             seen: dict[tuple[Box, int], NDArray[np.float32]] = {}
         view = choose_view(target.box, numbered.shape, tile)
         if view not in seen:
-            seen[view] = _reduced(whole[view[0].slices], view[1])
+            seen[view] = reduced(whole[view[0].slices], view[1])
         mask = numbered[view[0].slices] == target.number
-        truth = _reduced(mask[..., None].astype(np.float32), view[1])[..., 0] > 0.5
+        truth = reduced(mask[..., None].astype(np.float32), view[1])[..., 0] > 0.5
         yield Case(
             given.name,
             picture.name,
@@ -177,7 +177,7 @@ def _window(low: int, high: int, length: int, size: int) -> tuple[int, int]:
     return start, min(length, start + size)
 
 
-def _reduced(pixels: NDArray[np.float32], step: int) -> NDArray[np.float32]:
+def reduced(pixels: NDArray[np.float32], step: int) -> NDArray[np.float32]:
     """Return means over squares of `step` pixels; what does not fill a square is left out."""
     if step == 1:
         return pixels

@@ -29,17 +29,19 @@ def depth(mask: Mask) -> NDArray[np.float64]:
 
 def centre_click(mask: Mask) -> PointPrompt:
     """Return a click on the most interior pixel, the first of equals."""
-    deep = depth(mask)
+    box = bounding_box(mask)
+    deep = depth(mask[box.slices])
     y, x = np.unravel_index(int(np.argmax(deep)), deep.shape)
-    return PointPrompt(float(y), float(x))
+    return PointPrompt(float(box.y0 + y), float(box.x0 + x))
 
 
 def random_click(mask: Mask, rng: np.random.Generator) -> PointPrompt:
     """Return a click on any pixel at least :data:`EDGE` inside, uniformly."""
-    deep = depth(mask)
+    box = bounding_box(mask)
+    deep = depth(mask[box.slices])
     rows, columns = np.nonzero(deep >= min(EDGE, deep.max()))
     k = int(rng.integers(len(rows)))
-    return PointPrompt(float(rows[k]), float(columns[k]))
+    return PointPrompt(float(box.y0 + rows[k]), float(box.x0 + columns[k]))
 
 
 def next_click(mask: Mask, truth: Mask, before: Sequence[PointPrompt]) -> PointPrompt | None:
@@ -51,16 +53,22 @@ def next_click(mask: Mask, truth: Mask, before: Sequence[PointPrompt]) -> PointP
     wrong = mask != truth
     for click in before:
         wrong[int(click.y), int(click.x)] = False
-    areas, part = 0, np.zeros_like(wrong)
-    for kind in (wrong & truth, wrong & ~truth):
-        numbered, count = components(kind)
-        sizes = np.bincount(numbered.ravel(), minlength=count + 1)[1:]
-        if count and sizes.max() > areas:
-            areas, part = int(sizes.max()), numbered == int(sizes.argmax()) + 1
-    if not areas:
+    box = bounding_box(wrong)
+    if box.is_empty:
         return None
-    at = centre_click(part)
-    return PointPrompt(at.y, at.x, bool(truth[int(at.y), int(at.x)]))
+    inside, true = wrong[box.slices], truth[box.slices]
+    missed, false = (largest_component(kind) for kind in (inside & true, inside & ~true))
+    positive = bool(np.count_nonzero(missed) >= np.count_nonzero(false))
+    at = centre_click(missed if positive else false)
+    return PointPrompt(box.y0 + at.y, box.x0 + at.x, positive)
+
+
+def largest_component(mask: Mask) -> Mask:
+    """Return the largest connected part, the first of equals; empty if there is none."""
+    numbered, count = components(mask)
+    sizes = np.bincount(numbered.ravel(), minlength=2)[1:]
+    largest: Mask = numbered == int(sizes.argmax()) + 1
+    return largest if count else np.zeros_like(mask)
 
 
 def exact_box(mask: Mask) -> BoxPrompt:

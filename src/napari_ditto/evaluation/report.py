@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
+from itertools import pairwise
 from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
 
 from napari_ditto.evaluation import summary
 from napari_ditto.evaluation.prompted import CORRECTED, FIRST, Row
+from napari_ditto.evaluation.semantic import CONTROL_COUNT, COUNTS, DiceRow
+from napari_ditto.evaluation.whole_images import ImageRow
+
+T = TypeVar("T")
+CONTROLS = ("shuffled", "inverted", "no target")
 
 CORRECTIONS = tuple(f"clicks_{n}" for n in CORRECTED)
 SHOWN = (*FIRST, *CORRECTIONS)
@@ -23,6 +33,15 @@ ellipse inscribed in it, paired. Brackets are 95 % bootstrap intervals over imag
 one image, where objects are drawn and the interval is too narrow."""
 
 
+WHOLE = """\
+*everything*: no prompt; *like*: one labelled image of the same size is the example. AP50 is
+TP / (TP + FP + FN) at an IoU of .5, mSA its mean over .50, .55 to .95; means over images."""
+
+SEMANTIC = """\
+Dice with k examples, mean over queries, then images; brackets at k = 4. Controls at k = 4: masks of
+other examples and inverted masks (Dice with the truth: a model that reads its examples must fail),
+and the part of a window without any target that is found all the same."""
+
 SCORES = """\
 Spearman's correlation of estimated and true IoU over what is shown first and over all candidates,
 expected calibration error (both over the five first prompts), and how much better the best
@@ -30,10 +49,24 @@ candidate of a click is than the first. A click is ambiguous if its object lies 
 one, or if the model's candidates overlap by less than .5 on average."""
 
 
-def markdown(rows: Sequence[Row], cap: int) -> str:
-    """Return all tables of the prompts."""
+def markdown(found: Mapping[str, Sequence[Any]], cap: int) -> str:
+    """Return the tables of all tasks that have rows, by the task's name."""
+    parts: list[str] = []
+    if rows := found.get("prompts"):
+        parts += prompts(rows, cap)
+    if rows := [*found.get("everything", ()), *found.get("like", ())]:
+        parts += ["## Whole images", WHOLE, whole_images(rows)]
+    if rows := found.get("semantic"):
+        models = ordered(r.model for r in rows)
+        parts += ["## Classes by example", SEMANTIC, semantic(rows, models)]
+        parts += [f"{models[0]} minus the others, 4 examples, paired:", contrasts(rows, models)]
+    return "\n\n".join(parts) + "\n"
+
+
+def prompts(rows: Sequence[Row], cap: int) -> list[str]:
+    """Return the paragraphs about prompts."""
     models = ordered(r.model for r in rows)
-    parts = [
+    return [
         "## Prompts",
         MEANING,
         overview(rows, models),
@@ -53,7 +86,6 @@ def markdown(rows: Sequence[Row], cap: int) -> str:
         SCORES,
         scores(rows, models),
     ]
-    return "\n\n".join(parts) + "\n"
 
 
 def overview(rows: Sequence[Row], models: Sequence[str]) -> str:
@@ -142,13 +174,67 @@ def scores(rows: Sequence[Row], models: Sequence[str]) -> str:
     return table(head, lines) if lines else "No model here gives several candidates."
 
 
+def whole_images(rows: Sequence[ImageRow]) -> str:
+    """Return AP50 and mSA by task, set and model."""
+    lines = []
+    for key in ordered((r.task, r.group, r.model) for r in rows):
+        chosen = [r for r in rows if (r.task, r.group, r.model) == key]
+        names = [r.image for r in chosen]
+        ap50 = summary.estimate([r.ap50 for r in chosen], names)
+        msa = summary.estimate([r.msa for r in chosen], names)
+        lines.append([*key, str(len(chosen)), str(ap50), str(msa)])
+    return table(("task", "set", "model", "images", "AP50", "mSA"), lines)
+
+
+def semantic(rows: Sequence[DiceRow], models: Sequence[str]) -> str:
+    """Return Dice by the number of examples, and the controls."""
+    lines = []
+    for group in ordered(r.group for r in rows):
+        for model in models:
+            ours = [r for r in rows if (r.group, r.model) == (group, model)]
+            plain = {k: summary.of_dice(ours, k) for k in COUNTS}
+            cells = [str(e) if k == CONTROL_COUNT else number(e.value) for k, e in plain.items()]
+            controls = [
+                number(summary.of_dice(ours, CONTROL_COUNT, name).value) for name in CONTROLS
+            ]
+            lines.append([group, model, *cells, *controls])
+    return table(("set", "model", *(f"k = {k}" for k in COUNTS), *CONTROLS), lines)
+
+
+def contrasts(rows: Sequence[DiceRow], models: Sequence[str]) -> str:
+    """Return the first model minus every other at k = 4, a column each."""
+    lines = []
+    for group in ordered(r.group for r in rows):
+        cells = [strong(summary.paired_dice(rows, group, models[0], other)) for other in models[1:]]
+        lines.append([group, *cells])
+    return table(("set", *models[1:]), lines)
+
+
+def brief(rows: Sequence[Any]) -> str:
+    """Return a few means of one job in one line."""
+    if not rows:
+        return "nothing to measure"
+    if isinstance(rows[0], Row):
+        chosen = ((name, summary.pick(rows, prompt=name)) for name in COMPARED)
+        return ", ".join(f"{n} {summary.of_rows(found).value:.2f}" for n, found in chosen if found)
+    if isinstance(rows[0], ImageRow):
+        ap50, msa = (np.mean([getattr(r, name) for r in rows]) for name in ("ap50", "msa"))
+        return f"AP50 {ap50:.2f}, mSA {msa:.2f}"
+    return ", ".join(f"k={k} {number(summary.of_dice(rows, k).value)}" for k in COUNTS)
+
+
+def number(value: float) -> str:
+    """Return two decimals, nothing for what was not measured."""
+    return "" if math.isnan(value) else f"{value:.2f}"
+
+
 def strong(found: summary.Estimate) -> str:
     """Return an estimate, bold where its interval excludes zero."""
     return f"**{found}**" if found.beyond_zero else str(found)
 
 
-def ordered(names: Iterable[str]) -> list[str]:
-    """Return names in the order of their first use."""
+def ordered(names: Iterable[T]) -> list[T]:
+    """Return names in the order of their first use, each once."""
     return list(dict.fromkeys(names))
 
 
@@ -158,13 +244,33 @@ def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
-def write_csv(path: Path, rows: Sequence[Row]) -> None:
-    """Write a row per object, prompt and model; candidates are joined by spaces."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [f.name for f in fields(Row)])
-        writer.writeheader()
+class CsvFile:
+    """A CSV that grows row by row, so that an interrupted run keeps what it has measured.
+
+    Parameters
+    ----------
+    path : Path
+        Written anew.
+    row : type
+        The frozen dataclass of its rows; sequences are joined by spaces.
+    """
+
+    def __init__(self, path: Path, row: type) -> None:
+        self._file = path.open("w", newline="", encoding="utf-8")
+        self._writer = csv.DictWriter(self._file, [f.name for f in fields(row)])
+        self._writer.writeheader()
+
+    def __enter__(self) -> CsvFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def write(self, rows: Iterable[Any]) -> None:
+        """Add rows, and hand them to the operating system."""
         for row in rows:
-            writer.writerow({name: plain(value) for name, value in asdict(row).items()})
+            self._writer.writerow({name: plain(value) for name, value in asdict(row).items()})
+        self._file.flush()
 
 
 def plain(value: object) -> object:

@@ -8,16 +8,22 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import lru_cache
 from time import process_time
+from typing import Generic, TypeVar
 
 from napari_ditto.core.embedding import Embedding
 from napari_ditto.core.geometry import Box
 from napari_ditto.errors import ModelError
 from napari_ditto.evaluation.baselines import BASELINES, load_baseline
 from napari_ditto.evaluation.cases import TILE, Case, cases, choose
+from napari_ditto.evaluation.pixel_baselines import CONTEXT_BASELINES, load_context_baseline
 from napari_ditto.evaluation.prompted import Row, measure
+from napari_ditto.evaluation.semantic import DiceRow, measure_semantic
 from napari_ditto.evaluation.sets import EvalSet
-from napari_ditto.models.protocols import PromptModel
+from napari_ditto.evaluation.whole_images import ImageRow, measure_everything, measure_like
+from napari_ditto.models.protocols import ContextModel, PromptModel
 from napari_ditto.models.registry import load_model
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +61,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class Done(Generic[R]):
     """What a job has measured.
 
     Attributes
@@ -69,14 +75,35 @@ class Done:
     """
 
     job: Job
-    rows: tuple[Row, ...]
+    rows: tuple[R, ...]
     seconds: float
 
 
 @lru_cache(maxsize=2)
 def load_method(name: str, device: str = "auto") -> PromptModel:
-    """Return a baseline of this layer, or any model that ``load_model`` knows."""
+    """Return a baseline for prompts, or any model that ``load_model`` knows."""
     return load_baseline(name) if name in BASELINES else load_model(name, device)
+
+
+def takes_examples(name: str, device: str = "auto") -> bool:
+    """Whether a model can be shown examples."""
+    return isinstance(load_method(name, device), ContextModel)
+
+
+def load_context_method(name: str, device: str = "auto") -> ContextModel:
+    """Return a baseline for examples, or any model that takes them.
+
+    Raises
+    ------
+    ModelError
+        If the model takes no examples.
+    """
+    if name in CONTEXT_BASELINES:
+        return load_context_baseline(name)
+    model = load_method(name, device)
+    if not isinstance(model, ContextModel):
+        raise ModelError(f"{name} takes no examples", todo="Leave out 'like' and 'semantic'")
+    return model
 
 
 def measure_prompts(
@@ -111,15 +138,38 @@ def encode(model: PromptModel, case: Case) -> Embedding:
     return embedding
 
 
-def prompts_job(job: Job) -> Done:
-    """Measure prompts, in any process."""
+def _done(job: Job, rows: Iterator[R]) -> Done[R]:
     start = process_time()
+    return Done(job, tuple(rows), process_time() - start)
+
+
+def prompts_job(job: Job) -> Done[Row]:
+    """Measure prompts, in any process."""
     model = load_method(job.model, job.settings.device)
-    rows = tuple(measure_prompts(job.given, model, job.settings))
-    return Done(job, rows, process_time() - start)
+    return _done(job, measure_prompts(job.given, model, job.settings))
 
 
-def run_jobs(work: Callable[[Job], Done], jobs: Sequence[Job], workers: int = 1) -> Iterator[Done]:
+def everything_job(job: Job) -> Done[ImageRow]:
+    """Measure "segment everything", in any process."""
+    model = load_method(job.model, job.settings.device)
+    return _done(job, measure_everything(job.given, model, job.settings.images))
+
+
+def like_job(job: Job) -> Done[ImageRow]:
+    """Measure "more like this", in any process."""
+    model = load_context_method(job.model, job.settings.device)
+    return _done(job, measure_like(job.given, model, job.settings.images, job.settings.seed))
+
+
+def semantic_job(job: Job) -> Done[DiceRow]:
+    """Measure classes by example, in any process."""
+    model = load_context_method(job.model, job.settings.device)
+    return _done(job, measure_semantic(job.given, model, job.settings.images, job.settings.seed))
+
+
+def run_jobs(
+    work: Callable[[Job], Done[R]], jobs: Sequence[Job], workers: int = 1
+) -> Iterator[Done[R]]:
     """Yield jobs as they end, in their order if there is one worker."""
     if workers <= 1:
         yield from map(work, jobs)

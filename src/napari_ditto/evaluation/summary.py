@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_ditto.evaluation.metrics import calibration_error, interval, mean, rank_correlation
 from napari_ditto.evaluation.prompted import FIRST, Row
+from napari_ditto.evaluation.semantic import CONTROL_COUNT, DiceRow
 
 SIZES = (0.0, 16.0, 32.0, 64.0, 128.0, float("inf"))
 """Borders of the bins of equivalent diameter, pixels."""
@@ -112,3 +113,24 @@ def by_size(rows: Sequence[Row]) -> list[list[Row]]:
 def failures(rows: Sequence[Row]) -> float:
     """Return the part of objects that never reached the goal."""
     return float(np.mean([not r.reached for r in rows])) if rows else float("nan")
+
+
+def of_dice(rows: Sequence[DiceRow], examples: int, control: str = "") -> Estimate:
+    """Return the mean of a number of examples, without or with a control."""
+    chosen = [r for r in rows if r.examples == examples and r.control == control]
+    return estimate([r.value for r in chosen], [_picture(r) for r in chosen])
+
+
+def paired_dice(
+    rows: Sequence[DiceRow], group: str, model: str, other: str, examples: int = CONTROL_COUNT
+) -> Estimate:
+    """Return the mean difference of two models on the same queries and draws."""
+    chosen = [r for r in rows if (r.group, r.examples, r.control) == (group, examples, "")]
+    theirs = {(r.image, r.draw): r.value for r in chosen if r.model == other}
+    ours = [r for r in chosen if r.model == model and (r.image, r.draw) in theirs]
+    return estimate([r.value - theirs[r.image, r.draw] for r in ours], [_picture(r) for r in ours])
+
+
+def _picture(row: DiceRow) -> str:
+    """Return the image that a view was cut from."""
+    return row.image.partition("@")[0]
