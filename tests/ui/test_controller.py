@@ -16,6 +16,7 @@ from napari_ditto.data.source import open_source
 from napari_ditto.engine.everything import EverythingResult
 from napari_ditto.errors import LabelsError, PromptError
 from napari_ditto.models.protocols import Estimate
+from napari_ditto.models.registry import DEFAULT_MODEL
 from napari_ditto.testing.blobs import BlobModel
 from napari_ditto.ui.controller import Controller
 from napari_ditto.ui.dockstate import DockState
@@ -237,7 +238,7 @@ def test_download_needs_consent(controller, view, monkeypatch):
     view.confirm.side_effect = lambda text: asked.append(text) or False
     view.chose.emit("model", "sam:vit_b")
     assert asked == ["Download sam:vit_b?"]
-    assert controller.session.model == "classic"
+    assert controller.session.model == DEFAULT_MODEL
 
 
 def test_download_then_use(controller, view, monkeypatch):
@@ -353,4 +354,4 @@ def test_prompts_that_are_read_otherwise_are_said(controller, scene, view):
     assert last(view).status == "2 areas are read as one object; 2 prompts are on other planes"
     scene.prompts.return_value = CollectedPrompts(CLICK, used=1)
     scene.prompts_changed.emit()
-    assert last(view).status == "Ready"
+    assert last(view).status == "This mask is by ditto"

@@ -22,20 +22,24 @@ def canonical(key):
 
 # Our keys are bound on Points and Shapes layers, so what napari binds on Labels alone (Ctrl+Z,
 # which means undo there as well) is not in their way.
-LABELS_ALONE = {canonical("Ctrl+Z"), canonical("Ctrl+Shift+Z")}
+# The same holds for C, which napari binds on Image layers alone.
+SPARED = {
+    Labels: {canonical("Ctrl+Z"), canonical("Ctrl+Shift+Z")},
+    Image: {canonical("C")},
+}
 
 
 def test_no_default_shortcut_of_napari_is_taken():
     taken = {str(binding) for bindings in default_shortcuts.values() for binding in bindings}
     assert len(taken) > 50
-    assert not taken & {canonical(key) for key in OURS}
+    assert taken & {canonical(key) for key in OURS} == SPARED[Image]
+    assert [str(b) for b in default_shortcuts["napari:auto_contrast_once"]] == ["C"]
 
 
 def test_no_key_bound_on_a_class_of_napari_is_taken():
     for owner in (ViewerModel, Layer, Image, Points, Shapes, Labels):
         taken = {str(key) for key in owner.class_keymap}
-        spared = LABELS_ALONE if owner is Labels else set()
-        assert not (taken - spared) & {canonical(key) for key in OURS}, owner
+        assert not (taken - SPARED.get(owner, set())) & {canonical(key) for key in OURS}, owner
 
 
 def test_no_key_means_two_things():

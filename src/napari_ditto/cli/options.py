@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.core.prompts import BoxPrompt, PointPrompt
 from napari_ditto.core.window import Window
+from napari_ditto.models.registry import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from napari_ditto.data.protocols import Source
@@ -108,7 +109,9 @@ def add_region(parser: argparse.ArgumentParser) -> None:
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Add the options that choose the model."""
-    parser.add_argument("--model", default="classic", help="see 'models'; default: classic")
+    parser.add_argument(
+        "--model", default=DEFAULT_MODEL, help=f"see 'models'; default: {DEFAULT_MODEL}"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
 
 

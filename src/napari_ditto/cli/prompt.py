@@ -41,6 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--box", type=options.box, metavar="Y0,X0,Y1,X1", help="a rectangle round the object"
     )
     parser.add_argument(
+        "--diameter", type=float, help="about how large the object is, in pixels; ditto reads it"
+    )
+    parser.add_argument(
         "--choice", type=int, help="which proposal to take, from 0; default: the best"
     )
     results.add_output(parser)
@@ -55,7 +58,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     source = options.open_image(args)
     address = options.address(source, args)
     model = load_model(args.model, args.device)
-    prompts = PromptSet(points=tuple(args.point), box=args.box)
+    prompts = PromptSet(points=tuple(args.point), box=args.box, diameter=args.diameter)
     cache = EmbeddingCache()
     start = time.perf_counter()
     proposals = console.follow(

@@ -43,13 +43,15 @@ def check_prompts(prompts: PromptSet, shape: Shape) -> PromptSet:
     ------
     PromptError
         For coordinates that are not finite or lie outside, a box less than a pixel thin, an
-        empty mask or stroke, and prompts that only say where the object is not.
+        empty mask or stroke, a diameter that is none, and prompts that only say where the object
+        is not.
     """
     checked = PromptSet(
         tuple(_check_point(i, p, shape) for i, p in enumerate(prompts.points, 1)),
         tuple(_check_scribble(i, s, shape) for i, s in enumerate(prompts.scribbles, 1)),
         prompts.box and _check_box(prompts.box, shape),
         prompts.mask and _check_mask(prompts.mask, shape),
+        _check_diameter(prompts.diameter),
     )
     if not checked.has_positive:
         raise PromptError(
@@ -80,6 +82,7 @@ def share(prompts: PromptSet, box: Box) -> PromptSet:
         tuple(part for s in prompts.scribbles for part in _runs_inside(s, box)),
         prompts.box and _cut_box(prompts.box, box),
         prompts.mask and _cut_mask(prompts.mask, box),
+        prompts.diameter,
     )
 
 
@@ -193,6 +196,12 @@ def _check_mask(mask: MaskPrompt, shape: Shape) -> MaskPrompt:
         where = "is empty" if not mask.mask.any() else f"lies outside the {_text(shape)} plane"
         raise PromptError(f"the mask prompt {where}")
     return cut
+
+
+def _check_diameter(diameter: float | None) -> float | None:
+    if diameter is not None and not (math.isfinite(diameter) and diameter > 0):
+        raise PromptError(f"a diameter of {diameter:g} pixels makes no sense")
+    return diameter
 
 
 def _check_finite(values: Iterable[float], name: str) -> None:

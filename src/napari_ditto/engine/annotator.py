@@ -47,7 +47,7 @@ class Annotator:
 
     Examples
     --------
-    >>> annotator = Annotator(open_source(image), load_model("classic"))  # doctest: +SKIP
+    >>> annotator = Annotator(open_source(image), load_model())  # doctest: +SKIP
     >>> label = annotator.accept(annotator.predict(points=[(40, 60)]))  # doctest: +SKIP
     """
 
@@ -94,6 +94,7 @@ class Annotator:
         scribbles: Strokes | None = None,
         plane: PlaneAddress | Mapping[str, int] | None = None,
         level: int | None = None,
+        diameter: float | None = None,
     ) -> Proposals:
         """Return candidate masks for one object; any mixture of prompts is allowed.
 
@@ -113,13 +114,15 @@ class Annotator:
             Index on the axes that are not displayed, e.g. ``{"z": 3}``; 0 by default.
         level : int, optional
             Pyramid level to decode at; chosen by the extent of the prompts by default.
+        diameter : float, optional
+            About how large the object is, pixels; `ditto` looks at fewer sizes then.
 
         Raises
         ------
         PromptError
             If the prompts make no sense for this plane, with the reason.
         """
-        prompts = make_prompts(points, positive, box, mask, scribbles)
+        prompts = make_prompts(points, positive, box, mask, scribbles, diameter)
         address = plane if isinstance(plane, PlaneAddress) else self.source.plane(plane)
         return drain(self.predict_steps(prompts, address, level))
 

@@ -27,6 +27,7 @@ def make_prompts(
     box: BoxPrompt | Sequence[float] | None = None,
     mask: MaskPrompt | ArrayLike | None = None,
     scribbles: Strokes | None = None,
+    diameter: float | None = None,
 ) -> PromptSet:
     """Return prompts for one object; arguments as in :meth:`Annotator.predict`.
 
@@ -35,7 +36,9 @@ def make_prompts(
     PromptError
         If an argument has the wrong shape.
     """
-    return PromptSet(_points(points, positive), _scribbles(scribbles or ()), _box(box), _mask(mask))
+    return PromptSet(
+        _points(points, positive), _scribbles(scribbles or ()), _box(box), _mask(mask), diameter
+    )
 
 
 def _points(points: ArrayLike | None, positive: Sequence[bool] | None) -> tuple[PointPrompt, ...]:

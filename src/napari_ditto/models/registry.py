@@ -2,7 +2,8 @@
 
 A name is ``"<family>:<which>"``, where *which* is a known name (``"sam:vit_b_lm"``), a
 repository of the Hugging Face hub (``"sam:facebook/sam-vit-base"``), a folder or a file; a
-family without weights is named alone (``"classic"``). A path alone is recognised by its content.
+family that fetches no weights is named alone (``"ditto"``, ``"classic"``). A path alone is
+recognised by its content.
 
 Importing this module imports no model: a family is one line in :data:`FAMILIES`, and its module
 is imported when it is first used.
@@ -21,6 +22,12 @@ from napari_ditto.models.manifest import ManifestEntry, find, manifest
 from napari_ditto.models.protocols import PromptModel
 from napari_ditto.models.weights import Weights, is_installed, require
 
+DEFAULT_MODEL = "ditto"
+"""What answers where no model is named."""
+
+FALLBACK_MODEL = "classic"
+"""What always runs: no weights, no torch; in the dock one key press away."""
+
 
 @dataclass(frozen=True, slots=True)
 class Family:
@@ -35,26 +42,30 @@ class Family:
     takes : str
         ``"nothing"``: ``factory()``. ``"device"``: ``factory(device)``, weights are bundled.
         ``"weights"``: ``factory(name, weights, device)``.
+    reads_diameter : bool
+        Whether :attr:`PromptSet.diameter` changes its answers.
     """
 
     name: str
     title: str
     factory: str
     takes: Literal["nothing", "device", "weights"] = "weights"
+    reads_diameter: bool = False
 
 
 FAMILIES: tuple[Family, ...] = (
-    Family(
-        "classic",
-        "Classic: filter bank and seeded segmentation, no weights",
-        "napari_ditto.models.classic.model:ClassicModel",
-        "nothing",
-    ),
     Family(
         "ditto",
         "Ditto: the bundled network",
         "napari_ditto.models.ditto.model:load_ditto",
         "device",
+        reads_diameter=True,
+    ),
+    Family(
+        "classic",
+        "Classic: filter bank and seeded segmentation, no weights",
+        "napari_ditto.models.classic.model:ClassicModel",
+        "nothing",
     ),
     Family("sam", "Segment Anything", "napari_ditto.models.sam.model:load_sam"),
     Family("sam_hq", "Segment Anything, high quality", "napari_ditto.models.sam.model:load_sam_hq"),
@@ -96,7 +107,7 @@ class ModelEntry:
 
 
 def available_models() -> list[ModelEntry]:
-    """Return the models to choose from: those that need no weights, then the known weights."""
+    """Return the models to choose from: those that fetch no weights, then the known weights."""
     bundled = [ModelEntry(f.name, f.name, f.title, True) for f in FAMILIES if f.takes != "weights"]
     return bundled + [_listed(entry) for entry in manifest().values()]
 
@@ -115,7 +126,7 @@ def _listed(entry: ManifestEntry) -> ModelEntry:
     )
 
 
-def load_model(name: str = "classic", device: str = "auto") -> PromptModel:
+def load_model(name: str = DEFAULT_MODEL, device: str = "auto") -> PromptModel:
     """Return the model called `name`, ready on a device.
 
     Nothing is ever downloaded here; see :func:`napari_ditto.models.weights.download`.
@@ -123,7 +134,7 @@ def load_model(name: str = "classic", device: str = "auto") -> PromptModel:
     Parameters
     ----------
     name : str
-        ``"classic"``, ``"sam:facebook/sam-vit-base"``, ``"sam:/path/to/folder"``,
+        ``"ditto"``, ``"classic"``, ``"sam:facebook/sam-vit-base"``, ``"sam:/path/to/folder"``,
         ``"sam:/path/to/checkpoint.pth"``, ``"/path/to/folder"``, ...
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``; ``classic`` needs none.
@@ -136,16 +147,25 @@ def load_model(name: str = "classic", device: str = "auto") -> PromptModel:
         The weights are damaged, of another architecture, or unsafe to read.
     DeviceError
         The device is missing.
+    ModelError
+        torch is not usable here.
     """
     family, which = parse(name)
-    make = _import(family.factory)
     if family.takes == "nothing":
-        return make()  # type: ignore[no-any-return]
+        return _import(family.factory)()  # type: ignore[no-any-return]
     weights = find_weights(family, which) if family.takes == "weights" else None
     from napari_ditto.models.device import choose_device
+    from napari_ditto.models.torch_import import import_torch
 
+    import_torch()
+    make = _import(family.factory)
     arguments = () if weights is None else (f"{family.name}:{which}", weights)
     return make(*arguments, choose_device(device))  # type: ignore[no-any-return]
+
+
+def reads_diameter(name: str) -> bool:
+    """Whether the model called `name` makes use of a diameter; no model is loaded."""
+    return any(f.reads_diameter for f in FAMILIES if f.name == name.partition(":")[0])
 
 
 def parse(name: str) -> tuple[Family, str]:

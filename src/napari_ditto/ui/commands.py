@@ -52,6 +52,11 @@ def accept() -> None:
     _act("accept")
 
 
+def swap_model() -> None:
+    """Ask the other model: classic, or the chosen one again."""
+    _act("swap_model")
+
+
 def undo() -> None:
     """Undo the last prompt or label."""
     _act("undo")

@@ -68,6 +68,7 @@ class Controller:
             "toggle_sign": self._toggle_sign,
             "next_proposal": self._proposing.next,
             "accept": lambda: self._proposing.when_ready(self._labelling.accept),
+            "swap_model": self._swap_model,
             "undo": self._labelling.undo,
             "redo": self._labelling.redo,
             "clear": self._clear,
@@ -143,6 +144,10 @@ class Controller:
         self.session.error = ""
         self._desk.guarded(lambda: self._choose(field, value))
 
+    def warm_up(self) -> None:
+        """Load the model in the background, now and whenever another one is to answer."""
+        self._desk.guarded(self._proposing.warm_up)
+
     def cancel(self) -> None:
         """Give up what is running; what is finished is kept."""
         self.interrupt()
@@ -159,11 +164,18 @@ class Controller:
             return self._show()
         if field == "window":
             self.session.window_mode = "given"
-        setattr(self.session, field, value)
+        if field == "model":
+            self.session.choose_model(str(value))
+        else:
+            setattr(self.session, field, value)
         if self._remember and field in PERSISTENT and value != "given":
             self._remember(**{field: value})
-        if field in ("images", "window_mode", "window", "model", "device"):
+        if field in ("images", "window_mode", "window"):
             self._proposing.start_over()
+        elif field in ("model", "device"):
+            self._proposing.ask_again()
+        elif field == "diameter":
+            self._proposing.look()
         elif field == "prompt_layers":
             self._prompting.watch()
             self._proposing.look()
@@ -198,6 +210,10 @@ class Controller:
     def _toggle_sign(self) -> None:
         layers, positive = self.session.prompt_layers, not self.session.positive
         self.session.positive = self._scene.toggle_sign(layers, positive)
+
+    def _swap_model(self) -> None:
+        self.session.choose_model(self.session.other_model)
+        self._proposing.ask_again()
 
     def _clear(self) -> None:
         self._labelling.note(self._prompting.clear())

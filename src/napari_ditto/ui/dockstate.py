@@ -8,6 +8,7 @@ from typing import Literal
 
 from napari_ditto.core.window import Window
 from napari_ditto.data.protocols import OverlapPolicy
+from napari_ditto.models.registry import reads_diameter
 from napari_ditto.ui.session import NEW_LABELS, Choice, Session
 
 NEW_LABELS_CHOICE = Choice(NEW_LABELS, "new layer", "Made when you accept the first object")
@@ -36,6 +37,8 @@ class DockState:
         Part done of the running job; None where it cannot be known.
     busy : bool
         Whether progress and Cancel make sense.
+    diameter : float or None
+        The hint to the model; None where the model reads none.
     proposal : str
         "2 of 3, score 0.87", or ``""``.
     buttons : mapping of str to Button
@@ -48,6 +51,7 @@ class DockState:
     target: str = NEW_LABELS
     models: tuple[Choice, ...] = ()
     model: str = ""
+    other_model: str = ""
     devices: tuple[Choice, ...] = ()
     device: str = ""
     prompt_layers: tuple[Choice, ...] = ()
@@ -57,6 +61,7 @@ class DockState:
     window: Window | None = None
     min_area_px: int = 20
     min_score: float = 0.5
+    diameter: float | None = None
     positive: bool = True
     status: str = ""
     mood: Literal["ready", "busy", "hint", "error"] = "ready"
@@ -76,6 +81,7 @@ def resolve(session: Session) -> DockState:
         target=session.target,
         models=session.model_choices,
         model=session.model,
+        other_model=session.other_model,
         devices=session.device_choices,
         device=session.device,
         prompt_layers=session.prompt_choices,
@@ -85,6 +91,7 @@ def resolve(session: Session) -> DockState:
         window=session.window,
         min_area_px=session.min_area_px,
         min_score=session.min_score,
+        diameter=session.diameter if reads_diameter(session.model) else None,
         positive=session.positive,
         status=status,
         mood=mood,
@@ -109,7 +116,7 @@ def _status(session: Session) -> tuple[str, Literal["ready", "busy", "hint", "er
         return session.remark, "hint"
     if session.prompts.is_empty:
         return FIRST_HINT, "ready"
-    return "Ready", "ready"
+    return f"This mask is by {session.model}" if session.has_object else "Ready", "ready"
 
 
 def _fraction(session: Session) -> float | None:
@@ -143,6 +150,7 @@ def _buttons(session: Session) -> dict[str, Button]:
             else "No proposal yet: click on an object",
         ),
         "accept": mask,
+        "swap_model": Button(),
         "undo": _when(bool(session.undo_text), "Nothing to undo"),
         "redo": _when(bool(session.redo_text), "Nothing to redo"),
         "clear": _when(not session.prompts.is_empty, "No prompts on this plane"),

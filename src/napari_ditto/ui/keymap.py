@@ -53,6 +53,11 @@ ACTIONS: Mapping[str, Action] = MappingProxyType(
         ),
         "next_proposal": Action("Next mask", "Show the next proposal of the model", ("N",)),
         "accept": Action("Accept", "Write the mask as a new label, and go on", ("Q",)),
+        "swap_model": Action(
+            "Other model",
+            "Ask the model classic about the same prompts, or the chosen model again",
+            ("C",),
+        ),
         "undo": Action("Undo", "Take back the last prompt or label", ("Ctrl+Z", "U")),
         "redo": Action("Redo", "Do again what was undone", ("Ctrl+Shift+Z",)),
         "clear": Action("Clear", "Remove the prompts on this plane", ("J",)),
@@ -64,10 +69,11 @@ ACTIONS: Mapping[str, Action] = MappingProxyType(
 )
 
 
-def button_text(action: str) -> str:
-    """Return a button's text with its key: ``"Accept (Q)"``."""
+def button_text(action: str, label: str = "") -> str:
+    """Return a button's text with its key: ``"Accept (Q)"``; `label` replaces the usual one."""
     entry = ACTIONS[action]
-    return f"{entry.label} ({_shown(entry.keys[0])})" if entry.keys else entry.label
+    label = label or entry.label
+    return f"{label} ({_shown(entry.keys[0])})" if entry.keys else label
 
 
 def _shown(key: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 from napari_ditto.core.geometry import PlaneAddress
@@ -11,6 +12,7 @@ from napari_ditto.core.proposals import Proposals
 from napari_ditto.core.window import Window
 from napari_ditto.data.protocols import Source
 from napari_ditto.errors import DittoError
+from napari_ditto.models.registry import reads_diameter
 from napari_ditto.ui.desk import Desk
 from napari_ditto.ui.workshop import Setup
 
@@ -28,6 +30,7 @@ class Proposing:
         self._desk, self._session, self._scene = desk, desk.session, desk.scene
         self._source: Source | None = None
         self._then: Callable[[], None] | None = None
+        self._warm = False
 
     def setup(self) -> Setup:
         """Return image, model and device as they are chosen now."""
@@ -43,13 +46,31 @@ class Proposing:
         return mode
 
     def start_over(self) -> None:
-        """Image, window or model changed: what was found so far does not count any more."""
-        self._source, self._session.ready = None, False
+        """Image or window changed: what was found so far does not count any more."""
+        self._source = None
         if self._session.window_mode != "given":
             self._session.window = None
+        self.ask_again()
+
+    def ask_again(self) -> None:
+        """Image or model changed: the same prompts have another answer."""
+        self._session.ready = False
         self._forget("")
         self._session.address = None
         self.look()
+        if self._warm:
+            self.warm_up()
+
+    def warm_up(self) -> None:
+        """Load the model before it is asked, now and whenever it is another one."""
+        session, workshop, self._warm = self._session, self._desk.workshop, True
+        if session.images and not (session.working or workshop.has(session.model, session.device)):
+            self._desk.run(
+                "getting ready",
+                lambda: workshop.load(session.model, session.device),
+                lambda _: None,
+                replaceable=True,
+            )
 
     def look(self) -> None:
         """Ask for a proposal for the prompts and the plane on show, unless it is there."""
@@ -63,6 +84,8 @@ class Proposing:
             session.address, session.prompts, session.remark = None, PromptSet(), ""
             return self._forget(str(problem))
         prompts, session.remark = collected.prompts, collected.remark
+        if session.diameter and reads_diameter(session.model):
+            prompts = replace(prompts, diameter=session.diameter)
         same = (address, prompts) == (session.address, session.prompts)
         if same and (prompts.is_empty or session.asked or session.proposals):
             return None

@@ -13,6 +13,7 @@ from napari_ditto.core.prompts import PromptSet
 from napari_ditto.core.proposals import Proposals
 from napari_ditto.core.window import Window
 from napari_ditto.data.protocols import OverlapPolicy
+from napari_ditto.models.registry import DEFAULT_MODEL, FALLBACK_MODEL
 
 NEW_LABELS = ""
 """The target that stands for a Labels layer which is made at the first accept."""
@@ -53,12 +54,16 @@ class Session:
         Unique ids of one to three Image layers, read as channels of one image.
     prompt_layers : tuple of str
         Unique ids of the layers whose content is read as prompts.
+    model, other_model : str
+        The model that answers, and the one that is a key press away: `classic`, or the chosen one.
     target : str
         Unique id of the Labels layer to write to, or `NEW_LABELS`.
     window : Window or None
         The intensity window in use; None until the image has been opened.
     min_area_px, min_score
         Size and estimated IoU that an object needs to count when everything is segmented.
+    diameter : float
+        About how large the objects are, pixels at level 0; 0 is not known.
     positive : bool
         Sign of the next click or stroke.
     address : PlaneAddress or None
@@ -86,18 +91,20 @@ class Session:
     image_choices: tuple[Choice, ...] = ()
     target_choices: tuple[Choice, ...] = ()
     prompt_choices: tuple[Choice, ...] = ()
-    model_choices: tuple[Choice, ...] = (Choice("classic", "classic"),)
+    model_choices: tuple[Choice, ...] = (Choice(DEFAULT_MODEL, DEFAULT_MODEL),)
     device_choices: tuple[Choice, ...] = (Choice("auto", "auto"),)
     images: tuple[str, ...] = ()
     prompt_layers: tuple[str, ...] = ()
     target: str = NEW_LABELS
-    model: str = "classic"
+    model: str = DEFAULT_MODEL
+    other_model: str = FALLBACK_MODEL
     device: str = "auto"
     overlap: OverlapPolicy = "keep"
     window_mode: WindowMode = "sampled"
     window: Window | None = None
     min_area_px: int = 20
     min_score: float = 0.5
+    diameter: float = 0.0
     positive: bool = True
     address: PlaneAddress | None = None
     prompts: PromptSet = field(default_factory=PromptSet)
@@ -113,6 +120,20 @@ class Session:
     ready: bool = False
     undo_text: str = ""
     redo_text: str = ""
+
+    def __post_init__(self) -> None:
+        if self.model == FALLBACK_MODEL:
+            self.other_model = DEFAULT_MODEL
+
+    def choose_model(self, model: str) -> None:
+        """Let a model answer; from `classic` a key press leads back to the one before."""
+        if model == self.model:
+            return
+        if model != FALLBACK_MODEL:
+            self.other_model = FALLBACK_MODEL
+        elif self.model != FALLBACK_MODEL:
+            self.other_model = self.model
+        self.model = model
 
     @property
     def has_object(self) -> bool:

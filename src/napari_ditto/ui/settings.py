@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_ditto.errors import StoreError
+from napari_ditto.models.registry import DEFAULT_MODEL
 
 PLUGIN, SECTION = "napari-ditto", "annotate"
 
@@ -35,7 +36,7 @@ def _setting(
 class Settings:
     """What is kept between sessions; the manifest declares the same, and a test compares."""
 
-    model: str = _setting("classic", "Model", "The model that is loaded first.")
+    model: str = _setting(DEFAULT_MODEL, "Model", "The model that is loaded first.")
     device: str = _setting(
         "auto", "Device", "Where models run: auto, cpu, cuda, cuda:1, mps, and so on."
     )

@@ -22,12 +22,14 @@ from napari_ditto.data.protocols import (
     Source,
 )
 from napari_ditto.models.protocols import Estimate, ModelSpec, PromptModel
+from napari_ditto.models.registry import FALLBACK_MODEL
 
 if TYPE_CHECKING:
     from napari_ditto.engine.annotator import Annotator
     from napari_ditto.engine.everything import EverythingResult
 
 LoadModel = Callable[[str, str], PromptModel]
+Name = tuple[str, str]  # model and device
 
 PROMPTS_PER_TILE = 30
 """Objects that a model suggests in a tile, for estimates."""
@@ -98,8 +100,12 @@ class Workshop:
     ) -> None:
         self._open_cache, self._load_model = open_cache, load_model
         self._cache: EmbeddingStore | None = None
-        self._model: tuple[str, str, PromptModel] | None = None
-        self._annotator: Annotator | None = None
+        self._models: dict[Name, PromptModel] = {}
+        self._annotators: dict[Name, Annotator] = {}
+
+    def has(self, model: str, device: str) -> bool:
+        """Whether a model is loaded."""
+        return (model, device) in self._models
 
     def prepare(self, setup: Setup) -> Generator[Progress, None, Source]:
         """Sample the intensity window and load the model, so that the first click is quick."""
@@ -210,23 +216,34 @@ class Workshop:
 
         yield from download(manifest()[model], agree=True)
 
+    def load(self, model: str, device: str) -> Generator[Progress, None, PromptModel]:
+        """Return a model that stays loaded until another one takes its place."""
+        name = (model, device)
+        if name not in self._models:
+            yield Progress("read", text=f"loading the model {model}")
+            if model != FALLBACK_MODEL:
+                # The old one goes first: two large models may not fit into memory together.
+                self._keep_only(FALLBACK_MODEL)
+            self._models[name] = self._load_model(model, device)
+        return self._models[name]
+
+    def _keep_only(self, model: str) -> None:
+        self._models = {name: m for name, m in self._models.items() if name[0] == model}
+        self._annotators = {name: a for name, a in self._annotators.items() if name[0] == model}
+
     def _loaded(self, setup: Setup) -> Generator[Progress, None, PromptModel]:
-        if self._model and self._model[:2] == (setup.model, setup.device):
-            return self._model[2]
-        yield Progress("read", text=f"loading the model {setup.model}")
-        # The old one goes first: two large models may not fit into memory together.
-        self._model = self._annotator = None
-        model = self._load_model(setup.model, setup.device)
-        self._model = (setup.model, setup.device, model)
-        return model
+        return (yield from self.load(setup.model, setup.device))
 
     def _ready(self, setup: Setup) -> Generator[Progress, None, Annotator]:
         model = yield from self._loaded(setup)
-        if self._annotator is None or self._annotator.source is not setup.source:
+        if any(a.source is not setup.source for a in self._annotators.values()):
+            self._annotators.clear()
+        name = (setup.model, setup.device)
+        if name not in self._annotators:
             from napari_ditto.engine.annotator import Annotator
 
-            self._annotator = Annotator(setup.source, model, cache=self._embeddings())
-        return self._annotator
+            self._annotators[name] = Annotator(setup.source, model, cache=self._embeddings())
+        return self._annotators[name]
 
     def _embeddings(self) -> EmbeddingStore:
         if self._cache is None:

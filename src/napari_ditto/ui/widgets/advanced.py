@@ -91,6 +91,20 @@ class WindowEditor(QWidget):
             self.edited.emit(self._shown)
 
 
+def _diameter_box(parent: QWidget) -> QDoubleSpinBox:
+    box = QDoubleSpinBox(parent)
+    box.setRange(0.0, 1e6)
+    box.setDecimals(0)
+    box.setSuffix(" px")
+    box.setSpecialValueText("automatic")
+    box.setKeyboardTracking(False)
+    box.setToolTip(
+        "About how large the objects are, in pixels of the image: "
+        "the model then looks at fewer sizes and mistakes groups and parts less often"
+    )
+    return box
+
+
 class AdvancedPanel(QWidget):
     """Passive, like the dock it is in."""
 
@@ -99,6 +113,7 @@ class AdvancedPanel(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.channel_2, self.channel_3 = ChoiceBox(self), ChoiceBox(self)
+        self.diameter = _diameter_box(self)
         self.device = ChoiceBox(self)
         self.window_mode = ChoiceBox(self)
         self.window_editor = WindowEditor(self)
@@ -106,11 +121,12 @@ class AdvancedPanel(QWidget):
         self.prompt_layers.setToolTip(
             "Points, shapes and the selected label of these layers say which object is meant"
         )
-        form = QFormLayout()
+        self._form = form = QFormLayout()
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("2nd channel", self.channel_2)
         form.addRow("3rd channel", self.channel_3)
+        form.addRow("Object diameter", self.diameter)
         form.addRow("Device", self.device)
         form.addRow("Intensities", self.window_mode)
         form.addRow("", self.window_editor)
@@ -124,6 +140,7 @@ class AdvancedPanel(QWidget):
         self._connect()
 
     def _connect(self) -> None:
+        self.diameter.valueChanged.connect(lambda value: self.chose.emit("diameter", value))
         self.device.picked.connect(lambda key: self.chose.emit("device", key))
         self.window_mode.picked.connect(lambda key: self.chose.emit("window_mode", key))
         self.window_editor.edited.connect(lambda window: self.chose.emit("window", window))
@@ -145,6 +162,10 @@ class AdvancedPanel(QWidget):
         self.channel_2.show_choices((none, *others), second)
         self.channel_3.show_choices((none, *(c for c in others if c.key != second)), third)
         self.channel_3.setEnabled(bool(second))
+        self._form.setRowVisible(self.diameter, state.diameter is not None)
+        blocker = QSignalBlocker(self.diameter)
+        self.diameter.setValue(state.diameter or 0.0)
+        blocker.unblock()
         self.device.show_choices(state.devices, state.device)
         self.window_mode.show_choices(_WINDOW_MODES, state.window_mode)
         self.window_editor.show_window(state.window)

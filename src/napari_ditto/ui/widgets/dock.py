@@ -22,7 +22,7 @@ from superqt import QCollapsible
 from napari_ditto.ui.assembly import controller_for
 from napari_ditto.ui.bridge import Debounce
 from napari_ditto.ui.dockstate import DockState
-from napari_ditto.ui.keymap import ACTIONS
+from napari_ditto.ui.keymap import ACTIONS, button_text
 from napari_ditto.ui.prompt_layers import COLORS, NEGATIVE, POSITIVE
 from napari_ditto.ui.widgets.advanced import AdvancedPanel
 from napari_ditto.ui.widgets.buttons import ActionButton, dot
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
     from qtpy.QtGui import QShowEvent
 
+
+_ELSEWHERE = ("open_dock", "toggle_sign", "cancel")
+"""Actions that have no button, two, or one in another panel."""
 
 SIGN_KEY = ACTIONS["toggle_sign"].keys[0]
 
@@ -54,8 +57,8 @@ class DockWidget(QWidget):
     def _make_widgets(self) -> None:
         self.image, self.target = ChoiceBox(self), ChoiceBox(self)
         self.model = ChoiceBox(self, free_text=True)
-        names = ("new_points", "new_boxes", "next_proposal", "accept", "undo", "redo", "clear")
-        self.buttons = {name: ActionButton(name, self) for name in (*names, "segment_all")}
+        names = [name for name in ACTIONS if name not in _ELSEWHERE]
+        self.buttons = {name: ActionButton(name, self) for name in names}
         self.buttons["accept"].make_primary()
         self.include = ActionButton("toggle_sign", self, text="Include")
         self.exclude = ActionButton("toggle_sign", self, text="Exclude")
@@ -79,7 +82,7 @@ class DockWidget(QWidget):
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Image", self.image)
-        form.addRow("Model", self.model)
+        form.addRow("Model", _row(self.model, self.buttons["swap_model"], stretch=(3, 2)))
         form.addRow("Labels", self.target)
         button = self.buttons
         layout = QVBoxLayout(self)
@@ -139,6 +142,8 @@ class DockWidget(QWidget):
         self.target.show_choices(state.targets, state.target)
         for name, button in self.buttons.items():
             button.show_state(state.buttons[name])
+        other = state.other_model.partition(":")[0]
+        self.buttons["swap_model"].setText(button_text("swap_model", f"Use {other}"))
         for button, positive in ((self.include, True), (self.exclude, False)):
             button.show_state(state.buttons["toggle_sign"])
             button.setChecked(state.positive == positive)
@@ -148,6 +153,10 @@ class DockWidget(QWidget):
         self.keep.setChecked(state.overlap == "keep")
         self.status.show_state(state)
         self.advanced.show_state(state)
+
+
+WARM_MILLISECONDS = 300
+"""After the dock is on show, its model is loaded: the window has been drawn by then."""
 
 
 class DittoDock(DockWidget):
@@ -163,6 +172,7 @@ class DittoDock(DockWidget):
         super().__init__()
         self._viewer = napari_viewer
         self._window: QWidget | None = None
+        self._warm_soon = Debounce(self._warm_up, WARM_MILLISECONDS)
         self._open()
 
     def _open(self) -> None:
@@ -170,6 +180,10 @@ class DittoDock(DockWidget):
         self.controller.attach(self)
         # When the window goes, it takes us along without asking.
         self.destroyed.connect(self.controller.stop)
+
+    def _warm_up(self) -> None:
+        if not self.controller.is_closed:
+            self.controller.warm_up()
 
     def event(self, event: QEvent | None) -> bool:
         """Notice when napari takes the dock out of its window, or puts it back."""
@@ -181,8 +195,9 @@ class DittoDock(DockWidget):
         return bool(super().event(event))
 
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
-        """Follow the window we are in, so that its end is noticed."""
+        """Follow the window we are in, so that its end is noticed; load the model meanwhile."""
         super().showEvent(event)
+        self._warm_soon()
         window = self.window()
         if window is not None and window is not self._window:
             window.installEventFilter(self)
