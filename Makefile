@@ -16,7 +16,7 @@ BIN := .venv/bin
 # The name changes with what is to be installed, so an unchanged environment costs nothing.
 STAMP := .venv/.installed-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
-.PHONY: help demo test lint pytest stress bench train docs-images reference system-libs clean
+.PHONY: help demo test lint pytest stress bench evaluate train docs-images reference system-libs clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -41,6 +41,14 @@ stress: $(STAMP) ## the core tests with their long counts: kills, faults, races
 
 bench: $(STAMP) ## the benchmarks; they print their numbers
 	$(BIN)/python -m pytest benchmarks --benchmark-enable -s --timeout=3600
+
+EVAL_DATA ?= ../shared/data/eval
+MODELS ?= classic
+
+evaluate: $(STAMP) ## measure MODELS on the named sets in EVAL_DATA, an hour; EVALUATE adds options
+	$(BIN)/python -m napari_ditto.cli evaluate --data $(EVAL_DATA) $(addprefix --model ,$(MODELS)) \
+	  --out evaluation-output $(EVALUATE)
+	cp evaluation-output/report.md docs/explain/evaluation.md
 
 # Resumed from where it stopped; the data bank takes 3 GB. More memory kept by malloc saves a fifth.
 TRAIN_DATA ?= ../shared/data/train
@@ -71,4 +79,4 @@ $(STAMP): | system-libs
 	rm -f .venv/.installed-* && touch $@
 
 clean: ## remove the environment and what the demo wrote
-	rm -rf .venv demo-output
+	rm -rf .venv demo-output evaluation-output

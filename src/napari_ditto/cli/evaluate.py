@@ -79,7 +79,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     }
     if not any(found.values()):
         raise SourceError("there is nothing to measure", todo="Look at the masks")
-    report = markdown(found, args.max_clicks)
+    report = markdown(found, settings(args))
     (folder / "report.md").write_text(report, "utf-8")
     rows = found.get("prompts", [])
     pictures = write_sheets(folder, chosen["prompts"], list(models), rows, settings(args))

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
-IOU_STEPS = np.arange(0.5, 0.951, 0.05)
+IOU_STEPS = np.arange(10, 20) / 20
 """Thresholds of the mean segmentation accuracy."""
 
 DRAWS = 2000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,14 +43,17 @@ class Picture:
 
     def read_image(self) -> NDArray[Any]:
         """Return the pixels, shape (h, w) or (h, w, c), c at most 3."""
-        shape = _levels(self.mask)[0].shape
-        raw = _levels(self.image)[0]
-        return _channels_last(self, np.asarray(_plane(raw, self.plane, shape)), shape[-2:])
+        mask = _shape(self.mask)
+        with _opened(self.image) as raw:
+            # A stack's channels may come before its planes.
+            axis = 0 if raw.shape[0] == mask[0] else 1
+            pixels = _read(raw, axis, self.plane)
+        return _channels_last(pixels, mask[-2:], self.bands)
 
     def read_mask(self) -> NDArray[np.int64]:
         """Return the ids, shape (h, w)."""
-        raw = _levels(self.mask)[0]
-        return _whole(self.mask, np.asarray(_plane(raw, self.plane, raw.shape)))
+        with _opened(self.mask) as raw:
+            return _whole(self.mask, _read(raw, 0, self.plane))
 
 
 def find_pictures(given: EvalSet) -> list[Picture]:
@@ -102,7 +106,7 @@ def _files(folder: Path, kind: str) -> list[Path]:
 
 
 def _planes(given: EvalSet, image: Path, mask: Path) -> Iterator[Picture]:
-    shape = _levels(mask)[0].shape
+    shape = _shape(mask)
     if len(shape) == 2:
         yield _checked(Picture(image.stem, image, mask, None, given.bands), shape)
     elif len(shape) == 3 and shape[-1] > 4:
@@ -116,13 +120,8 @@ def _planes(given: EvalSet, image: Path, mask: Path) -> Iterator[Picture]:
         )
 
 
-def _checked(picture: Picture, shape: tuple[int, ...]) -> Picture:
-    _axes(picture, _levels(picture.image)[0].shape, shape)
-    return picture
-
-
-def _axes(picture: Picture, image: tuple[int, ...], mask: tuple[int, ...]) -> None:
-    spatial = len(mask)
+def _checked(picture: Picture, mask: tuple[int, ...]) -> Picture:
+    image, spatial = _shape(picture.image), len(mask)
     fits = image == mask or (
         len(image) == spatial + 1 and mask in (image[:-1], image[1:], image[:1] + image[2:])
     )
@@ -131,26 +130,44 @@ def _axes(picture: Picture, image: tuple[int, ...], mask: tuple[int, ...]) -> No
             f"an image of shape {image} does not fit its mask of shape {mask}",
             where=str(picture.image),
         )
+    return picture
 
 
-def _levels(path: Path) -> tuple[Any, ...]:
-    return open_path(path).levels
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Give the finest level of an image file, and close the file."""
+    opened = open_path(path)
+    try:
+        yield opened.levels[0]
+    finally:
+        if opened.close:
+            opened.close()
 
 
-def _plane(raw: Any, plane: int | None, mask: tuple[int, ...]) -> Any:  # noqa: ANN401
+def _shape(path: Path) -> tuple[int, ...]:
+    with _opened(path) as raw:
+        return tuple(raw.shape)
+
+
+def _read(raw: Any, axis: int, plane: int | None) -> NDArray[Any]:  # noqa: ANN401
+    """Return all of an array, or one plane along an axis."""
+    index = [slice(0, n) for n in raw.shape]
     if plane is None:
-        return raw[...]
-    return raw[plane] if raw.shape[0] == mask[0] else raw[:, plane]
+        return np.asarray(raw[tuple(index)])
+    index[axis] = slice(plane, plane + 1)
+    return np.asarray(raw[tuple(index)]).squeeze(axis)
 
 
-def _channels_last(picture: Picture, pixels: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+def _channels_last(
+    pixels: NDArray[Any], shape: tuple[int, ...], bands: tuple[int, ...] | None
+) -> NDArray[Any]:
     if pixels.shape == shape:
         return pixels
     if pixels.shape[:2] != shape:
         pixels = np.moveaxis(pixels, 0, -1)
-    bands = picture.bands or tuple(range(min(3, pixels.shape[-1])))
-    picked = pixels[..., bands]
-    return picked[..., 0] if len(bands) < 3 else picked
+    chosen = bands or tuple(range(min(3, pixels.shape[-1])))
+    picked = pixels[..., chosen]
+    return picked[..., 0] if len(chosen) < 3 else picked
 
 
 def _whole(path: Path, ids: NDArray[Any]) -> NDArray[np.int64]:

@@ -12,8 +12,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from napari_ditto import __version__
 from napari_ditto.evaluation import summary
 from napari_ditto.evaluation.prompted import CORRECTED, FIRST, Row
+from napari_ditto.evaluation.runs import Settings
 from napari_ditto.evaluation.semantic import CONTROL_COUNT, COUNTS, DiceRow
 from napari_ditto.evaluation.whole_images import ImageRow
 
@@ -49,11 +51,15 @@ candidate of a click is than the first. A click is ambiguous if its object lies 
 one, or if the model's candidates overlap by less than .5 on average."""
 
 
-def markdown(found: Mapping[str, Sequence[Any]], cap: int) -> str:
+def markdown(found: Mapping[str, Sequence[Any]], settings: Settings) -> str:
     """Return the tables of all tasks that have rows, by the task's name."""
-    parts: list[str] = []
+    parts = [
+        "# Evaluation",
+        f"By `napari-ditto evaluate` {__version__}: at most {settings.objects} objects and "
+        f"{settings.images} images a set, {settings.clicks} clicks, seed {settings.seed}.",
+    ]
     if rows := found.get("prompts"):
-        parts += prompts(rows, cap)
+        parts += prompts(rows, settings.clicks)
     if rows := [*found.get("everything", ()), *found.get("like", ())]:
         parts += ["## Whole images", WHOLE, whole_images(rows)]
     if rows := found.get("semantic"):
