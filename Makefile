@@ -43,7 +43,7 @@ bench: $(STAMP) ## the benchmarks; they print their numbers
 	$(BIN)/python -m pytest benchmarks --benchmark-enable -s --timeout=3600
 
 EVAL_DATA ?= ../shared/data/eval
-MODELS ?= classic
+MODELS ?= ditto classic
 
 evaluate: $(STAMP) ## measure MODELS on the named sets in EVAL_DATA, an hour; EVALUATE adds options
 	$(BIN)/python -m napari_ditto.cli evaluate --data $(EVAL_DATA) $(addprefix --model ,$(MODELS)) \

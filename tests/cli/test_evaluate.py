@@ -30,7 +30,8 @@ def folder(tmp_path: Path) -> Path:
 
 def evaluate(folder: Path, out: Path, *more: str) -> int:
     few = ("--max-objects", "4", "--max-clicks", "3", "--max-images", "2")
-    return main(["evaluate", str(folder), "--out", str(out), *few, *more])
+    model = () if "--model" in more else ("--model", "classic")
+    return main(["evaluate", str(folder), "--out", str(out), *few, *model, *more])
 
 
 def rows(path: Path) -> list[dict[str, str]]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_ditto.cli.console import Console, duration
 from napari_ditto.errors import ModelNotFoundError, SourceError, StoreError
+from napari_ditto.models.registry import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from napari_ditto.evaluation.runs import Done, Settings
@@ -40,7 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sets", default="all", help="names with commas between; default: all")
     parser.add_argument("--only", choices=TASKS, action="append", help="may be repeated")
     parser.add_argument(
-        "--model", action="append", help="see 'models'; may be repeated; default: classic"
+        "--model",
+        action="append",
+        help=f"see 'models'; may be repeated; default: {DEFAULT_MODEL}",
     )
     parser.add_argument(
         "--baselines", default="all", help="names with commas between, all or none; default: all"
@@ -95,7 +98,7 @@ def load_all(args: argparse.Namespace) -> dict[str, PromptModel]:
     """Return the models by name; one that cannot be had is refused before anything is measured."""
     from napari_ditto.evaluation.runs import load_method
 
-    return {name: load_method(name, args.device) for name in args.model or ["classic"]}
+    return {name: load_method(name, args.device) for name in args.model or [DEFAULT_MODEL]}
 
 
 def measure(

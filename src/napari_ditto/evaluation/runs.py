@@ -79,7 +79,7 @@ class Done(Generic[R]):
     seconds: float
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def load_method(name: str, device: str = "auto") -> PromptModel:
     """Return a baseline for prompts, or any model that ``load_model`` knows."""
     return load_baseline(name) if name in BASELINES else load_model(name, device)
