@@ -10,6 +10,7 @@ import pytest
 
 from napari_ditto.cli import demo, demo_window, main
 from napari_ditto.data.pyramid_labels import PyramidLabels
+from napari_ditto.models.registry import DEFAULT_MODEL, FALLBACK_MODEL
 
 
 @pytest.fixture(scope="module")
@@ -19,26 +20,39 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-def figures(folder: Path) -> dict[str, dict[str, float]]:
+MODELS = (DEFAULT_MODEL, FALLBACK_MODEL)
+each_model = pytest.mark.parametrize("model", MODELS)
+
+
+def figures(folder: Path, model: str) -> dict[str, dict[str, float]]:
     found = json.loads((folder / "figures.json").read_text())["figures"]
-    return {row["image"].partition(",")[0]: row for row in found}
+    return {row["image"].partition(",")[0]: row for row in found if row["model"] == model}
 
 
-def test_each_image_is_encoded_once(folder: Path) -> None:
-    assert {row["encoder_calls"] for row in figures(folder).values()} == {1}
+def test_the_default_is_the_bundled_network(folder: Path) -> None:
+    assert json.loads((folder / "figures.json").read_text())["model"] == "ditto"
+    assert figures(folder, "ditto").keys() == figures(folder, "classic").keys()
 
 
-def test_the_raster_is_hardly_read(folder: Path) -> None:
-    raster = figures(folder)["raster"]
+@each_model
+def test_each_image_is_encoded_once(folder: Path, model: str) -> None:
+    assert {row["encoder_calls"] for row in figures(folder, model).values()} == {1}
+
+
+@each_model
+def test_the_raster_is_hardly_read(folder: Path, model: str) -> None:
+    raster = figures(folder, model)["raster"]
     assert raster["pixels_read"] < 60_000**2 / 3000
     assert raster["iou"] > 0.8
 
 
-def test_the_coins_are_found(folder: Path) -> None:
-    labels = np.asarray(PyramidLabels.open(folder / "coins-prompts.zarr").data)
+@each_model
+def test_the_coins_are_found(folder: Path, model: str) -> None:
+    place = folder if model == DEFAULT_MODEL else folder / model
+    labels = np.asarray(PyramidLabels.open(place / "coins-prompts.zarr").data)
     centers = [(57, 100), (50, 155), (45, 335), (189, 213)]
-    assert [labels[place] for place in centers] == [1, 2, 3, 4]
-    assert figures(folder)["coins"]["found"] >= 20
+    assert [labels[center] for center in centers] == [1, 2, 3, 4]
+    assert figures(folder, model)["coins"]["found"] >= 20
 
 
 def test_the_report_names_every_file(folder: Path) -> None:

@@ -1,6 +1,6 @@
-"""Label real images with the default model, print the figures, and say where to look.
+"""Label real images, print the figures, and say where to look.
 
-Two pictures that come with scikit-image are labelled by clicks and boxes, one of them whole. A
+The default model does it first, then `classic`, for comparison. Two pictures that come with scikit-image are labelled by clicks and boxes, one of them whole. A
 generated raster of 60,000 x 60,000 pixels, which exists only chunk by chunk, gets one click. With a
 display napari opens on the results.
 """
@@ -32,22 +32,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Run the command."""
-    from napari_ditto.models.registry import load_model
+    from napari_ditto.models.registry import DEFAULT_MODEL, FALLBACK_MODEL
 
     folder = fresh(args.output)
-    model = load_model()
-    figures = []
-    for scene in SCENES:
-        console.note(f"labelling {scene.name}")
-        figures.append(label_scene(scene, model, folder, console))
-    console.note("clicking on a raster of 60,000 x 60,000 pixels")
-    figures.append(click_on_raster(model, folder, console))
-    write_report(folder, figures, model.spec.id)
+    figures = label_all(DEFAULT_MODEL, folder, console)
+    figures += label_all(FALLBACK_MODEL, folder / FALLBACK_MODEL, console)
+    write_report(folder, figures, DEFAULT_MODEL, FALLBACK_MODEL)
     facts = {"output": folder, "figures": [asdict(f) for f in figures]}
     console.result(facts, f"\n{figures_table(figures)}\n\nLook at {folder.absolute()}")
     if not args.no_window and not console.json:
         demo_window.show(folder, SCENES, console)
     return 0
+
+
+def label_all(name: str, folder: Path, console: Console) -> list[Figures]:
+    """Label every image with one model, write the results, and return what was measured."""
+    from napari_ditto.models.registry import load_model
+
+    folder.mkdir(exist_ok=True)
+    model = load_model(name)
+    figures = []
+    for scene in SCENES:
+        console.note(f"{name}: labelling {scene.name}")
+        figures.append(label_scene(scene, model, folder, console))
+    console.note(f"{name}: clicking on a raster of 60,000 x 60,000 pixels")
+    return [*figures, click_on_raster(model, folder, console)]
 
 
 def fresh(folder: Path) -> Path:
@@ -65,6 +74,7 @@ def fresh(folder: Path) -> Path:
 def figures_table(figures: Sequence[Figures]) -> str:
     """Return the figures for a person."""
     head = (
+        "model",
         "image",
         "first mask",
         "next prompt",
@@ -81,6 +91,7 @@ def figures_table(figures: Sequence[Figures]) -> str:
 def row(figures: Figures) -> tuple[object, ...]:
     """Return the cells of one image."""
     return (
+        figures.model,
         figures.image,
         duration(figures.first_mask),
         duration(figures.second_prompt),
@@ -97,8 +108,8 @@ def _cell(value: object) -> str:
     return "-" if value is None else str(value)
 
 
-def write_report(folder: Path, figures: Sequence[Figures], model: str) -> None:
-    """Write the figures, and what each file is."""
+def write_report(folder: Path, figures: Sequence[Figures], model: str, other: str) -> None:
+    """Write the figures, and what each file is; the other model's are in a folder of its own."""
     document = {"model": model, "figures": [asdict(f) for f in figures]}
     (folder / "figures.json").write_text(json.dumps(document, indent=2) + "\n")
     (folder / "README.md").write_text(
@@ -112,6 +123,7 @@ This folder was {MARKER} with the model `{model}`; the next demo replaces it.
 | `*-prompts.zarr` | the same labels, OME-Zarr |
 | `coins-everything.png`, `.zarr` | the whole picture, prompted by the model itself |
 | `raster-prompts.png` | two objects of a raster of 60,000 x 60,000 pixels |
+| `{other}/` | the same by the model `{other}` |
 | `figures.json` | the figures below |
 
 ```text

@@ -85,6 +85,8 @@ class Figures:
 
     Attributes
     ----------
+    model : str
+        Who did it.
     image : str
         Which one, with its size.
     first_mask, second_prompt : float
@@ -101,6 +103,7 @@ class Figures:
         From the image, for the prompts and for its intensity window.
     """
 
+    model: str
     image: str
     first_mask: float
     second_prompt: float
@@ -125,6 +128,7 @@ def label_scene(scene: Scene, model: PromptModel, folder: Path, console: Console
     seconds, _, calls = prompt_all(result, model, scene.prompts, console)
     result.write(outputs, plane, scene.prompts)
     figures = Figures(
+        model.spec.id,
         f"{scene.name}, {plane.height} x {plane.width}",
         first_mask=seconds[0],
         second_prompt=seconds[1],
@@ -177,6 +181,7 @@ def click_on_raster(model: PromptModel, folder: Path, console: Console) -> Figur
     region = Box(*(int(v) for v in (*objects[1], *objects[0]))).grow(MARGIN)
     result.write([folder / "raster-prompts.png"], region, prompts)
     return Figures(
+        model.spec.id,
         f"raster, {RASTER_SIDE} x {RASTER_SIDE}",
         first_mask=seconds[0],
         second_prompt=seconds[1],

@@ -56,7 +56,7 @@ class BlobModel:
         if self.error:
             raise self.error
         self.encoded += len(tiles)
-        return [Embedding({"grey": t[..., 0]}, t.shape[:2], SPEC.key) for t in tiles]
+        return [Embedding({"grey": t[..., 0]}, t.shape[:2], self.spec.key) for t in tiles]
 
     def decode(self, embedding: Embedding, prompts: Sequence[PromptSet]) -> MaskLogits:
         """Return three candidates per prompt set; the middle one comes first."""
