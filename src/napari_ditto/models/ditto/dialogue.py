@@ -117,21 +117,16 @@ def _search(
     span = max(around.height, around.width)
     views = zoom.ladder(around.center, span, shape, diameter)
     looks = yield [Question(view, told) for view in views]
-    expected = zoom.judge(zoom.traits(looks, shape))
-    pool = [
-        Option(look, head, float(expected[i, head]))
-        for i, look in enumerate(looks)
-        for head in range(HEADS)
-    ]
+    worth = zoom.judge(looks, shape)
+    pool = [Option(k, h, float(worth[i, h])) for i, k in enumerate(looks) for h in range(HEADS)]
     pool.sort(key=lambda o: -o.score)
     found = found_box(pool[0])
     if found is None:
         return State(_different(pool))
     view = near(_union(found, around), shape)
-    (closer,) = yield [Question(view, told)]
-    options = [Option(closer, h, float(torch.sigmoid(closer.scores[h]))) for h in range(HEADS)]
-    shown = replace(options[0], score=max(options[0].score, pool[0].score))
-    return State(_different([shown, *sorted(options[1:] + pool, key=lambda o: -o.score)]))
+    before = pool[0].look.belief(pool[0].head)
+    (closer,) = yield [Question(view, replace(told, box=found), before)]
+    return State(_different([Option(closer, 0, pool[0].score), *pool]))
 
 
 def _further(told: Said, click: PointPrompt, state: State, shape: tuple[int, int]) -> Dialogue:
