@@ -35,6 +35,20 @@ def points(*positions):
     return PromptSet(tuple(PointPrompt(*p) for p in positions))
 
 
+def test_a_diameter_goes_with_the_prompts_and_shrinks_with_the_level():
+    said = PromptSet((PointPrompt(100.0, 100.0),), diameter=40.0)
+    checked = check_prompts(said, SHAPE)
+    assert checked.diameter == 40.0
+    coarse = to_level(checked, (2.0, 2.0), (256, 256))
+    assert to_tile(coarse, Box(0, 0, 128, 128)).diameter == 20.0
+
+
+@pytest.mark.parametrize("diameter", [0.0, -3.0, math.inf, math.nan])
+def test_a_diameter_that_is_none_is_refused(diameter):
+    with pytest.raises(PromptError, match="diameter"):
+        check_prompts(PromptSet((PointPrompt(1.0, 1.0),), diameter=diameter), SHAPE)
+
+
 @given(st.data())
 def test_whatever_lies_on_the_plane_passes_and_ends_on_pixels(data):
     shape = data.draw(plane_shapes())

@@ -31,9 +31,9 @@ def run(code, *paths):
 
 
 def test_classic_needs_nothing():
-    model = load_model()
+    model = napari_ditto.load_model("classic")
     assert isinstance(model, PromptModel)
-    assert napari_ditto.load_model("classic").spec.id == "classic"
+    assert model.spec.id == "classic"
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def import_torch() -> None:
     ModelError
         If it cannot be imported; a reason in one line.
     """
-    if "torch" in sys.modules:
+    if sys.modules.get("torch"):
         return
     _load_library()
     try:
