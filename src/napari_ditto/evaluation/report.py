@@ -41,8 +41,9 @@ TP / (TP + FP + FN) at an IoU of .5, mSA its mean over .50, .55 to .95; means ov
 
 SEMANTIC = """\
 Dice with k examples, mean over queries, then images; brackets at k = 4. Controls at k = 4: masks of
-other examples and inverted masks (Dice with the truth: a model that reads its examples must fail),
-and the part of a window without any target that is found all the same."""
+other examples and inverted masks (Dice with the truth: a model that reads its examples must fail;
+shuffled masks still help where the target lies in the same place in every image, see *copy*), and
+the part of a window without any target that is found all the same."""
 
 SCORES = """\
 Spearman's correlation of estimated and true IoU over what is shown first and over all candidates,
