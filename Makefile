@@ -55,7 +55,7 @@ TRAIN_DATA ?= ../shared/data/train
 RUN ?= training-run
 STEPS ?= 5600
 train: $(STAMP) ## train the bundled network from TRAIN_DATA into RUN, hours; writes the shipped weights
-	test -e $(RUN)/bank/worlds_images.npy || $(BIN)/python -m training.bank --data $(TRAIN_DATA) --out $(RUN)/bank
+	test -e $(RUN)/bank/worlds_images.npy || $(BIN)/python -m training.bank --worlds 4000 --data $(TRAIN_DATA) --out $(RUN)/bank
 	MALLOC_MMAP_THRESHOLD_=2000000000 MALLOC_TRIM_THRESHOLD_=8000000000 \
 	  $(BIN)/python -m training.train --bank $(RUN)/bank --out $(RUN) --steps $(STEPS)
 	$(BIN)/python -m training.export --run $(RUN)

@@ -72,12 +72,16 @@ def jobs(name: str, data: Path, worlds: int, seed: int) -> dict[str, list[Job]]:
             "_val": [Job((seed, 1, k)) for k in range(held)],
         }
     salt = zlib.crc32(name.encode())
-    planes = list(READERS[name](data))
-    parts = split(planes, np.random.default_rng((seed, salt)))
     return {
         suffix: [Job((seed, salt, zlib.crc32(p.name.encode())), p) for p in part]
-        for suffix, part in zip(("", "_val"), parts, strict=True)
+        for suffix, part in zip(("", "_val"), planes_of(name, data, seed), strict=True)
     }
+
+
+def planes_of(name: str, data: Path, seed: int) -> tuple[list[Plane], list[Plane]]:
+    """Return the planes of a set for training, and those held out."""
+    salt = zlib.crc32(name.encode())
+    return split(list(READERS[name](data)), np.random.default_rng((seed, salt)))
 
 
 def write(out: Path, stem: str, pairs: Iterable[Pair], most: int) -> int:

@@ -12,11 +12,11 @@ from torch import Tensor
 from training.augment import recolor, warp
 
 MIX = {
-    "fluo": 0.14,
+    "fluo": 0.12,
     "bright": 0.20,
     "phase": 0.17,
-    "sunny": 0.08,
-    "fib25": 0.11,
+    "sunny": 0.12,
+    "fib25": 0.09,
     "worlds": 0.30,
 }
 """Share of each set in a batch."""

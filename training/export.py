@@ -19,7 +19,7 @@ from napari_ditto.models.ditto.weights import FORMAT, WEIGHTS
 
 
 def export(checkpoint: Path, target: Path) -> None:
-    """Write the averaged weights of a checkpoint as float16 safetensors, and a card with its hash."""
+    """Write the averaged weights of a checkpoint as float16, and a card with their hash."""
     saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
     network = DittoNetwork()
     network.load_state_dict(saved["average"])

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 from skimage import io
 
-from training import bank, sources
+from training import bank, held_out, sources
 from training.sources import Plane
 
 
@@ -125,3 +125,12 @@ def test_no_training_slice_of_the_volume_shows_a_held_out_plane(tmp_path: Path) 
     lowest = min(int(p.read()[0].min()) for p in held)
     assert highest < lowest
     assert len({p.name for p in planes}) == len(planes)
+
+
+def test_held_out_images_are_linked_with_their_masks(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "held"
+    used, held = bank.planes_of("phase", data, 0)
+    assert held_out.gather("phase", data, out) == len(held) > 0
+    assert {p.name for p in (out / "images").iterdir()} == {p.image.name for p in held}
+    assert {p.name for p in (out / "masks").iterdir()} == {p.image.name for p in held}
+    assert not {p.image.name for p in used} & {p.image.name for p in held}
