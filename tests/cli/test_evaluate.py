@@ -120,3 +120,23 @@ def test_a_model_without_examples_is_left_out_of_them(
     some = ("--baselines", "filters_ridge", "--only", "like")
     assert evaluate(folder, tmp_path / "out", *some) == 0
     assert "classic takes no examples" in capsys.readouterr().err
+
+
+def test_a_stopped_evaluation_goes_on(
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out, more = tmp_path / "out", ("--baselines", "ellipse", "--only", "prompts")
+    assert evaluate(folder, out, *more) == 0
+    whole = rows(out / "objects.csv")
+    files = sorted((out / "jobs").iterdir())
+    assert len(files) == 2
+    files[0].write_text(files[0].read_text()[:-20])  # damaged: it is measured again
+    capsys.readouterr()
+    assert evaluate(folder, out, *more, "--resume") == 0
+    assert capsys.readouterr().err.count("[2/2]") == 1
+    assert sorted(map(str, rows(out / "objects.csv"))) == sorted(map(str, whole))
+    assert evaluate(folder, out, *more, "--resume", "--seed", "5") == 0  # other draws, other jobs
+    assert len(list((out / "jobs").iterdir())) == 4

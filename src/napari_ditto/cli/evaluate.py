@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--max-clicks", type=positive, default=20, help="on an object; default: 20")
     parser.add_argument("--seed", type=int, default=0, help="of all draws; default: 0")
+    parser.add_argument(
+        "--resume", action="store_true", help="keep what an earlier run into --out has measured"
+    )
     parser.add_argument("--workers", type=positive, default=1, help="processes; default: 1")
     parser.add_argument(
         "--out", type=Path, default=Path("evaluation-output"), help="default: evaluation-output"
@@ -109,10 +113,11 @@ def measure(
     methods: Sequence[str],
 ) -> list[Any]:
     """Return the rows of one task, and write them as they come."""
+    from napari_ditto.evaluation.kept import KeptJobs
     from napari_ditto.evaluation.plan import BASELINES
     from napari_ditto.evaluation.plan import TASKS as KNOWN
     from napari_ditto.evaluation.report import CsvFile
-    from napari_ditto.evaluation.runs import Job, run_jobs, takes_examples
+    from napari_ditto.evaluation.runs import Job, identity, run_jobs, takes_examples
 
     task = KNOWN[name]
     able = []
@@ -124,10 +129,15 @@ def measure(
         else:
             able.append(method)
     jobs = [Job(given, method, settings(args)) for given in chosen for method in able]
-    found: dict[Job, Done[Any]] = {}
+    kept = KeptJobs(args.out / "jobs", name, task.row, partial(identity, device=args.device))
+    before = (kept.get(job) for job in jobs) if args.resume else ()
+    found: dict[Job, Done[Any]] = {done.job: done for done in before if done}
     with CsvFile(args.out / task.file, task.row) as file:
-        for done in run_jobs(task.work, jobs, args.workers):
+        for done in found.values():
+            file.write(done.rows)
+        for done in run_jobs(task.work, [job for job in jobs if job not in found], args.workers):
             found[done.job] = done
+            kept.put(done)
             file.write(done.rows)
             console.note(f"[{len(found)}/{len(jobs)}] {name}, {told(done)}")
     return [row for job in jobs for row in found[job].rows]

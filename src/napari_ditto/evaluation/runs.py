@@ -85,6 +85,11 @@ def load_method(name: str, device: str = "auto") -> PromptModel:
     return load_baseline(name) if name in BASELINES else load_model(name, device)
 
 
+def identity(name: str, device: str = "auto") -> str:
+    """Return what a method is: a model's key with the hash of its weights, a baseline's name."""
+    return name if name in CONTEXT_BASELINES else load_method(name, device).spec.key
+
+
 def takes_examples(name: str, device: str = "auto") -> bool:
     """Whether a model can be shown examples."""
     return isinstance(load_method(name, device), ContextModel)
