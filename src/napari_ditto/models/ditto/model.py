@@ -9,33 +9,26 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch  # noqa: TID253 - the registry imports this module when the model is loaded
 from numpy.typing import NDArray
-from torch.nn import functional as F  # noqa: TID253
 
 from napari_ditto.core.embedding import Embedding
 from napari_ditto.core.prompts import PromptSet
 from napari_ditto.errors import ModelError
+from napari_ditto.models.ditto import context
+from napari_ditto.models.ditto.context_features import LEVELS, describe
 from napari_ditto.models.ditto.dialogue import CHOICES, State, converse
 from napari_ditto.models.ditto.encoder import STRIDE
+from napari_ditto.models.ditto.layers import pool
 from napari_ditto.models.ditto.looks import BATCH, Eye, Recent
 from napari_ditto.models.ditto.suggest import suggest
 from napari_ditto.models.ditto.views import OUTSIDE, paste
 from napari_ditto.models.ditto.weights import load_network
-from napari_ditto.models.protocols import MaskLogits, ModelSpec
+from napari_ditto.models.protocols import ContextMap, Example, MaskLogits, Memory, ModelSpec
 
 if TYPE_CHECKING:
     from napari_ditto.models.ditto.network import DittoNetwork
 
 VERSION = "1"
 """Of everything around the network; a change invalidates cached embeddings."""
-
-LEVELS = 3
-"""Sizes at which a tile is searched for objects, each half of the one before.
-
-Training showed objects of 13 to 128 pixels: three levels reach from 13 to the whole tile.
-"""
-
-LEAST_LEVEL = 64
-"""Pixels: a coarser level of the tile must be at least so long."""
 
 KEPT_STATES = 32
 KEPT_TILES = 4
@@ -84,10 +77,12 @@ class DittoModel:
             citation="The napari-ditto developers; encoder after Tan & Le 2019 (EfficientNet-Lite)",
             source="napari-ditto",
             input_size=512,
-            capabilities=frozenset(("points", "box", "mask", "scribbles", "proposals", "auto")),
+            capabilities=frozenset(
+                ("points", "box", "mask", "scribbles", "proposals", "auto", "examples")
+            ),
             encode_seconds=0.2,
             decode_seconds=0.04,
-            embedding_bytes=2_200_000,
+            embedding_bytes=6_300_000,
             memory_bytes=300_000_000,
             device=device,
         )
@@ -100,16 +95,11 @@ class DittoModel:
         return [self._encode(tile) for tile in tiles]
 
     def _encode(self, tile: NDArray[np.float32]) -> Embedding:
-        height, width = tile.shape[:2]
-        arrays: dict[str, NDArray[np.generic]] = {"pixels": tile.astype(np.float16)}
-        levels = sum(max(height, width) >> k >= LEAST_LEVEL for k in range(LEVELS)) or 1
-        image = self._padded(tile, STRIDE << (levels - 1))
-        for level in range(levels):
-            features = self.network.encode(image)
-            dense = self.network.everything(features)[0].sigmoid()
-            arrays[f"dense{level}"] = dense.half().cpu().numpy()
-            image = F.avg_pool2d(image, 2)
-        return Embedding(arrays, (height, width), self.spec.key)
+        image = self._padded(tile, STRIDE << (LEVELS - 1))
+        features = [self.network.encode(pool(image, 1 << level)) for level in range(LEVELS)]
+        arrays = describe(self.network, image, features)
+        arrays["pixels"] = tile.astype(np.float16)
+        return Embedding(arrays, (tile.shape[0], tile.shape[1]), self.spec.key)
 
     def _padded(self, tile: NDArray[np.float32], multiple: int) -> torch.Tensor:
         """Return a tile as an image (1, 3, h, w), mirrored up to a multiple."""
@@ -138,6 +128,28 @@ class DittoModel:
         """Return one prompt set per object seen in the tile."""
         self._own(embedding.model)
         return suggest(embedding)
+
+    @torch.inference_mode()
+    def remember(self, examples: Sequence[Example]) -> Memory:
+        """Condense examples; the memory does not grow with their number."""
+        for example in examples:
+            self._own(example.embedding.model)
+        return context.remember(examples, self.spec.key)
+
+    @torch.inference_mode()
+    def recall(self, embedding: Embedding, memory: Memory) -> ContextMap:
+        """Return a probability map per remembered class, and all centres and borders."""
+        self._own(embedding.model)
+        self._own(memory.model)
+        return context.recall(embedding, memory)
+
+    @torch.inference_mode()
+    def tune(self, memory: Memory, examples: Sequence[Example], steps: int = 20) -> Memory:
+        """Return a memory that fits the examples better."""
+        self._own(memory.model)
+        for example in examples:
+            self._own(example.embedding.model)
+        return context.tune(memory, examples, steps, self.spec.key)
 
     def _tile(self, embedding: Embedding) -> Tile:
         self._own(embedding.model)

@@ -31,7 +31,7 @@ On held-out training images 1.5 at 128 pixels and 2.2 at 192 are equally good, a
 1.5 at 192 less: what counts is how large the object is shown.
 """
 
-SUPPORT, CUT = 0.5, 0.3
+SUPPORT, CUT = 0.5, 0.2
 """Weights of agreement and of cut masks. Rank changes little between .5 and 1, or .2 and .5."""
 
 
@@ -55,15 +55,15 @@ def ladder(
         How large objects are, pixels; three zooms round it instead of all.
     """
     whole = float(max(shape))
-    sides = [f * diameter for f in DIAMETERS] if diameter else [*LADDER, whole]
+    sides = [HINTED * diameter] if diameter else [*LADDER, whole]
     least, most = max(SMALLEST_VIEW, ROOM * span), max(SMALLEST_VIEW, whole)
     fit = sorted({min(max(side, least), most) for side in sides})
     apart = [s for s, after in zip(fit, [*fit[1:], math.inf], strict=True) if after > 1.2 * s]
     return [view_around(center, side, shape, LOOK_PIXELS) for side in apart]
 
 
-DIAMETERS = (1.5, 3.0, 6.0)
-"""Sides of views in diameters, where a diameter is given; a wrong one should err large."""
+HINTED = 2.4
+"""Side of the view in diameters, where a diameter is given: objects of half to twice it fit."""
 
 
 def judge(looks: Sequence[Look], shape: tuple[int, int]) -> NDArray[np.float64]:
@@ -76,8 +76,8 @@ def judge(looks: Sequence[Look], shape: tuple[int, int]) -> NDArray[np.float64]:
     score = torch.sigmoid(torch.stack([look.scores for look in looks])).double().cpu().numpy()
     cut = [_cut(m, k.view, shape) for m, k in zip(masks, looks, strict=True)]
     support = _support(looks, masks, score)
-    worth = score + SUPPORT * support - CUT * torch.stack(cut).double().cpu().numpy()
-    return np.asarray(worth / (1 + SUPPORT))
+    agreed = score if len(looks) == 1 else (score + SUPPORT * support) / (1 + SUPPORT)
+    return np.asarray(agreed - CUT * torch.stack(cut).double().cpu().numpy())
 
 
 def _cut(masks: Tensor, view: View, shape: tuple[int, int]) -> Tensor:
