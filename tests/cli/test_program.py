@@ -136,7 +136,7 @@ def test_cache_is_shown_and_cleared(capsys: pytest.CaptureFixture) -> None:
     assert main(["cache", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert shown["entries"] == 1
-    assert next(iter(shown["models"])).startswith("classic@")
+    assert next(iter(shown["models"])).startswith("ditto@")
     assert main(["cache", "clear"]) == 0
     assert capsys.readouterr().out.startswith("removed 1 embeddings")
     assert main(["cache"]) == 0
@@ -212,6 +212,21 @@ def test_prompts_add_up_in_one_zarr(capsys: pytest.CaptureFixture) -> None:
     assert len(last["made_by"]["weights_sha256"]) == 64
 
 
+def test_the_default_model_is_named_in_the_result_and_takes_a_diameter(
+    capsys: pytest.CaptureFixture,
+) -> None:
+    click = ["prompt", str(write_png(Path("a.png"))), "--point", "30,40", "--json"]
+    made = []
+    for name, more in (("a.zarr", []), ("b.zarr", ["--diameter", "30"])):
+        assert main([*click, "-o", name, *more]) == 0
+        made.append(json.loads(capsys.readouterr().out)["made_by"])
+        assert labels_in(Path(name))[30, 40] == 1
+    assert {m["model"] for m in made} == {"ditto"}
+    assert made[0]["prompts"] != made[1]["prompts"]
+    assert main([*click, "-o", "c.zarr", "--diameter", "-3"]) == 2
+    assert "a diameter of -3 pixels" in one_line(capsys)
+
+
 def test_a_prompt_that_is_refused_leaves_nothing_behind(capsys: pytest.CaptureFixture) -> None:
     image = str(write_png(Path("a.png")))
     assert main(["prompt", image, "--point", "500,500", "-o", "out.zarr", "-o", "out.tif"]) == 2
@@ -239,6 +254,7 @@ def test_all_writes_every_format_of_the_plane_that_was_asked_for(
     tifffile.imwrite("stack.tif", np.stack([plane * 0, plane]), metadata={"axes": "ZYX"})
     outputs = ["-o", "out.zarr", "-o", "out.tif", "-o", "out.png"]
     arguments = ["all", "stack.tif", "--axes", "zyx", "--plane", "z=1", "--window", "0,255"]
+    arguments += ["--model", "classic"]
     assert main([*arguments, *outputs, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["objects"] >= 3
     labels = labels_in(Path("out.zarr"))
@@ -271,6 +287,7 @@ def test_info_tells_how_a_stack_is_read(capsys: pytest.CaptureFixture) -> None:
 def test_models_are_listed(capsys: pytest.CaptureFixture) -> None:
     assert main(["models", "--json"]) == 0
     models = {m["id"]: m for m in json.loads(capsys.readouterr().out)["models"]}
+    assert models["ditto"]["installed"]
     assert models["classic"]["installed"]
     assert not models["sam:facebook/sam-vit-base"]["installed"]
 

@@ -70,6 +70,6 @@ def test_who_reads_a_diameter():
 def test_a_torch_that_cannot_be_imported_is_one_line_and_classic_runs(monkeypatch):
     monkeypatch.setattr(torch_import, "_load_library", lambda: None)
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(ModelError, match="torch cannot be imported.*classic runs without it"):
+    with pytest.raises(ModelError, match=r"torch cannot be imported.*classic runs without it"):
         load_model()
     assert load_model("classic").spec.id == "classic"

@@ -39,13 +39,13 @@ class NamedBlobs:
     """A model for every name, each asked and loaded under its own."""
 
     def __init__(self):
-        self.loaded, self.models, self.broken = [], {}, set()
+        self.loaded, self.models, self.broken, self.seconds = [], {}, set(), 0.0
 
     def __call__(self, name, device):
         if name in self.broken:
             raise WeightsError("the bundled weights are damaged", todo="Install napari-ditto again")
         model = BlobModel()
-        model.spec = replace(model.spec, id=name)
+        model.spec = replace(model.spec, id=name, encode_seconds=self.seconds)
         self.loaded.append(name)
         self.models[name] = model
         return model
@@ -186,6 +186,14 @@ def test_the_model_is_loaded_while_the_user_looks(window, blobs):
     window.controller.act("swap_model")
     window.settled()
     assert blobs.loaded == ["ditto", "classic"]
+
+
+@pytest.mark.parametrize(("seconds", "tried"), [(0.2, 1), (15.0, 0)])
+def test_a_quick_model_is_tried_out_and_a_slow_one_is_not(window, blobs, seconds, tried):
+    blobs.seconds = seconds
+    window.controller.warm_up()
+    window.settled()
+    assert blobs.models["ditto"].encoded == tried
 
 
 def test_trouble_of_the_early_load_is_shown(window, blobs):

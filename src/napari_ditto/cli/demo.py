@@ -1,8 +1,9 @@
 """Label real images, print the figures, and say where to look.
 
-The default model does it first, then `classic`, for comparison. Two pictures that come with scikit-image are labelled by clicks and boxes, one of them whole. A
-generated raster of 60,000 x 60,000 pixels, which exists only chunk by chunk, gets one click. With a
-display napari opens on the results.
+Two pictures that come with scikit-image are labelled by clicks and boxes, one of them whole. A
+generated raster of 60,000 x 60,000 pixels, which exists only chunk by chunk, gets one click. The
+default model does it first, then `classic` for comparison. With a display napari opens on the
+results of the default model.
 """
 
 from __future__ import annotations

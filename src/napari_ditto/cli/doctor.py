@@ -236,4 +236,6 @@ def models() -> Iterator[Check]:
     folder = weights.models_dir()
     yield place("models", folder, "set NAPARI_DITTO_MODELS to a folder that can be written")
     here = [entry.id for entry in manifest.manifest().values() if weights.is_installed(entry)]
-    yield Check("weights", ", ".join(["classic (needs none)", *here]))
+    yield Check(
+        "weights", ", ".join(["ditto (comes with the package)", "classic (needs none)", *here])
+    )

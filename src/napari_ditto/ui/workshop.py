@@ -10,9 +10,11 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.core.progress import Progress
-from napari_ditto.core.prompts import PromptSet
+from napari_ditto.core.prompts import PointPrompt, PromptSet
 from napari_ditto.core.proposals import Proposals
 from napari_ditto.data.protocols import (
     EmbeddingStore,
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 
 LoadModel = Callable[[str, str], PromptModel]
 Name = tuple[str, str]  # model and device
+
+QUICK_SECONDS = 1.0
+"""A model whose tiles take less is tried out before it is needed."""
 
 PROMPTS_PER_TILE = 30
 """Objects that a model suggests in a tile, for estimates."""
@@ -111,7 +116,7 @@ class Workshop:
         """Sample the intensity window and load the model, so that the first click is quick."""
         yield Progress("read", text="reading the image")
         _ = setup.source.window
-        yield from self._loaded(setup)
+        yield from self._ready(setup)
         return setup.source
 
     def predict(
@@ -225,7 +230,16 @@ class Workshop:
                 # The old one goes first: two large models may not fit into memory together.
                 self._keep_only(FALLBACK_MODEL)
             self._models[name] = self._load_model(model, device)
+            yield Progress("read", text=f"trying out the model {model}")
+            self._rehearse(self._models[name])
         return self._models[name]
+
+    def _rehearse(self, model: PromptModel) -> None:
+        """Ask a quick model once: first calls import and set up what later ones need."""
+        if 0 < model.spec.encode_seconds < QUICK_SECONDS:
+            self._embeddings()
+            tile = np.random.default_rng(0).random((1, 64, 64, 3), dtype=np.float32)
+            model.decode(model.encode(tile)[0], [PromptSet((PointPrompt(32.0, 32.0),))])
 
     def _keep_only(self, model: str) -> None:
         self._models = {name: m for name, m in self._models.items() if name[0] == model}
