@@ -21,14 +21,12 @@ from napari_ditto.data.protocols import EmbeddingStore, Source
 from napari_ditto.data.source import is_source, open_source
 from napari_ditto.engine.encode import TileEncoder
 from napari_ditto.engine.jobs import drain
+from napari_ditto.engine.like_objects import Sizes, outline_steps, part, pieces
 from napari_ditto.errors import ModelError, SourceError
-from napari_ditto.models.protocols import ContextModel, Example, Memory
+from napari_ditto.models.protocols import ContextModel, Example, Memory, PromptModel
 
 MAX_PIXELS = 1 << 26
 """Largest plane done at once; the class maps take four bytes per class and pixel."""
-
-PEAK_DISTANCE = 5
-"""Least distance of two objects' middles, pixels."""
 
 LabelledImage = tuple[object, NDArray[np.integer]]
 
@@ -116,9 +114,13 @@ def segment_like_steps(
         kinds = (labels > 0).astype(np.int32) if instances else labels
         shown += yield from _encode_example(image, kinds, number, encoder)
     memory = model.remember(shown)
-    probability = yield from _recall(encoder, model, memory, address)
-    yield Progress("merge", 0, 1, "painting labels")
-    labels = _objects(probability[0]) if instances else _classes(probability, memory.classes)
+    probability, center = yield from _recall(encoder, model, memory, address)
+    if instances:
+        sizes = Sizes.of([labels for _, labels in examples])
+        labels = yield from _objects(encoder, address, probability[0], center, sizes)
+    else:
+        yield Progress("merge", 0, 1, "painting labels")
+        labels = _classes(probability, memory.classes)
     return ContextResult(labels, probability, memory.classes)
 
 
@@ -153,21 +155,27 @@ def _open_example(image: object, labels: NDArray[np.integer], target: Source) ->
 
 def _recall(
     encoder: TileEncoder, model: ContextModel, memory: Memory, address: PlaneAddress
-) -> Generator[Progress, None, NDArray[np.float32]]:
-    """Return the blended probability of each class, shape (c, height, width)."""
+) -> Generator[Progress, None, tuple[NDArray[np.float32], NDArray[np.float32] | None]]:
+    """Return the blended probability of each class, (c, height, width), and of centres."""
     if memory.model != model.spec.key:
         raise ModelError(f"these examples were encoded by {memory.model}")
     shape = encoder.source.plane_shape(address)
     total = np.zeros((len(memory.classes), *shape), dtype=np.float32)
-    weight = np.zeros(shape, dtype=np.float32)
+    weight, center = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
+    centered = True
     grid = Grid(shape, encoder.tile_size)
     for i, tile in enumerate(grid.covering(Box.of_shape(shape))):
         yield Progress("decode", i, grid.count, f"tile {i + 1} of {grid.count}")
         (embedding,) = yield from encoder.embed_steps(address, [tile])
         trust = tent(tile.box, shape)
-        total[:, *tile.box.slices] += trust * model.recall(embedding, memory).probability
+        found = model.recall(embedding, memory)
+        total[:, *tile.box.slices] += trust * found.probability
+        if found.center is None:
+            centered = False
+        else:
+            center[tile.box.slices] += trust * found.center
         weight[tile.box.slices] += trust
-    return total / weight
+    return total / weight, center / weight if centered else None
 
 
 def _classes(probability: NDArray[np.float32], classes: tuple[int, ...]) -> NDArray[np.uint32]:
@@ -178,18 +186,20 @@ def _classes(probability: NDArray[np.float32], classes: tuple[int, ...]) -> NDAr
     return labels
 
 
-def _objects(probability: NDArray[np.float32]) -> NDArray[np.uint32]:
-    """Return connected objects, split at their waists: watershed on the distance to the border."""
-    from scipy.ndimage import distance_transform_edt, gaussian_filter, label
-    from skimage import feature, segmentation
-
-    inside = probability > 0.5
-    depth = gaussian_filter(distance_transform_edt(inside), 1.0)
-    pieces, _ = label(inside)
-    peaks = feature.peak_local_max(  # type: ignore[no-untyped-call]
-        depth, min_distance=PEAK_DISTANCE, labels=pieces, exclude_border=False
-    )
-    markers = np.zeros(inside.shape, dtype=np.int32)
-    markers[tuple(peaks.T)] = np.arange(1, len(peaks) + 1)
-    found = segmentation.watershed(-depth, markers, mask=inside)  # type: ignore[no-untyped-call]
-    return np.asarray(found, dtype=np.uint32)
+def _objects(
+    encoder: TileEncoder,
+    address: PlaneAddress,
+    probability: NDArray[np.float32],
+    center: NDArray[np.float32] | None,
+    sizes: Sizes,
+) -> Generator[Progress, None, NDArray[np.uint32]]:
+    """Return objects with ids from 1, outlined by the model where it can be asked."""
+    numbered, height = part(probability, center, sizes)
+    wanted = list(pieces(numbered, height, sizes))
+    model = encoder.model
+    if center is not None and isinstance(model, PromptModel):
+        labels = yield from outline_steps(encoder, model, address, numbered, wanted, probability)
+    else:
+        labels = np.where(np.isin(numbered, [p.number for p in wanted]), numbered, 0)
+    ids = np.unique(labels)
+    return np.searchsorted(ids[ids > 0], labels, side="right").astype(np.uint32)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch  # noqa: TID253 - this module is imported when the network is
 from numpy.typing import NDArray
 from torch import Tensor  # noqa: TID253
-from torch.nn import functional as F  # noqa: TID253
+from torch.nn import functional as F  # noqa: N812, TID253
 
 from napari_ditto.core.embedding import Embedding
 from napari_ditto.errors import ModelError
@@ -24,7 +25,7 @@ from napari_ditto.models.ditto.context_ridge import Choice, Fit, Samples, Scale
 from napari_ditto.models.ditto.network import DENSE
 from napari_ditto.models.protocols import ContextMap, Example, Memory
 
-MOST_SAMPLES = 12_000
+MOST_SAMPLES = 8_000
 """Pixels that are learnt from, of all examples together."""
 
 LEAST_SAMPLES = 40
@@ -62,7 +63,18 @@ def tune(memory: Memory, examples: Sequence[Example], steps: int, key: str) -> M
     """Return the memory that fits the examples best, on the way to one in which errors count more.
 
     Boosting with few rounds; never worse on the examples' sampled pixels than what was given.
+
+    Raises
+    ------
+    ModelError
+        If the examples show no class, or one that the memory does not know.
     """
+    if unknown := set(_classes(examples)) - set(memory.classes):
+        raise ModelError(
+            f"classes {sorted(unknown)} are not in this memory",
+            todo="Make a new memory of all examples",
+        )
+    memory = replace(memory, model=key)
     samples = gather(examples, memory.classes)
     scale, choice = _scale(memory), _choice(memory)
     extra = np.ones(len(samples.truth))
@@ -74,7 +86,7 @@ def tune(memory: Memory, examples: Sequence[Example], steps: int, key: str) -> M
         memory = _pack(fitted, choice, scale, int(memory.arrays["level"][0]), memory)
         if (loss := _loss(memory, samples)) < least:
             best, least = memory, loss
-    return best if memory.model == key else best
+    return best
 
 
 @torch.inference_mode()
@@ -198,7 +210,8 @@ def gather(examples: Sequence[Example], classes: Sequence[int]) -> Samples:
     ordered = sorted(examples, key=_digest)
     quota = MOST_SAMPLES // max(1, len(ordered))
     found = [_draw(e, i, len(ordered), classes, quota) for i, e in enumerate(ordered)]
-    return Samples(*(np.concatenate(p) for p in zip(*found, strict=True)))
+    features, truth, weight, fold = (np.concatenate(p) for p in zip(*found, strict=True))
+    return Samples(features, truth, weight, fold, len(classes))
 
 
 def _digest(example: Example) -> str:

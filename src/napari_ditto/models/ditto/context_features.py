@@ -13,7 +13,7 @@ import numpy as np
 import torch  # noqa: TID253 - this module is imported when the network is
 from numpy.typing import NDArray
 from torch import Tensor  # noqa: TID253
-from torch.nn import functional as F  # noqa: TID253
+from torch.nn import functional as F  # noqa: N812, TID253
 
 from napari_ditto.core.embedding import Embedding
 from napari_ditto.models.ditto.encoder import STRIDE, WIDTHS, Features
@@ -78,9 +78,8 @@ def _levels(network: DittoNetwork, image: Tensor, features: Sequence[Features]) 
         largest = STRIDE << (LEVELS - 1)
         height, width = image.shape[-2:]
         image = F.pad(image, (0, -width % largest, 0, -height % largest), mode="replicate")
-    for level in range(len(found), LEVELS):
-        found.append(network.encode(pool(image, 1 << level)))
-    return found
+    missing = range(len(found), LEVELS)
+    return found + [network.encode(pool(image, 1 << level)) for level in missing]
 
 
 def _fitted(maps: dict[int, list[Tensor]]) -> list[tuple[int, list[Tensor]]]:
@@ -210,21 +209,18 @@ def _at(
 
 def enlarge(found: Maps, until: int = 2) -> Tensor:
     """Return all maps one after the other at the stride `until`, the coarsest first."""
-    total: Tensor | None = None
-    for stride in (s for s in STRIDES if s >= until):
-        own = found[stride]
-        total = own if total is None else torch.cat((_double(total, own), own))
-    assert total is not None
+    total = found[STRIDES[0]]
+    for stride in (s for s in STRIDES[1:] if s >= until):
+        total = torch.cat((_double(total, found[stride]), found[stride]))
     return total
 
 
 def project(found: Maps, weights: Mapping[int, Tensor]) -> Tensor:
     """Return a linear function of all maps at stride 2, weights (outputs, channels) by stride."""
-    total: Tensor | None = None
-    for stride in STRIDES:
+    total = torch.tensordot(weights[STRIDES[0]], found[STRIDES[0]], 1)
+    for stride in STRIDES[1:]:
         own = torch.tensordot(weights[stride], found[stride], 1)
-        total = own if total is None else _double(total, own) + own
-    assert total is not None
+        total = _double(total, own) + own
     return total
 
 
