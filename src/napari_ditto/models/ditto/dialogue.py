@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch  # noqa: TID253 - this module is imported when the network is
 
-from napari_ditto.core.prompts import BoxPrompt, PointPrompt, PromptSet
+from napari_ditto.core.prompts import BoxPrompt, PromptSet
 from napari_ditto.models.ditto import zoom
 from napari_ditto.models.ditto.decoder import HEADS
 from napari_ditto.models.ditto.looks import Belief, Eye, Look, Question, Recent, Said
@@ -23,9 +23,14 @@ NEAR_PIXELS = 128
 """Side of the picture of a second look, and of looks at boxes and masks."""
 
 TIGHT, LOOSE = 1.25, 6.0
-"""A further click is answered in the same view while its side is this many times the object's."""
+"""A further click is answered in the same view while its side is this many times the object's.
+
+Looking closer at each click (2.5), or at 192 pixels, changes less than .002 after five clicks.
+"""
 
 CHOICES = 3
+SAME = 0.75
+"""IoU from which two candidates are one idea."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,22 +83,25 @@ def answer(
     device: torch.device,
 ) -> Dialogue:
     """Take the prompts in one after another, from the last state that is known already."""
-    story = tell(prompts)
-    todo: list[PromptSet] = []
-    state = None
-    for step in reversed(story.steps):
-        state = known.get(step)
-        if state is not None:
-            break
-        todo.insert(0, step)
-    for step in todo:
-        if state is None:
-            state = yield from _first(step, shape, device)
-        else:
-            state = yield from _further(said(step), step.points[-1], state, shape)
+    steps = tell(prompts)
+    start, state = _latest(steps, known)
+    if state is None:
+        state = yield from _first(steps[0], shape, device)
+        known.put(steps[0], state)
+    for step in steps[start + 1 :]:
+        state = yield from _further(said(step), state, shape)
         known.put(step, state)
-    assert state is not None  # noqa: S101 - a story has at least one step
     return state
+
+
+def _latest(
+    steps: Sequence[PromptSet], known: Recent[PromptSet, State]
+) -> tuple[int, State | None]:
+    """Return the last step whose state is known, and that state."""
+    for i in reversed(range(len(steps))):
+        if (state := known.get(steps[i])) is not None:
+            return i, state
+    return 0, None
 
 
 def _first(prompts: PromptSet, shape: tuple[int, int], device: torch.device) -> Dialogue:
@@ -129,21 +137,23 @@ def _search(
     return State(_different([Option(closer, 0, pool[0].score), *pool]))
 
 
-def _further(told: Said, click: PointPrompt, state: State, shape: tuple[int, int]) -> Dialogue:
+def _further(told: Said, state: State, shape: tuple[int, int]) -> Dialogue:
     """Answer one more click: the mask so far is the start."""
     shown = state.options[0]
-    around = extent(told, None) if any(p[2] > 0 for p in told.points) or told.box else None
-    view = shown.look.view
-    found = found_box(shown)
-    wanted = [b for b in (around, found) if b is not None]
-    if wanted:
-        whole = wanted[0] if len(wanted) == 1 else _union(*wanted)
-        side = max(whole.height, whole.width)
-        inside = _holds(view, whole)
-        if not inside or not TIGHT * side <= view.side <= max(LOOSE * side, zoom.SMALLEST_VIEW):
-            view = near(whole, shape)
+    around = extent(told, None)
+    whole = _union(around, found_box(shown) or around)
+    view = shown.look.view if _serves(shown.look.view, whole) else near(whole, shape)
     (look,) = yield [Question(view, told, shown.look.belief(shown.head))]
     return State(_ordered(look))
+
+
+def _serves(view: View, box: BoxPrompt) -> bool:
+    """Whether a view shows all of a box, with room round it and not too small."""
+    side = max(box.height, box.width)
+    rows = view.y0 - 0.5 <= box.y0 and box.y1 <= view.y0 + view.side - 0.5
+    columns = view.x0 - 0.5 <= box.x0 and box.x1 <= view.x0 + view.side - 0.5
+    most = max(LOOSE * side, zoom.SMALLEST_VIEW)
+    return rows and columns and TIGHT * side <= view.side <= most
 
 
 def near(box: BoxPrompt, shape: tuple[int, int], pixels: int = NEAR_PIXELS) -> View:
@@ -200,20 +210,11 @@ def _different(options: Sequence[Option]) -> tuple[Option, ...]:
     return tuple([*chosen, *rest][:CHOICES])
 
 
-SAME = 0.75
-"""IoU from which two candidates are one idea."""
-
-
 def alike(a: Option, b: Option) -> float:
     """Return the IoU of two masks of different views."""
     fine, wide = (a, b) if a.look.view.side <= b.look.view.side else (b, a)
     masks = [(o.look.logits[o.head : o.head + 1] > 0, o.look.view) for o in (fine, wide)]
     return float(zoom.overlap(*masks[0], *masks[1])[0, 0])
-
-
-def _holds(view: View, box: BoxPrompt) -> bool:
-    rows = view.y0 - 0.5 <= box.y0 and box.y1 <= view.y0 + view.side - 0.5
-    return rows and view.x0 - 0.5 <= box.x0 and box.x1 <= view.x0 + view.side - 0.5
 
 
 def _union(a: BoxPrompt, b: BoxPrompt) -> BoxPrompt:

@@ -120,7 +120,7 @@ class DittoModel:
                 for k, option in enumerate(state.options):
                     look = option.look
                     paste(look.logits[option.head][None], look.view, logits[i, k : k + 1])
-                    scores[i, k] = option.score
+                    scores[i, k] = max(0.0, option.score)
                 _clip(logits[i], prompts[i])
         return MaskLogits(logits, scores, np.zeros(len(prompts), np.intp))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,30 +15,11 @@ STROKE_POINTS = 16
 """Points that stand for all strokes of one sign; training showed up to 8 clicks."""
 
 
-@dataclass(frozen=True, slots=True)
-class Story:
-    """How one object was described.
-
-    Attributes
-    ----------
-    said : Said
-        What is known at the first look.
-    mask : MaskPrompt or None
-        A rough mask known at the first look.
-    steps : tuple of PromptSet
-        What had been said at the first look, and after each further click.
-    """
-
-    said: Said
-    mask: MaskPrompt | None
-    steps: tuple[PromptSet, ...]
-
-
-def tell(prompts: PromptSet) -> Story:
-    """Return the story behind prompts; it depends on nothing else.
+def tell(prompts: PromptSet) -> list[PromptSet]:
+    """Return what was known at the first look, and after each further click.
 
     A mask comes with all that is known, so it is one look. Otherwise the first look knows the box,
-    the strokes, and the clicks up to the first positive one.
+    the strokes, and the clicks up to the first positive one. Nothing else plays a role.
 
     Raises
     ------
@@ -51,8 +32,7 @@ def tell(prompts: PromptSet) -> Story:
         )
     points = prompts.points
     at_once = len(points) if prompts.mask else _first_positive(prompts)
-    steps = [replace(prompts, points=points[:k]) for k in range(at_once, len(points) + 1)]
-    return Story(said(steps[0]), prompts.mask, tuple(steps))
+    return [replace(prompts, points=points[:k]) for k in range(at_once, len(points) + 1)]
 
 
 def said(prompts: PromptSet) -> Said:

@@ -90,19 +90,19 @@ def _seeds(maps: NDArray[np.float32], stride: int, shape: tuple[int, int]) -> It
     foreground, center, boundary = maps
     height = gaussian_filter(center, 1.0)
     peaks = (height == maximum_filter(height, 3)) & (height > LEAST_CENTER)
-    markers, count = label(peaks, np.ones((3, 3)))  # a plateau is one maximum
+    markers, _ = label(peaks, np.ones((3, 3)))  # a plateau is one maximum
     inside = (foreground > LEAST_FOREGROUND) | peaks
     regions = watershed(boundary - height, markers, mask=inside)  # type: ignore[no-untyped-call]
-    for number, window in enumerate(find_objects(regions, count), 1):
-        if window is None or not _fits(window, stride):
+    for number, (rows, columns) in enumerate(find_objects(regions), 1):
+        if not _fits((rows, columns), stride):
             continue
-        top = np.where(markers[window] == number, height[window], 0.0)
+        top = np.where(markers[rows, columns] == number, height[rows, columns], 0.0)
         y, x = np.unravel_index(int(np.argmax(top)), top.shape)
-        rows, columns = window
         at = [(p + 0.5) * stride - 0.5 for p in (int(y) + rows.start, int(x) + columns.start)]
         if Box.of_shape(shape).contains(*at):
-            sure = float(foreground[window][regions[window] == number].mean())
-            yield Seed(float(top.max()) * sure, PointPrompt(*at), _box(window, stride, shape))
+            own = regions[rows, columns] == number
+            score = float(top.max() * foreground[rows, columns][own].mean())
+            yield Seed(score, PointPrompt(*at), _box((rows, columns), stride, shape))
 
 
 def _fits(window: tuple[slice, slice], stride: int) -> bool:
