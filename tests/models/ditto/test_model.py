@@ -186,3 +186,27 @@ def test_embeddings_of_others_are_refused(ditto: DittoModel, ask: str) -> None:
     }
     with pytest.raises(ModelError, match="Encode the tile again"):
         calls[ask]()
+
+
+def test_scores_are_in_range_when_every_look_is_cut(ditto: DittoModel) -> None:
+    stripes = np.zeros((512, 512, 3), np.float32)
+    stripes[:, ::40] = 0.6
+    found = ditto.decode(
+        ditto.encode(stripes[None])[0], [PromptSet((PointPrompt(256, y),)) for y in (20, 40, 250)]
+    )
+    assert ((found.scores >= 0) & (found.scores <= 1)).all()
+
+
+def test_many_prompts_at_once_are_answered_as_one_by_one(ditto: DittoModel) -> None:
+    tile, _ = discs((96, 96), [(30, 30), (65, 60)], 13)
+    embedding = ditto.encode(tile[None])[0]
+    prompts = [
+        PromptSet((PointPrompt(30, 30),)),
+        PromptSet(box=BoxPrompt(50, 45, 80, 75)),
+        PromptSet((PointPrompt(65, 60), PointPrompt(30, 30, False))),
+    ]
+    together = ditto.decode(embedding, prompts)
+    again = load_ditto("cpu")
+    for i, asked in enumerate(prompts):
+        alone = shown(again, again.encode(tile[None])[0], asked)
+        assert iou(together.logits[i, 0] > 0, alone) > 0.99

@@ -31,7 +31,11 @@ VERSION = "1"
 """Of everything around the network; a change invalidates cached embeddings."""
 
 KEPT_STATES = 32
+"""Prompt sets of one tile whose answers wait for one more click."""
+
 KEPT_TILES = 4
+"""Tiles in use at once, at most 25 MB each."""
+
 BOX_SLACK = 0.1
 """A mask may leave its box by this part of the box's side: hands are not exact."""
 
@@ -59,7 +63,7 @@ class Tile:
 class DittoModel:
     """Prompts by crop and zoom, and suggestions, with the bundled network.
 
-    The network sees squares of 128 pixels; an object is looked at in a window a bit more than
+    The network sees squares of 128 pixels; an object is looked at in a window of nearly
     twice its size, which a first click has to find. All results are pure functions of embedding
     and prompts; what was computed for the last tiles and prompts is kept, so that one more click
     is one more decode.
