@@ -1,11 +1,15 @@
-"""Make docs/images/*.png from the real program; without a display, run it under Xvfb.
+"""Make docs/images/*.png from the real program: the window, and two results of the demo.
+
+Without a display run it under Xvfb:
 
 xvfb-run -a -s "-screen 0 1600x1200x24" python docs/screenshots.py [folder]
 """
 
 from __future__ import annotations
 
+import shutil
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -14,6 +18,7 @@ import numpy as np
 from qtpy.QtWidgets import QApplication
 from skimage.data import coins  # noqa: TID253
 
+from napari_ditto.cli import main as napari_ditto_command
 from napari_ditto.ui.widgets.dock import DittoDock
 
 CLICKS = [(46, 100), (120, 108), (191, 110), (48, 230), (125, 225), (255, 40)]
@@ -68,9 +73,21 @@ def main(folder: Path) -> None:
     viewer.close()
 
 
+def copy_demo(folder: Path) -> None:
+    """Copy what the default model did in the demo."""
+    with tempfile.TemporaryDirectory() as parent:
+        output = Path(parent) / "demo"
+        if napari_ditto_command(["demo", "--no-window", "--output", str(output)]):
+            raise RuntimeError("the demo failed")
+        for name in ("coins", "tissue"):
+            shutil.copy(output / f"{name}-prompts.png", folder / f"demo-{name}.png")
+
+
 def save(dock: DittoDock, path: Path) -> None:
     dock.grab().save(str(path))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "images")
+    target = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "images"
+    main(target)
+    copy_demo(target)
