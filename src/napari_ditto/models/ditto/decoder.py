@@ -51,9 +51,7 @@ class Decoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         w2, w4, w8, w16 = _WIDTHS
-        self.image = nn.ModuleList(
-            nn.Conv2d(a, b, 1) for a, b in zip(WIDTHS, _WIDTHS, strict=True)
-        )
+        self.image = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in zip(WIDTHS, _WIDTHS, strict=True))
         self.cues16 = nn.Conv2d(2 * MAP_CHANNELS + _SIMILARITIES, w16, 1)
         self.cues8 = nn.Conv2d(MAP_CHANNELS + _SIMILARITIES, w8, 1)
         self.cues4 = nn.Conv2d(MAP_CHANNELS, w4, 3, padding=1)
@@ -66,6 +64,7 @@ class Decoder(nn.Module):
         self.mix4 = Residual(w4)
         self.mix2 = nn.Conv2d(w2, w2, 3, padding=1)
         self.mask = nn.Conv2d(w2, HEADS, 3, padding=1)
+        assert self.mask.bias is not None  # noqa: S101 - for the type checker
         nn.init.constant_(self.mask.bias, -2.0)  # most of an image is not the object
         self.judge = nn.Sequential(
             nn.Linear(w16 + w4 + _STATISTICS + HEADS, 64), nn.ReLU(), nn.Linear(64, 1)
@@ -74,7 +73,8 @@ class Decoder(nn.Module):
     def project(self, features: Features) -> Projected:
         """Return what all prompts about the images share."""
         maps = [conv(x) for conv, x in zip(self.image, features[:4], strict=True)]
-        return Projected(*maps, features.keys)
+        s2, s4, s8, s16 = maps
+        return Projected(s2, s4, s8, s16, features.keys)
 
     def forward(self, shared: Projected, index: Tensor, cues: Cues) -> Decoded:
         """Decode `p` prompts; `index`, shape (p,), says which image each is about."""

@@ -53,6 +53,8 @@ class Backbone(nn.Module):
         super().__init__()
         self.stem = nn.Conv2d(3, 32, 3, 2, 1)
         self.blocks = nn.ModuleList(InvertedResidual(*block) for block in BLOCKS)
+        self.mean: Tensor
+        self.std: Tensor
         self.register_buffer("mean", torch.tensor(_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(_STD).view(3, 1, 1), persistent=False)
 

@@ -22,7 +22,8 @@ class InvertedResidual(nn.Module):
         """Map (n, inputs, h, w) to (n, outputs, h / stride, w / stride)."""
         y = x if self.expand is None else F.relu6(self.expand(x))
         y = self.project(F.relu6(self.depthwise(y)))
-        return x + y if self.skip else y
+        out: Tensor = x + y if self.skip else y
+        return out
 
 
 class Residual(nn.Module):
@@ -37,7 +38,8 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, channels, h, w) to the same shape."""
-        return x + self.narrow(F.relu(self.widen(self.norm(self.depthwise(x)))))
+        mixed: Tensor = self.narrow(F.relu(self.widen(self.norm(self.depthwise(x)))))
+        return x + mixed
 
 
 class Attention(nn.Module):
@@ -56,7 +58,8 @@ class Attention(nn.Module):
         qkv = self.qkv(self.norm(x)).reshape(n, 3, self.heads, c // self.heads, h * w)
         q, k, v = qkv.transpose(-1, -2).unbind(1)
         mixed = F.scaled_dot_product_attention(q, k, v)
-        return x + self.out(mixed.transpose(-1, -2).reshape(n, c, h, w))
+        out: Tensor = self.out(mixed.transpose(-1, -2).reshape(n, c, h, w))
+        return x + out
 
 
 def resize_like(x: Tensor, like: Tensor) -> Tensor:
