@@ -69,7 +69,7 @@ class Piece:
         """What the decoder is asked, pixels of the plane."""
         b = self.box
         said = BoxPrompt(b.y0 - 0.5, b.x0 - 0.5, b.y1 - 0.5, b.x1 - 0.5)
-        return PromptSet((PointPrompt(*map(float, self.point)),), box=said)
+        return PromptSet((PointPrompt(float(self.point[0]), float(self.point[1])),), box=said)
 
 
 def part(probability: Map, center: Map | None, sizes: Sizes) -> tuple[NDArray[np.int32], Map]:
@@ -108,8 +108,6 @@ def pieces(numbered: NDArray[np.int32], height: Map, sizes: Sizes) -> Iterator[P
     from scipy.ndimage import find_objects
 
     for number, window in enumerate(find_objects(numbered), 1):
-        if window is None:
-            continue
         own = numbered[window] == number
         if np.count_nonzero(own) >= SMALLEST * sizes.small:
             y, x = np.unravel_index(np.where(own, height[window], -1).argmax(), own.shape)

@@ -131,7 +131,8 @@ def _pack(fitted: Fit, choice: Choice, scale: Scale, level: int, like: Memory) -
     channels = turn.shape[1]
     slope = fitted.slope[:, None]
     plain = slope * fitted.coefficients[:, :channels]
-    weights = np.concatenate((plain, turn)) / scale.spread
+    weights: NDArray[np.float64] = np.concatenate((plain, turn)).astype(np.float64)
+    weights /= scale.spread
     shift = weights @ scale.mean
     count = len(plain)
     arrays: dict[str, NDArray[np.generic]] = {

@@ -217,9 +217,9 @@ def enlarge(found: Maps, until: int = 2) -> Tensor:
 
 def project(found: Maps, weights: Mapping[int, Tensor]) -> Tensor:
     """Return a linear function of all maps at stride 2, weights (outputs, channels) by stride."""
-    total = torch.tensordot(weights[STRIDES[0]], found[STRIDES[0]], 1)
+    total: Tensor = torch.tensordot(weights[STRIDES[0]], found[STRIDES[0]], 1)
     for stride in STRIDES[1:]:
-        own = torch.tensordot(weights[stride], found[stride], 1)
+        own: Tensor = torch.tensordot(weights[stride], found[stride], 1)
         total = _double(total, own) + own
     return total
 

@@ -39,6 +39,15 @@ BALANCE = 0.5
 PREFERENCE = 0.01
 """Dice that another choice must gain over the preferred one."""
 
+CUTS = 101
+"""Thresholds that are tried."""
+
+SLOPES = np.geomspace(3, 30, 12)
+"""Slopes that are tried, from scores to log odds."""
+
+PARTS = 4
+"""Parts that a single example is cut into; folds of different examples differ by as much."""
+
 _FLOOR = 1e-3
 
 
@@ -217,22 +226,34 @@ def left_out(moments: Moments, expanded: Floats, samples: Samples, choice: Choic
 
 
 def cut(scores: Doubles, samples: Samples) -> tuple[Doubles, Doubles]:
-    """Return the threshold of each class with the best Dice, and that Dice."""
-    found = [
-        _cut(scores[:, c], samples.weight * (samples.truth == c + 1), samples.weight)
-        for c in range(scores.shape[1])
-    ]
+    """Return the threshold of each class with the best Dice, and that Dice.
+
+    It is the mean of the examples' Dice: one with a large object is worth no more than another.
+    """
+    found = [_cut(scores[:, c], samples.truth == c + 1, samples) for c in range(scores.shape[1])]
     threshold, dice = np.array(found).T
     return threshold, dice
 
 
-def _cut(score: Doubles, inside: Doubles, weight: Doubles) -> tuple[float, float]:
-    order = np.argsort(-score)
-    dice = 2 * np.cumsum(inside[order]) / (np.cumsum(weight[order]) + inside.sum())
-    best = int(dice.argmax())
-    if best == len(order) - 1:  # everything is of the class
-        return float(score[order[-1]]) - 0.5, float(dice[best])
-    return float(score[order[best : best + 2]].mean()), float(dice[best])
+def _cut(score: Doubles, truth: NDArray[np.bool_], samples: Samples) -> tuple[float, float]:
+    steps = np.quantile(score, np.linspace(0, 1, CUTS))
+    steps[0] -= 0.5  # everything is of the class
+    example, total, count = samples.fold // PARTS, np.zeros(CUTS), 0
+    for one in np.unique(example):
+        own = example == one
+        if truth[own].any():
+            total += _dice(score[own], truth[own], samples.weight[own], steps)
+            count += 1
+    best = int(total.argmax())
+    return float(steps[best]), float(total[best]) / max(count, 1)
+
+
+def _dice(score: Doubles, truth: NDArray[np.bool_], weight: Doubles, steps: Doubles) -> Doubles:
+    """Return the Dice at several thresholds."""
+    order = np.argsort(score)
+    first = np.searchsorted(score[order], steps, side="right")
+    above = [np.append(np.cumsum(w[order][::-1])[::-1], 0)[first] for w in (weight, weight * truth)]
+    return np.asarray(2 * above[1] / (above[0] + (weight * truth).sum()))
 
 
 def calibrate(scores: Doubles, samples: Samples) -> tuple[Doubles, Doubles]:
@@ -243,9 +264,6 @@ def calibrate(scores: Doubles, samples: Samples) -> tuple[Doubles, Doubles]:
         for c in range(len(threshold))
     ]
     return threshold, np.array(slopes)
-
-
-SLOPES = np.geomspace(3, 30, 12)
 
 
 def _slope(away: Doubles, truth: NDArray[np.bool_], weight: Doubles) -> float:
@@ -278,7 +296,3 @@ def fit(
         choice = choose(moments, expanded, samples, views)
     threshold, slope = calibrate(left_out(moments, expanded, samples, choice), samples)
     return Fit(moments.solve(choice), threshold, slope), choice
-
-
-PARTS = 4
-"""Parts that a single example is cut into; folds of different examples differ by as much."""
