@@ -129,7 +129,7 @@ def measure(
         else:
             able.append(method)
     jobs = [Job(given, method, settings(args)) for given in chosen for method in able]
-    kept = KeptJobs(args.out / "jobs", name, task.row, partial(identity, device=args.device))
+    kept = KeptJobs(args.out / "jobs", task, partial(identity, device=args.device))
     before = (kept.get(job) for job in jobs) if args.resume else ()
     found: dict[Job, Done[Any]] = {done.job: done for done in before if done}
     with CsvFile(args.out / task.file, task.row) as file:

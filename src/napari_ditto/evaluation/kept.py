@@ -8,46 +8,42 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
+from napari_ditto.evaluation.plan import Task
 from napari_ditto.evaluation.runs import Done, Job
 
-R = TypeVar("R")
 
-
-class KeptJobs(Generic[R]):
+class KeptJobs:
     """What the jobs of one task have measured, a file for each.
 
-    A job is known by its set, its settings, and its model with the hash of the model's weights:
-    new weights are measured anew.
+    A job is known by its set, the settings that matter, and its model with the hash of the model's
+    weights: new weights are measured anew.
 
     Parameters
     ----------
     folder : Path
         Made when the first job is kept.
-    task : str
-        Name of the task.
-    row : callable
-        Makes a row of its fields.
+    task : Task
+        Which one.
     identity : callable
         From a model's name to what it is, e.g. :attr:`ModelSpec.key`.
     """
 
-    def __init__(
-        self, folder: Path, task: str, row: Callable[..., R], identity: Callable[[str], str]
-    ) -> None:
-        self._folder, self._task, self._row, self._identity = folder, task, row, identity
+    def __init__(self, folder: Path, task: Task, identity: Callable[[str], str]) -> None:
+        self._folder, self._task, self._identity = folder, task, identity
 
     def path(self, job: Job) -> Path:
         """Return the file of a job."""
-        known = repr((self._task, job, self._identity(job.model)))
+        settings = tuple(getattr(job.settings, name) for name in self._task.settings)
+        known = repr((self._task.name, job.given, settings, self._identity(job.model)))
         return self._folder / f"{hashlib.sha256(known.encode()).hexdigest()[:24]}.json"
 
-    def get(self, job: Job) -> Done[R] | None:
+    def get(self, job: Job) -> Done[Any] | None:
         """Return what a job has measured; None if it has not, or its file is damaged."""
         try:
             saved = json.loads(self.path(job).read_text("utf-8"))
-            rows = tuple(self._row(**_tuples(fields)) for fields in saved["rows"])
+            rows = tuple(self._task.row(**_tuples(fields)) for fields in saved["rows"])
             return Done(job, rows, float(saved["seconds"]))
         except (OSError, ValueError, TypeError, KeyError):
             return None

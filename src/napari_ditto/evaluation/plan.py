@@ -27,6 +27,8 @@ class Task:
         From a job to what it has measured.
     row : type
         What a line of the CSV is.
+    settings : tuple of str
+        Which settings its results depend on.
     baselines : tuple of str
         Methods that every model is compared with.
     examples : bool
@@ -37,6 +39,7 @@ class Task:
     file: str
     work: Callable[[runs.Job], runs.Done[Any]]
     row: type
+    settings: tuple[str, ...]
     baselines: tuple[str, ...] = ()
     examples: bool = False
 
@@ -44,16 +47,30 @@ class Task:
 TASKS = {
     task.name: task
     for task in (
-        Task("prompts", "objects.csv", runs.prompts_job, Row, tuple(baselines.BASELINES)),
-        Task("everything", "everything.csv", runs.everything_job, ImageRow),
         Task(
-            "like", "like.csv", runs.like_job, ImageRow, ("filters_ridge", "filters_forest"), True
+            "prompts",
+            "objects.csv",
+            runs.prompts_job,
+            Row,
+            ("objects", "clicks", "seed"),
+            tuple(baselines.BASELINES),
+        ),
+        Task("everything", "everything.csv", runs.everything_job, ImageRow, ("images",)),
+        Task(
+            "like",
+            "like.csv",
+            runs.like_job,
+            ImageRow,
+            ("images", "seed"),
+            ("filters_ridge", "filters_forest"),
+            True,
         ),
         Task(
             "semantic",
             "semantic.csv",
             runs.semantic_job,
             DiceRow,
+            ("images", "seed"),
             pixel_baselines.CONTEXT_BASELINES,
             True,
         ),

@@ -109,7 +109,8 @@ def _cut(given: EvalSet, picture: Picture) -> Iterator[View]:
     source = open_source(pixels, axes="yxc" if pixels.ndim == 3 else "yx")
     whole = reduced(source.read(source.plane(), Box.of_shape(pixels.shape), 0), step)
     valid = np.ones(ids.shape, bool) if given.ignore is None else ids != given.ignore
-    labels = np.where(valid, ids if given.target is None else ids == given.target, 0)
+    classes = ids != 0 if given.merged else ids if given.target is None else ids == given.target
+    labels = np.where(valid, classes, 0)
     for tile in Grid(ids.shape, given.side, 0).covering(Box.of_shape(ids.shape)):
         at = tile.box.slices
         name = f"{picture.name}@{tile.box.y0},{tile.box.x0}"

@@ -23,6 +23,8 @@ class EvalSet:
         Mask values are classes; otherwise they are objects.
     target : int or None
         The class that counts; None for all.
+    merged : bool
+        In semantic evaluation all mask values are one class.
     largest : bool
         Only the largest component of each image is an object.
     nested : bool
@@ -49,6 +51,7 @@ class EvalSet:
     pair: tuple[str, str] | None = None
     semantic: bool = False
     target: int | None = None
+    merged: bool = False
     largest: bool = False
     nested: bool = False
     exhaustive: bool = False
@@ -107,7 +110,7 @@ def semantic_sets(root: Path) -> dict[str, EvalSet]:
         _semantic(root, "wbc_nucleus", "wbc", target=2),
         _semantic(root, "wbc_cytoplasm", "wbc", target=1),
         _semantic(root, "sunnybrook_cmr"),
-        _semantic(root, "sstem_mito", "sstem_vnc", pair=mito, planes=4),
+        _semantic(root, "sstem_mito", "sstem_vnc", pair=mito, merged=True, planes=4),
         _semantic(root, "fives_vessels", shrink=2),
         _semantic(root, "massachusetts_roads"),
         _semantic(root, "detectree_canopy"),
