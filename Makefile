@@ -53,11 +53,12 @@ evaluate: $(STAMP) ## measure MODELS on the named sets in EVAL_DATA, an hour; EV
 # Resumed from where it stopped; the data bank takes 3 GB. More memory kept by malloc saves a fifth.
 TRAIN_DATA ?= ../shared/data/train
 RUN ?= training-run
-STEPS ?= 5600
+STEPS ?= 5000
 train: $(STAMP) ## train the bundled network from TRAIN_DATA into RUN, hours; writes the shipped weights
 	test -e $(RUN)/bank/worlds_images.npy || $(BIN)/python -m training.bank --worlds 4000 --data $(TRAIN_DATA) --out $(RUN)/bank
 	MALLOC_MMAP_THRESHOLD_=2000000000 MALLOC_TRIM_THRESHOLD_=8000000000 \
 	  $(BIN)/python -m training.train --bank $(RUN)/bank --out $(RUN) --steps $(STEPS)
+	$(BIN)/python -m training.calibrate --run $(RUN) --data $(TRAIN_DATA)
 	$(BIN)/python -m training.export --run $(RUN)
 	$(BIN)/python -m training.curves --run $(RUN) --out docs/images/training.svg
 

@@ -1,6 +1,6 @@
 """Teach the network how good its masks are in the views that the product shows it.
 
-``python -m training.calibrate --run RUN --data ../shared/data/train``. Training scores a mask in the
+``python -m training.calibrate --run RUN --data ../shared/data/train``. Training scores masks in the
 crop at hand; in use an object may be a dot in a wide view or be cut off by a narrow one, and a mask
 is worth what it covers of the whole object. So objects of the training images are asked for as in
 use, all that was looked at is kept, and the two layers that judge are fitted to the true IoU. All
@@ -31,6 +31,8 @@ from training.simulate import bounds, interior
 from training.validate import rank_correlation
 from training.worlds import render
 
+Labels = NDArray[np.integer]
+
 TILE = 512
 EACH = 3
 """Objects asked for in a tile."""
@@ -57,7 +59,7 @@ class RecordingEye(Eye):
         return looks
 
 
-def scenes(data: Path, tiles: int, seed: int) -> Iterator[tuple[NDArray[np.float32], list[object]]]:
+def scenes(data: Path, tiles: int, seed: int) -> Iterator[tuple[NDArray[np.float32], list[Labels]]]:
     """Yield tiles (h, w, 3) in [0, 1] and their layers of instance labels."""
     rng = np.random.default_rng(seed)
     planes = {name: planes_of(name, data, 0)[0] for name in MIX if name != WORLDS}
@@ -90,10 +92,9 @@ def examples(network: DittoNetwork, data: Path, tiles: int, seed: int) -> tuple[
     return torch.stack(given), torch.stack(true)
 
 
-def _objects(layers: list[object], rng: np.random.Generator) -> Iterator[NDArray[np.bool_]]:
+def _objects(layers: list[Labels], rng: np.random.Generator) -> Iterator[NDArray[np.bool_]]:
     masks = []
-    for layer in layers:
-        labels = np.asarray(layer)
+    for labels in layers:
         values, areas = np.unique(labels[labels > 0], return_counts=True)
         masks += [(labels, int(v)) for v, a in zip(values, areas, strict=True) if a >= LEAST_AREA]
     for k in rng.permutation(len(masks))[:EACH]:
@@ -116,9 +117,10 @@ def whole_iou(look: Look, truth: NDArray[np.bool_]) -> Tensor:
     part = cover(truth, look.view, look.logits.device)
     cell = (look.view.side / look.view.cells) ** 2
     masks = (look.logits > 0).float()
-    common = torch.minimum(masks, part).sum((1, 2))
-    union = masks.sum((1, 2)) + float(truth.sum()) / cell - common
-    return common / union.clamp_min(1e-6)
+    seen = (part > 0.5).float()
+    unseen = (float(truth.sum()) / cell - part.sum()).clamp_min(0)
+    union = torch.maximum(masks, seen).sum((1, 2)) + unseen
+    return (masks * seen).sum((1, 2)) / union.clamp_min(1)
 
 
 def fit(judge: nn.Module, given: Tensor, true: Tensor) -> tuple[float, float]:
@@ -162,7 +164,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--tiles", type=int, default=800)
+    parser.add_argument("--tiles", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
     ranks = calibrate(chosen.run / "checkpoint.pt", chosen.data, chosen.tiles, chosen.seed)

@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=WEIGHTS)
     arguments = parser.parse_args()
-    export(arguments.run / "checkpoint.pt", arguments.out)
+    export(arguments.run / "calibrated.pt", arguments.out)
     print(arguments.out, arguments.out.stat().st_size, "bytes")
 
 
