@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 
 from napari_ditto.core.embedding import Embedding
+from napari_ditto.core.progress import Progress
 from napari_ditto.core.synthetic import blobs, render
 from napari_ditto.data.source import open_source
 from napari_ditto.engine.context import segment_like, segment_like_steps
 from napari_ditto.errors import SourceError
 from napari_ditto.models.classic.model import ClassicModel
 from napari_ditto.models.protocols import ContextMap, Memory, ModelSpec
+from napari_ditto.testing.fakes import TRUTH_WINDOW, PerfectModel, paint_truth
 
 
 class ByBrightness:
@@ -79,3 +81,87 @@ def test_labels_of_another_shape_are_refused():
     source = open_source(image, axes="yx", window=(0, 255))
     with pytest.raises(SourceError, match="example 1"):
         segment_like(source, [(image, kinds[:50])], ByBrightness())
+
+
+class Telling(PerfectModel):
+    """Knows every object, and its kind by the parity of its id; does not suggest some."""
+
+    def __init__(self, tile=64, silent=()):
+        super().__init__(tile)
+        self.silent = set(silent)
+
+    def suggest(self, embedding):
+        truth = embedding.arrays["truth"]
+        asked = super().suggest(embedding)
+        spots = [(round(p.points[0].y), round(p.points[0].x)) for p in asked]
+        return [p for p, at in zip(asked, spots, strict=True) if truth[at] not in self.silent]
+
+    def remember(self, examples):
+        shown = {int(t) % 2 for e in examples for t in e.embedding.arrays["truth"][e.labels > 0]}
+        return Memory({"kinds": np.array(sorted(shown))}, (1,), self.spec.key)
+
+    def recall(self, embedding, memory):
+        truth = embedding.arrays["truth"].astype(int)
+        likely = np.isin(truth % 2, memory.arrays["kinds"]) & (truth > 0)
+        chance = np.where(likely, 0.9, 0.1).astype(np.float32)
+        return ContextMap(chance[None], center=np.zeros(truth.shape, np.float32))
+
+    def tune(self, memory, examples, steps=20):
+        return memory
+
+
+def told(labels):
+    return open_source(paint_truth(labels), axes="yxc", window=TRUTH_WINDOW)
+
+
+def same_objects(found, truth):
+    """Whether two label images have the same objects under any ids."""
+    pairs = np.unique(np.stack([found.ravel(), truth.ravel()]), axis=1)
+    return len(pairs[0]) == len(np.unique(found)) == len(np.unique(truth))
+
+
+@pytest.fixture
+def scene():
+    """Objects of two kinds, by the parity of their ids, over many tiles, and those of one."""
+    cells = blobs((150, 190), 30, radius=9, seed=4)
+    return cells, np.where(cells % 2 == 1, cells, 0)
+
+
+def test_only_the_shown_kind_is_found(scene):
+    cells, odd = scene
+    found = segment_like(told(cells), [(told(cells), odd)], Telling(), instances=True)
+    assert same_objects(found, odd)
+
+
+def test_all_kinds_shown_are_found(scene):
+    cells, _ = scene
+    found = segment_like(told(cells), [(told(cells), cells)], Telling(), instances=True)
+    assert same_objects(found, cells)
+
+
+def test_what_the_model_does_not_suggest_is_found_by_the_map(scene):
+    cells, odd = scene
+    silent = np.unique(odd)[1:6]
+    found = segment_like(told(cells), [(told(cells), odd)], Telling(silent=silent), instances=True)
+    assert same_objects(found, odd)
+
+
+def test_objects_of_another_size_are_left_out():
+    truth = np.zeros((128, 128), int)
+    truth[4:14, 4:14], truth[4:14, 24:34], truth[50:110, 50:110], truth[4:7, 50:53] = 1, 3, 5, 7
+    shown = np.where(truth <= 3, truth, 0)
+    found = segment_like(told(truth), [(told(truth), shown)], Telling(128), instances=True)
+    assert same_objects(found, shown)
+
+
+def test_it_can_be_stopped_at_every_step(scene):
+    cells, odd = scene
+    given = told(cells), [(told(cells), odd)]
+    count = sum(1 for _ in segment_like_steps(*given, Telling(), instances=True))
+    for stop in range(0, count, 7):
+        steps = segment_like_steps(*given, Telling(), instances=True)
+        for _ in range(stop + 1):
+            assert isinstance(next(steps), Progress)
+        steps.close()
+        with pytest.raises(StopIteration):
+            next(steps)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from napari_ditto.core.prompts import Frame, PointPrompt, PromptSet
 from napari_ditto.core.routing import translate
 from napari_ditto.core.tiling import Grid, Tile, touches_edge
 from napari_ditto.models.protocols import AutoPromptModel, PromptModel
+
+Judge = Callable[[PlacedMask], float]
+"""The score of a mask by what is known beyond the model; 0 for what is not wanted."""
 
 DECODE_BYTES = 64 << 20
 """Memory for the logits of one decoder call, at three candidates per prompt."""
@@ -72,56 +75,66 @@ class Candidate:
 
 
 def find_candidates(
-    model: PromptModel, embedding: Embedding, tile: Tile, grid: Grid, settings: Settings
+    model: PromptModel,
+    embedding: Embedding,
+    tile: Tile,
+    grid: Grid,
+    settings: Settings,
+    judge: Judge | None = None,
 ) -> list[Candidate]:
     """Return the objects seen in a tile, each one once, the surest first."""
     if isinstance(model, AutoPromptModel):
-        prompts = model.suggest(embedding)
-        found = list(_decode(model, embedding, prompts, tile, grid, settings, every=False))
+        prompts, gridded = model.suggest(embedding), False
     else:
-        prompts = list(_points(tile, grid, settings.points_per_side))
-        found = list(_decode(model, embedding, prompts, tile, grid, settings, every=True))
+        prompts, gridded = list(_points(tile, grid, settings.points_per_side)), True
+    decoded = decode_all(model, embedding, prompts, every=gridded or judge is not None)
+    if gridded:
+        decoded = (d for d in decoded if stability(d.logits) >= settings.stability_threshold)
+    found = list(choose(decoded, tile, grid, settings, judge))
     kept = suppress([c.placed for c in found], settings.max_iou, settings.max_containment)
     return [found[i] for i in kept]
 
 
-def _decode(
-    model: PromptModel,
-    embedding: Embedding,
-    prompts: Sequence[PromptSet],
-    tile: Tile,
-    grid: Grid,
-    settings: Settings,
-    every: bool,
-) -> Iterator[Candidate]:
-    """Yield the masks that pass; `every` one of the model's candidates, or the best only."""
-    at_once = max(1, DECODE_BYTES // (12 * tile.box.area))
+@dataclass(frozen=True, eq=False, slots=True)
+class Decoded:
+    """One of the answers to a prompt set: the prompts, which answer, logits and score."""
+
+    prompts: PromptSet
+    choice: int
+    logits: NDArray[np.float32]
+    score: float
+
+
+def decode_all(
+    model: PromptModel, embedding: Embedding, prompts: Sequence[PromptSet], *, every: bool
+) -> Iterator[Decoded]:
+    """Yield `every` one of the model's answers, or the best only, in bounded memory."""
+    at_once = max(1, DECODE_BYTES // (12 * embedding.tile_shape[0] * embedding.tile_shape[1]))
     for start in range(0, len(prompts), at_once):
         batch = [translate(p, model.spec.capabilities) for p in prompts[start : start + at_once]]
         decoded = model.decode(embedding, batch)
         for i, asked in enumerate(batch):
             for k in range(decoded.logits.shape[1]) if every else [int(decoded.best[i])]:
-                logits, score = decoded.logits[i, k], float(decoded.scores[i, k])
-                if score >= settings.score_threshold and (
-                    not every or stability(logits) >= settings.stability_threshold
-                ):
-                    yield from _candidate(logits, score, tile, grid, settings, asked, k)
+                yield Decoded(asked, k, decoded.logits[i, k], float(decoded.scores[i, k]))
 
 
-def _candidate(
-    logits: NDArray[np.float32],
-    score: float,
+def choose(
+    decoded: Iterable[Decoded],
     tile: Tile,
     grid: Grid,
     settings: Settings,
-    asked: PromptSet,
-    choice: int,
+    judge: Judge | None = None,
 ) -> Iterator[Candidate]:
-    mask = logits > 0
-    complete = not touches_edge(mask, tile.box, grid.shape)
-    placed = PlacedMask(tile.box, mask, score).cropped()
-    if placed.area >= (settings.min_area if complete else 1):
-        yield Candidate(placed, tile, asked, choice, complete)
+    """Yield the masks that are sure and large enough, and those of them that a judge wants."""
+    for answer in decoded:
+        if answer.score >= settings.score_threshold:
+            mask = answer.logits > 0
+            complete = not touches_edge(mask, tile.box, grid.shape)
+            placed = PlacedMask(tile.box, mask, answer.score).cropped()
+            if placed.area >= (settings.min_area if complete else 1):
+                placed = replace(placed, score=judge(placed)) if judge else placed
+                if judge is None or placed.score > 0:
+                    yield Candidate(placed, tile, answer.prompts, answer.choice, complete)
 
 
 def stability(logits: NDArray[np.float32], offset: float = 1.0) -> float:

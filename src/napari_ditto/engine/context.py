@@ -21,9 +21,9 @@ from napari_ditto.data.protocols import EmbeddingStore, Source
 from napari_ditto.data.source import is_source, open_source
 from napari_ditto.engine.encode import TileEncoder
 from napari_ditto.engine.jobs import drain
-from napari_ditto.engine.like_objects import Sizes, outline_steps, part, pieces
+from napari_ditto.engine.like_objects import Sizes, objects_steps, part, pieces
 from napari_ditto.errors import ModelError, SourceError
-from napari_ditto.models.protocols import ContextModel, Example, Memory, PromptModel
+from napari_ditto.models.protocols import AutoPromptModel, ContextModel, Example, Memory
 
 MAX_PIXELS = 1 << 26
 """Largest plane done at once; the class maps take four bytes per class and pixel."""
@@ -194,12 +194,10 @@ def _objects(
     sizes: Sizes,
 ) -> Generator[Progress, None, NDArray[np.uint32]]:
     """Return objects with ids from 1, outlined by the model where it can be asked."""
+    if center is not None and isinstance(encoder.model, AutoPromptModel):
+        return (yield from objects_steps(encoder, address, probability, center, sizes))
     numbered, height = part(probability, center, sizes)
-    wanted = list(pieces(numbered, height, sizes))
-    model = encoder.model
-    if center is not None and isinstance(model, PromptModel):
-        labels = yield from outline_steps(encoder, model, address, numbered, wanted, probability)
-    else:
-        labels = np.where(np.isin(numbered, [p.number for p in wanted]), numbered, 0)
+    wanted = [p.number for p in pieces(numbered, height, sizes)]
+    labels = np.where(np.isin(numbered, wanted), numbered, 0)
     ids = np.unique(labels)
     return np.searchsorted(ids[ids > 0], labels, side="right").astype(np.uint32)

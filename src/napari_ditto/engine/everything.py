@@ -20,7 +20,7 @@ from napari_ditto.core.masks import PlacedMask, intersection, suppress
 from napari_ditto.core.progress import Progress
 from napari_ditto.core.tiling import Grid
 from napari_ditto.data.protocols import EmbeddingStore, Source
-from napari_ditto.engine.candidates import Candidate, Settings, find_candidates, to_plane
+from napari_ditto.engine.candidates import Candidate, Judge, Settings, find_candidates, to_plane
 from napari_ditto.engine.encode import TileEncoder
 from napari_ditto.engine.growth import Growth, grow_steps
 from napari_ditto.engine.jobs import drain
@@ -123,7 +123,7 @@ def segment_all_steps(
         been found so far, in which ids may still change.
     """
     address = plane if isinstance(plane, PlaneAddress) else source.plane(plane)
-    sweep = _Sweep(TileEncoder(source, model, cache), address, region, settings or Settings())
+    sweep = Sweep(TileEncoder(source, model, cache), address, region, settings or Settings())
     yield from sweep.find()
     yield from sweep.follow()
     yield Progress("merge", 0, 1, "painting labels")
@@ -131,13 +131,14 @@ def segment_all_steps(
 
 
 @dataclass(eq=False)
-class _Sweep:
-    """One run over a plane: what was found, what is finished."""
+class Sweep:
+    """One run over a plane: what was found, what is finished; a judge may have his say."""
 
     encoder: TileEncoder
     address: PlaneAddress
     region: Box | None
     settings: Settings
+    judge: Judge | None = None
     grid: Grid = field(init=False)
     box: Box = field(init=False)
     cut: list[Candidate] = field(default_factory=list)
@@ -157,6 +158,7 @@ class _Sweep:
 
     @property
     def model(self) -> PromptModel:
+        """The model, which takes prompts."""
         model = self.encoder.model
         if not isinstance(model, PromptModel):
             raise TypeError(f"{model.spec.id} takes no prompts")
@@ -170,9 +172,15 @@ class _Sweep:
             partial = self.paint(self.finished) if i and i % every == 0 else None
             yield Progress("encode", i, len(tiles), f"tile {i + 1} of {len(tiles)}", partial)
             (embedding,) = yield from self.encoder.embed_steps(self.address, [tile])
-            found = find_candidates(self.model, embedding, tile, self.grid, self.settings)
-            self.finished += [c.placed for c in found if c.complete]
-            self.cut += [c for c in found if not c.complete]
+            found = find_candidates(
+                self.model, embedding, tile, self.grid, self.settings, self.judge
+            )
+            self.keep(found)
+
+    def keep(self, found: Sequence[Candidate]) -> None:
+        """Take over what was found in a tile."""
+        self.finished += [c.placed for c in found if c.complete]
+        self.cut += [c for c in found if not c.complete]
 
     def follow(self) -> Generator[Progress, None, None]:
         """Grow the objects that lead out of their tiles, the surest first, each one once."""
@@ -183,23 +191,13 @@ class _Sweep:
             if not any(self._holds(mask, candidate.placed) for mask in grown):
                 grown += yield from self._grow(candidate)
         self.finished += grown
+        self.cut = []
 
     def paint(self, masks: Sequence[PlacedMask]) -> EverythingResult:
         """Return the masks as labels, each object once, the surest on top."""
-        kept = suppress(masks, self.settings.max_iou, self.settings.max_containment)
-        labels = np.zeros(self.box.shape, dtype=np.uint32)
-        scores: list[float] = []
-        for i in kept:
-            common = masks[i].box.intersect(self.box)
-            view = labels[common.shift(-self.box.y0, -self.box.x0).slices]
-            free = masks[i].in_box(common) & (view == 0)
-            if np.count_nonzero(free) >= self.settings.min_area:
-                scores.append(masks[i].score)
-                view[free] = len(scores)
+        labels, scores = paint(masks, self.box, self.settings)
         spec = self.model.spec
-        return EverythingResult(
-            labels, self.box, self.address, np.array(scores, dtype=np.float32), spec.key
-        )
+        return EverythingResult(labels, self.box, self.address, scores, spec.key)
 
     def _grow(self, candidate: Candidate) -> Generator[Progress, None, list[PlacedMask]]:
         (embedding,) = yield from self.encoder.embed_steps(self.address, [candidate.tile])
@@ -208,8 +206,28 @@ class _Sweep:
         growth = Growth.start(self.grid, said, candidate.tile, decoded.logits[0, candidate.choice])
         yield from grow_steps(growth, self.model, self.encoder, self.address, GROWTH_TILES)
         placed = place_patchwork(growth.work, (1.0, 1.0), self.grid.shape)
-        fits = growth.complete and placed.area >= self.settings.min_area
-        return [replace(placed, score=candidate.placed.score)] if fits else []
+        if not growth.complete or placed.area < self.settings.min_area:
+            return []
+        score = candidate.placed.score
+        if self.judge:
+            score = self.judge(replace(placed, score=float(decoded.scores[0, candidate.choice])))
+        return [replace(placed, score=score)] if score > 0 else []
 
     def _holds(self, whole: PlacedMask, part: PlacedMask) -> bool:
         return intersection(whole, part) > self.settings.max_containment * part.area
+
+
+def paint(
+    masks: Sequence[PlacedMask], box: Box, settings: Settings
+) -> tuple[NDArray[np.uint32], NDArray[np.float32]]:
+    """Return the labels of a box, each object once, the surest on top, and their scores."""
+    labels = np.zeros(box.shape, dtype=np.uint32)
+    scores: list[float] = []
+    for i in suppress(masks, settings.max_iou, settings.max_containment):
+        common = masks[i].box.intersect(box)
+        view = labels[common.shift(-box.y0, -box.x0).slices]
+        free = masks[i].in_box(common) & (view == 0)
+        if np.count_nonzero(free) >= settings.min_area:
+            scores.append(masks[i].score)
+            view[free] = len(scores)
+    return labels, np.array(scores, dtype=np.float32)
