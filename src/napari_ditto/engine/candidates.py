@@ -87,7 +87,7 @@ def find_candidates(
         prompts, gridded = model.suggest(embedding), False
     else:
         prompts, gridded = list(_points(tile, grid, settings.points_per_side)), True
-    decoded = decode_all(model, embedding, prompts, every=gridded or judge is not None)
+    decoded = decode_all(model, embedding, prompts, every=gridded)
     if gridded:
         decoded = (d for d in decoded if stability(d.logits) >= settings.stability_threshold)
     found = list(choose(decoded, tile, grid, settings, judge))

@@ -211,7 +211,7 @@ def _ask_steps(sweep: Sweep, missed: Sequence[Piece]) -> Generator[Progress, Non
         (embedding,) = yield from sweep.encoder.embed_steps(sweep.address, [tile])
         frame = Frame(origin=(tile.box.y0, tile.box.x0))
         asked = [p.prompt.to_frame(frame) for p in group]
-        answers = decode_all(sweep.model, embedding, asked, every=True)
+        answers = decode_all(sweep.model, embedding, asked, every=False)
         sweep.keep(list(choose(answers, tile, sweep.grid, sweep.settings, sweep.judge)))
         done += len(group)
 
