@@ -134,7 +134,9 @@ def _search(
     view = near(_union(found, around), shape)
     before = pool[0].look.belief(pool[0].head)
     (closer,) = yield [Question(view, replace(told, box=found), before)]
-    return State(_different([Option(closer, 0, pool[0].score), *pool]))
+    # The closer look knows the outline, the others whether it is the right thing.
+    score = (pool[0].score + float(torch.sigmoid(closer.scores[0]))) / 2
+    return State(_different([Option(closer, 0, score), *pool]))
 
 
 def _further(told: Said, state: State, shape: tuple[int, int]) -> Dialogue:
