@@ -5,7 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_ditto.errors import ModelError
+from napari_ditto.data.source import open_source
+from napari_ditto.engine.context import segment_like
+from napari_ditto.errors import ModelError, SourceError
+from napari_ditto.models.ditto.context import BLENDS
 from napari_ditto.models.ditto.model import load_ditto
 from napari_ditto.models.protocols import Example
 from napari_ditto.testing.contracts.models import ContextModelContract, disc, iou, make_tile, size
@@ -120,7 +123,7 @@ def test_tuning_fits_the_examples_better(ditto, shown):
 
 
 def test_tuning_towards_an_unknown_class_is_refused(ditto, shown, memory):
-    with pytest.raises(ModelError, match="classes \\[7\\]"):
+    with pytest.raises(ModelError, match="values \\[7\\]"):
         ditto.tune(memory, [replace(shown[0], labels=shown[0].labels + 6 * (shown[0].labels == 1))])
 
 
@@ -157,3 +160,25 @@ def test_tiny_and_constant_examples_teach_something_finite(ditto):
     found = ditto.recall(embedding, ditto.remember([Example(embedding, labels)])).probability
     assert found.shape == (1, 8, 8)
     assert np.isfinite(found).all()
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_examples_may_be_of_another_type_than_the_image(ditto, dtype):
+    (shown, labels), (image, expected) = scene(11), scene(12)
+    source = open_source(np.rint(image[..., 0] * 255).astype(np.uint8), axes="yx", window=(0, 255))
+    example = (np.rint(shown[..., 0] * 255).astype(dtype), labels)
+    found = segment_like(source, [example], ditto)
+    assert iou(found == 1, expected == 1) > 0.6
+
+
+def test_examples_with_other_channels_than_the_image_are_refused(ditto):
+    (shown, labels), (image, _) = scene(11), scene(12)
+    source = open_source(image[..., 0], axes="yx", window=(0, 1))
+    with pytest.raises(SourceError, match="the image 3 channels"):
+        segment_like(source, [(shown, labels)], ditto)
+
+
+def test_a_single_example_is_judged_by_both(ditto, shown):
+    blend = ditto.remember(shown).arrays["blend"]
+    assert tuple(blend) in BLENDS
+    assert tuple(ditto.remember(shown[:1]).arrays["blend"]) == BLENDS[0]

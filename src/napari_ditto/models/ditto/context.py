@@ -1,15 +1,18 @@
 """Learning from examples with the bundled network: remember, recall, tune.
 
-The memory holds the solution of a ridge regression (:mod:`.context_ridge`) on the features of
-:mod:`.context_features`, so neither its size nor the time to read it depends on how many examples
-there were.
+Two judges give every pixel a score for each class: the ridge of the model `classic` on its filter
+bank, which knows colours and edges, and the same ridge on the network's maps
+(:mod:`.context_ridge`), which know shapes and neighbourhoods. Their mean is what counts; with two
+examples or more, one judge counts more if that is clearly better on examples left out in turn.
+The memory holds solutions, so neither its size nor the time to read it depends on how many
+examples there were.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch  # noqa: TID253 - this module is imported when the network is
@@ -18,22 +21,27 @@ from torch import Tensor  # noqa: TID253
 from torch.nn import functional as F  # noqa: N812, TID253
 
 from napari_ditto.core.embedding import Embedding
-from napari_ditto.errors import ModelError
-from napari_ditto.models.ditto import context_ridge as ridge
-from napari_ditto.models.ditto.context_features import LEVELS, STRIDES, kinds, maps, project, sample
-from napari_ditto.models.ditto.context_ridge import Choice, Fit, Samples, Scale
+from napari_ditto.models import ridge
+from napari_ditto.models.classic import context as classic
+from napari_ditto.models.classic.features import compute_filters
+from napari_ditto.models.ditto import context_ridge as network
+from napari_ditto.models.ditto.context_features import LEVELS, OUTLINED, maps
 from napari_ditto.models.ditto.network import DENSE
 from napari_ditto.models.protocols import ContextMap, Example, Memory
 
-MOST_SAMPLES = 8_000
-"""Pixels that are learnt from, of all examples together."""
-
-LEAST_SAMPLES = 40
-"""Of one class in one example, where it has so many."""
-
 FOLDS = 4
+
+BLENDS = ((0.5, 0.5), (0.75, 0.25), (0.25, 0.75), (1.0, 0.0), (0.0, 1.0))
+"""Parts of the filter bank's and of the network's score; the first is preferred."""
+
+MARGIN = 0.01
+"""Dice by which another blend must be better."""
+
 TYPICAL = 32.0
 """Pixels: diameter of objects that the network's first level is best at."""
+
+Judges = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""Moments or solutions of the filter bank and of the network."""
 
 
 def remember(examples: Sequence[Example], key: str) -> Memory:
@@ -52,68 +60,128 @@ def remember(examples: Sequence[Example], key: str) -> Memory:
     ModelError
         If nothing is labelled, or a label image does not have its tile's shape.
     """
-    classes = _classes(examples)
-    samples = gather(examples, classes)
-    scale = ridge.measure(samples)
-    fitted, choice = ridge.fit(samples, scale, None)
-    return _pack(fitted, choice, scale, _level(examples), Memory({}, classes, key))
+    classes = ridge.read_classes(examples)
+    ordered = sorted(examples, key=_digest)
+    weights = [np.ones(e.labels.shape) for e in ordered]
+    folds = _measure(ordered, weights, classes)
+    blend = _choose(ordered, folds, classes)
+    return _pack(_solve(folds), blend, _level(ordered), classes, key)
+
+
+def recall(embedding: Embedding, memory: Memory) -> ContextMap:
+    """Return the probability of every remembered class at every pixel of a tile."""
+    solutions = tuple(np.asarray(memory.arrays[n], np.float64) for n in ("filters", "network"))
+    first, second = np.asarray(memory.arrays["blend"], np.float32)
+    scores = _scores(embedding, (solutions[0], solutions[1]))
+    chances = ridge.probabilities(first * scores[0] + second * scores[1])
+    stride = OUTLINED[::-1][int(memory.arrays["level"][0])]
+    logits = np.asarray(embedding.arrays[f"context{stride}"][-len(DENSE) :], np.float32)
+    outlines = _shown(torch.sigmoid(torch.from_numpy(logits)), embedding.tile_shape)
+    return ContextMap(chances, center=outlines[1], boundary=outlines[2])
 
 
 def tune(memory: Memory, examples: Sequence[Example], steps: int, key: str) -> Memory:
     """Return the memory that fits the examples best, on the way to one in which errors count more.
-
-    Boosting with few rounds; never worse on the examples' sampled pixels than what was given.
 
     Raises
     ------
     ModelError
         If the examples show no class, or one that the memory does not know.
     """
-    if unknown := set(_classes(examples)) - set(memory.classes):
-        raise ModelError(
-            f"classes {sorted(unknown)} are not in this memory",
-            todo="Make a new memory of all examples",
-        )
-    memory = replace(memory, model=key)
-    samples = gather(examples, memory.classes)
-    scale, choice = _scale(memory), _choice(memory)
-    extra = np.ones(len(samples.truth))
-    best, least = memory, _loss(memory, samples)
-    for _ in range(min(steps, 5)):
-        extra *= 1.5 - _right(memory, samples)
-        extra /= extra.mean()
-        fitted, _ = ridge.fit(samples, scale, choice, extra)
-        memory = _pack(fitted, choice, scale, int(memory.arrays["level"][0]), memory)
-        if (loss := _loss(memory, samples)) < least:
-            best, least = memory, loss
-    return best
+    return ridge.boost(memory, examples, steps, recall, partial(_condense, like=memory, key=key))
 
 
-@torch.inference_mode()
-def recall(embedding: Embedding, memory: Memory) -> ContextMap:
-    """Return the probability of every remembered class at every pixel of a tile."""
-    found = maps(embedding)
-    chances = _shown(_read(found, memory), embedding.tile_shape)
-    level = int(memory.arrays["level"][0])
-    dense = _shown(torch.sigmoid(found[4 << level][-len(DENSE) :]), embedding.tile_shape)
-    return ContextMap(chances, center=dense[1], boundary=dense[2])
+def _condense(
+    examples: Sequence[Example],
+    weights: ridge.Weights,
+    classes: tuple[int, ...],
+    like: Memory,
+    key: str,
+) -> Memory:
+    blend, level = (np.asarray(like.arrays[n]) for n in ("blend", "level"))
+    solutions = _solve(_measure(examples, weights, classes))
+    return _pack(solutions, tuple(blend), int(level[0]), classes, key)
 
 
-def _read(found: dict[int, Tensor], memory: Memory) -> Tensor:
-    """Return probabilities at stride 2, shape (c, rows, columns)."""
-    weights = {s: _tensor(memory, f"weights{s}") for s in STRIDES}
-    phases = project(found, weights)
-    mix = _tensor(memory, "mix")
-    count = len(mix)
-    waves = torch.cos(phases[count:] + _tensor(memory, "phases")[:, None, None])
-    odds = phases[:count] + torch.tensordot(mix, waves, 1)
-    odds = (odds + _tensor(memory, "bias")[:, None, None]).clamp(-30, 30)
-    rest = torch.zeros_like(odds[:1])
-    return torch.softmax(torch.cat((rest, odds)), 0)[1:]
+def _pack(
+    solutions: Judges, blend: tuple[float, ...], level: int, classes: tuple[int, ...], key: str
+) -> Memory:
+    arrays: dict[str, NDArray[np.generic]] = {
+        "filters": solutions[0],
+        "network": solutions[1],
+        "blend": np.array(blend),
+        "level": np.array([level]),
+    }
+    return Memory(arrays, classes, key)
 
 
-def _tensor(memory: Memory, name: str) -> Tensor:
-    return torch.from_numpy(np.asarray(memory.arrays[name], np.float32))
+def _measure(
+    examples: Sequence[Example], weights: ridge.Weights, classes: tuple[int, ...]
+) -> list[Judges]:
+    """Return the moments of each fold of examples."""
+    folds: list[Judges] = []
+    for number, (example, weight) in enumerate(zip(examples, weights, strict=True)):
+        own = example.weight * weight
+        first = classic.measure(_filters(example.embedding), example.labels, own, classes)
+        second = network.measure(maps(example.embedding), example.labels, own, classes)
+        if number < FOLDS:
+            folds.append((first, second))
+        else:
+            for total, more in zip(folds[number % FOLDS], (first, second), strict=True):
+                total += more
+    return folds
+
+
+def _solve(folds: Sequence[Judges]) -> Judges:
+    first, second = (np.sum(parts, axis=0) for parts in zip(*folds, strict=True))
+    return ridge.solve(first), ridge.solve(second, network.PENALTY)
+
+
+def _choose(
+    examples: Sequence[Example], folds: Sequence[Judges], classes: tuple[int, ...]
+) -> tuple[float, ...]:
+    """Return the blend with the best Dice on examples that are left out in turn."""
+    if len(folds) < 2:
+        return BLENDS[0]
+    left = [_solve([*folds[:f], *folds[f + 1 :]]) for f in range(len(folds))]
+    worth = np.zeros(len(BLENDS))
+    worth[0] = MARGIN
+    for number, example in enumerate(examples):
+        first, second = _scores(example.embedding, left[number % FOLDS])
+        for k, (a, b) in enumerate(BLENDS):
+            found = np.array((0, *classes))[(a * first + b * second).argmax(axis=0)]
+            worth[k] += _dice(found, example.labels) / len(examples)
+    return BLENDS[int(worth.argmax())]
+
+
+def _dice(found: NDArray[np.integer], labels: NDArray[np.integer]) -> float:
+    """Return the mean Dice of the classes that are found or shown; 1 if there is none."""
+    present = np.union1d(found, labels)
+    scores = [
+        2 * ((found == c) & (labels == c)).sum() / ((found == c).sum() + (labels == c).sum())
+        for c in present[present != 0]
+    ]
+    return float(np.mean(scores)) if scores else 1.0
+
+
+def _scores(embedding: Embedding, solutions: Judges) -> tuple[NDArray[np.float32], ...]:
+    """Return the two scores of each class, background first, each (1 + c, h, w)."""
+    second = network.score(maps(embedding), solutions[1])
+    return (
+        classic.score(_filters(embedding), solutions[0]),
+        _shown(second, embedding.tile_shape),
+    )
+
+
+def _filters(embedding: Embedding) -> Embedding:
+    """Return the filter bank of `classic` of the same tile."""
+    found = compute_filters(np.asarray(embedding.arrays["pixels"], np.float32))
+    arrays: dict[str, NDArray[np.generic]] = {
+        "color": found.color,
+        "fine": found.fine,
+        "coarse": found.coarse,
+    }
+    return Embedding(arrays, embedding.tile_shape, embedding.model)
 
 
 def _shown(x: Tensor, shape: tuple[int, int]) -> NDArray[np.float32]:
@@ -125,135 +193,9 @@ def _shown(x: Tensor, shape: tuple[int, int]) -> NDArray[np.float32]:
     return np.ascontiguousarray(large[:, : shape[0], : shape[1]].numpy())
 
 
-def _pack(fitted: Fit, choice: Choice, scale: Scale, level: int, like: Memory) -> Memory:
-    """Return a memory with everything that is linear folded into one matrix per stride."""
-    turn, phase = ridge.turns()
-    channels = turn.shape[1]
-    slope = fitted.slope[:, None]
-    plain = slope * fitted.coefficients[:, :channels]
-    weights: NDArray[np.float64] = np.concatenate((plain, turn)).astype(np.float64)
-    weights /= scale.spread
-    shift = weights @ scale.mean
-    count = len(plain)
-    arrays: dict[str, NDArray[np.generic]] = {
-        "bias": fitted.slope * (fitted.coefficients[:, -1] - fitted.threshold) - shift[:count],
-        "phases": (phase - shift[count:]).astype(np.float32),
-        "mix": np.sqrt(2) * slope * fitted.coefficients[:, channels:-1],
-        "mean": scale.mean,
-        "spread": scale.spread,
-        "choice": np.array([choice.view, choice.penalty]),
-        "level": np.array([level]),
-    }
-    ends = np.cumsum([len(k) for k in kinds().values()])[:-1]
-    for stride, part in zip(STRIDES, np.split(weights, ends, axis=1), strict=True):
-        arrays[f"weights{stride}"] = part.astype(np.float32)
-    return Memory(arrays, like.classes, like.model)
-
-
-def _scale(memory: Memory) -> Scale:
-    mean, spread = (np.asarray(memory.arrays[n], np.float32) for n in ("mean", "spread"))
-    return Scale(mean, spread)
-
-
-def _choice(memory: Memory) -> Choice:
-    view, penalty = np.asarray(memory.arrays["choice"], np.float64)
-    return Choice(int(view), float(penalty))
-
-
-def _right(memory: Memory, samples: Samples) -> NDArray[np.float64]:
-    """Return the probability that a memory gives to the true class of each sample."""
-    chances = _chances(memory, samples)
-    everything = np.concatenate((1 - chances.sum(1, keepdims=True), chances), axis=1)
-    return np.asarray(everything[np.arange(len(everything)), samples.truth])
-
-
-def _chances(memory: Memory, samples: Samples) -> NDArray[np.float64]:
-    weights = np.concatenate([memory.arrays[f"weights{s}"] for s in STRIDES], axis=1)
-    phases = samples.features @ weights.T
-    mix = np.asarray(memory.arrays["mix"], np.float64)
-    count = len(mix)
-    odds = phases[:, :count] + np.cos(phases[:, count:] + memory.arrays["phases"]) @ mix.T
-    odds = np.clip(odds + memory.arrays["bias"], -30, 30)
-    powers = np.exp(odds)
-    return np.asarray(powers / (1 + powers.sum(1, keepdims=True)), np.float64)
-
-
-def _loss(memory: Memory, samples: Samples) -> float:
-    """Return one less the soft Dice, the mean over classes."""
-    chances = _chances(memory, samples)
-    losses = []
-    for c in range(chances.shape[1]):
-        true = samples.weight * (samples.truth == c + 1)
-        total = (samples.weight * chances[:, c]).sum() + true.sum()
-        losses.append(1 - 2 * (true * chances[:, c]).sum() / max(float(total), 1e-9))
-    return float(np.mean(losses))
-
-
-def _classes(examples: Sequence[Example]) -> tuple[int, ...]:
-    for number, example in enumerate(examples, 1):
-        if example.labels.shape != example.embedding.tile_shape:
-            raise ModelError(
-                f"labels of shape {example.labels.shape} for a tile of "
-                f"{example.embedding.tile_shape}",
-                where=f"example {number}",
-            )
-    found = sorted({int(c) for e in examples for c in np.unique(e.labels)} - {0})
-    if not found:
-        raise ModelError(
-            "no labelled pixel in the examples",
-            todo="Paint or accept at least one object in an example image",
-        )
-    return tuple(found)
-
-
-def gather(examples: Sequence[Example], classes: Sequence[int]) -> Samples:
-    """Return a bounded number of the examples' pixels, the same in whatever order they come."""
-    ordered = sorted(examples, key=_digest)
-    quota = MOST_SAMPLES // max(1, len(ordered))
-    found = [_draw(e, i, len(ordered), classes, quota) for i, e in enumerate(ordered)]
-    features, truth, weight, fold = (np.concatenate(p) for p in zip(*found, strict=True))
-    return Samples(features, truth, weight, fold, len(classes))
-
-
 def _digest(example: Example) -> str:
     parts = (example.embedding.arrays["pixels"], example.labels, np.float64(example.weight))
     return hashlib.sha256(b"".join(np.ascontiguousarray(p).tobytes() for p in parts)).hexdigest()
-
-
-Drawn = tuple[NDArray[np.float32], NDArray[np.intp], NDArray[np.float64], NDArray[np.intp]]
-
-
-def _draw(example: Example, index: int, count: int, classes: Sequence[int], quota: int) -> Drawn:
-    """Draw pixels of one example, each class by itself."""
-    rng = np.random.default_rng(0)
-    labels = np.asarray(example.labels).ravel()
-    present = [c for c in (0, *classes) if (labels == c).any()]
-    share = max(quota // max(1, len(present)), LEAST_SAMPLES)
-    places, weights = [], []
-    for c in present:
-        at = np.flatnonzero(labels == c)
-        drawn = rng.choice(at, min(len(at), share), replace=False)
-        places.append(drawn)
-        weights.append(np.full(len(drawn), example.weight * len(at) / len(drawn)))
-    place = np.concatenate(places)
-    rows, columns = np.divmod(place, example.labels.shape[1])
-    truth = np.where(labels[place] == 0, 0, np.searchsorted(classes, labels[place]) + 1)
-    fold = _fold(rows, columns, example.labels.shape, index, count)
-    features = sample(maps(example.embedding), rows, columns)
-    return features, truth, np.concatenate(weights), fold
-
-
-def _fold(
-    rows: NDArray[np.intp],
-    columns: NDArray[np.intp],
-    shape: tuple[int, ...],
-    index: int,
-    count: int,
-) -> NDArray[np.intp]:
-    """Return the fold of each pixel: of its example, or its quarter of the only example."""
-    if count > 1:
-        return np.full(len(rows), index % FOLDS * ridge.PARTS)
-    return 2 * (rows * 2 // shape[0]) + columns * 2 // shape[1]
 
 
 def _level(examples: Sequence[Example]) -> int:

@@ -1,4 +1,4 @@
-"""What learning from examples knows about every pixel: the network's maps and a filter bank.
+"""What the network knows about every pixel, kept for learning from examples.
 
 Everything is kept at its own stride. A linear function of all maps is worked out from the coarsest
 to the finest, each time enlarged by two, so that nothing wide is ever held at full resolution.
@@ -27,21 +27,8 @@ LEVELS = 3
 """Sizes at which the network sees a tile, each half of the one before."""
 
 STRIDES = (64, 32, 16, 8, 4, 2)
-
-FILTERS, NETWORK, POSITION = range(3)
-"""Kinds of features."""
-
-_BANK = {64: 0, 32: 0, 16: 3, 8: 6, 4: 10, 2: 10}
-_DENSE = len(DENSE)
-_NETWORK = {
-    64: WIDTHS[3],
-    32: WIDTHS[3],
-    16: WIDTHS[3] + _DENSE,
-    8: WIDTHS[2] + _DENSE,
-    4: WIDTHS[1] + _DENSE,
-    2: WIDTHS[0],
-}
-_POSITIONS = 5
+OUTLINED = (16, 8, 4)
+"""Strides with the network's own foreground, centres and borders, of the three levels."""
 
 Maps = dict[int, Tensor]
 
@@ -89,110 +76,28 @@ def _fitted(maps: dict[int, list[Tensor]]) -> list[tuple[int, list[Tensor]]]:
     ]
 
 
-def kinds() -> dict[int, NDArray[np.intp]]:
-    """Return the kind of each channel of :func:`maps`, by stride."""
-    found = {}
-    for stride in STRIDES:
-        counts = (_BANK[stride], _NETWORK[stride], _POSITIONS if stride == 2 else 0)
-        found[stride] = np.repeat((FILTERS, NETWORK, POSITION), counts)
-    return found
+def channels() -> dict[int, tuple[int, ...]]:
+    """Return the number of channels of the encoder and of the outlines, by stride."""
+    encoder = {
+        64: WIDTHS[3],
+        32: WIDTHS[3],
+        16: WIDTHS[3],
+        8: WIDTHS[2],
+        4: WIDTHS[1],
+        2: WIDTHS[0],
+    }
+    return {s: (n, len(DENSE)) if s in OUTLINED else (n,) for s, n in encoder.items()}
 
 
 def maps(embedding: Embedding) -> Maps:
-    """Return the features of a tile by stride, each (channels, rows, columns)."""
-    shape = embedding.tile_shape
-    found = filter_bank(_pixels(embedding))
-    for stride in STRIDES:
-        own = torch.from_numpy(np.asarray(embedding.arrays[f"context{stride}"], np.float32))
-        found[stride] = torch.cat((found[stride], own)) if stride in found else own
-    found[2] = torch.cat((found[2], _positions(shape, (found[2].shape[1], found[2].shape[2]))))
-    return found
-
-
-def _pixels(embedding: Embedding) -> Tensor:
-    """Return the tile as (3, h, w), mirrored up to what the network saw."""
-    pixels = np.asarray(embedding.arrays["pixels"], np.float32)
-    seen = embedding.arrays["context2"].shape[1:]
-    margins = [(0, 2 * n - size) for n, size in zip(seen, pixels.shape[:2], strict=True)]
-    padded = np.pad(pixels, (*margins, (0, 0)), mode="symmetric").transpose(2, 0, 1)
-    return torch.from_numpy(np.ascontiguousarray(padded))
-
-
-def _positions(shape: tuple[int, int], grid: tuple[int, int]) -> Tensor:
-    """Return where in the tile a pixel lies, each axis from -1 to 1, and second powers."""
-    y, x = (
-        ((torch.arange(n) * 2 + 1) / size * 2 - 1).clamp(-1, 1)
-        for n, size in zip(grid, shape, strict=True)
-    )
-    y, x = torch.meshgrid(y, x, indexing="ij")
-    return torch.stack((y, x, y * y, x * x, x * y))
-
-
-def filter_bank(image: Tensor) -> Maps:
-    """Return colours, gradients and second derivatives at several scales, of (3, h, w)."""
-    color = _opponent(image)
-    fine = _blur(color, 1.0)
-    edges = _gradient(fine)
-    half = _half(_blur(color, 1.6))
-    c4 = _blur(_half(color), 2.0)
-    two = torch.cat((_half(torch.cat((fine, edges, _hessian(fine[:1])))), _hessian(half[:1])))
-    two = torch.cat((two, _hessian(c4[:1])))
-    energy = _half(_blur(_half(edges), 2.0))
-    quarter = _half(_half(torch.cat((color[:1], color[:1] ** 2))))
-    mean, square = _blur(quarter, 2.0)
-    spread = (square - mean**2).clamp_min(0).add(1e-6).sqrt()[None]
-    c8 = _blur(_half(c4), 1.7)
-    four = torch.cat((_half(c4), energy, spread, c8, _hessian(c8[:1])))
-    c16 = _blur(_half(c8), 1.7)
-    eight = torch.cat((c16, _hessian(c16[:1]), _blur(_half(energy), 2.0)))
-    return {2: two, 4: four, 8: eight, 16: _blur(_half(c16), 1.7)}
-
-
-def _opponent(image: Tensor) -> Tensor:
-    """Return square-root lightness and the Ohta channels, as the model `classic` does."""
-    r, g, b = image
-    return torch.stack((((r + g + b) / 3 + 1e-6).sqrt(), (r - b) / 2, (2 * g - r - b) / 4))
-
-
-def _half(x: Tensor) -> Tensor:
-    return pool(x[None], 2)[0]
-
-
-def _blur(x: Tensor, sigma: float) -> Tensor:
-    radius = max(1, int(2.5 * sigma + 0.5))
-    at = torch.arange(-radius, radius + 1)
-    kernel = torch.exp(-(at**2) / (2 * sigma**2))
-    kernel /= kernel.sum()
-    channels = len(x)
-    tall = F.pad(x[None], (0, 0, radius, radius), mode="replicate")
-    tall = F.conv2d(tall, kernel.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
-    wide = F.pad(tall, (radius, radius, 0, 0), mode="replicate")
-    return F.conv2d(wide, kernel.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)[0]
-
-
-def _slopes(x: Tensor) -> tuple[Tensor, Tensor]:
-    wide = F.pad(x[None], (1, 1, 1, 1), mode="replicate")[0]
-    rows = (wide[:, 2:, 1:-1] - wide[:, :-2, 1:-1]) / 2
-    return rows, (wide[:, 1:-1, 2:] - wide[:, 1:-1, :-2]) / 2
-
-
-def _gradient(x: Tensor) -> Tensor:
-    dy, dx = _slopes(x)
-    return (dy**2 + dx**2).sum(0, keepdim=True).sqrt()
-
-
-def _hessian(x: Tensor) -> Tensor:
-    """Return the larger and the smaller eigenvalue of the second derivatives of (1, h, w)."""
-    dy, dx = _slopes(x)
-    (yy, xy), (_, xx) = _slopes(dy), _slopes(dx)
-    mean, root = (yy + xx) / 2, (((yy - xx) / 2) ** 2 + xy**2).sqrt()
-    return torch.cat((mean + root, mean - root))
+    """Return the network's features of a tile by stride, each (channels, rows, columns)."""
+    arrays = embedding.arrays
+    return {s: torch.from_numpy(np.asarray(arrays[f"context{s}"], np.float32)) for s in STRIDES}
 
 
 def sample(found: Maps, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float32]:
     """Return the features of some pixels of the tile, shape (n, channels)."""
-    coarse = enlarge({s: x for s, x in found.items() if s >= 4}, until=4)
-    parts = [_at(x, s, rows, columns) for s, x in ((4, coarse), (2, found[2]))]
+    parts = [_at(x, s, rows, columns) for s, x in ((4, _enlarge(found)), (2, found[2]))]
     return np.concatenate(parts, axis=1)
 
 
@@ -207,10 +112,10 @@ def _at(
     return np.ascontiguousarray(found[0, :, :, 0].T.numpy())
 
 
-def enlarge(found: Maps, until: int = 2) -> Tensor:
-    """Return all maps one after the other at the stride `until`, the coarsest first."""
+def _enlarge(found: Maps) -> Tensor:
+    """Return all maps but the finest one after the other at stride 4, the coarsest first."""
     total = found[STRIDES[0]]
-    for stride in (s for s in STRIDES[1:] if s >= until):
+    for stride in STRIDES[1:-1]:
         total = torch.cat((_double(total, found[stride]), found[stride]))
     return total
 
