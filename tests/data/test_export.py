@@ -4,13 +4,13 @@ import dask.array as da
 import numpy as np
 import pytest
 import zarr
-from tests.data.counting import counting_zarr
 
 from napari_ditto.core.geometry import Box
 from napari_ditto.data import export
 from napari_ditto.data.export import PROVENANCE_KEY, write_ome_zarr_labels
 from napari_ditto.data.source import open_source
 from napari_ditto.errors import SourceError, StoreError
+from tests.data.counting import counting_zarr
 
 
 def labels(shape, dtype="i4"):

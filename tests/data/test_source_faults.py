@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
-from tests.data.counting import counting_zarr
 
 from napari_ditto.core.geometry import Box
 from napari_ditto.data.source import open_source
 from napari_ditto.errors import SourceError
+from tests.data.counting import counting_zarr
 
 
 def refused(read, *words):

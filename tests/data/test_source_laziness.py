@@ -10,12 +10,12 @@ import tifffile.zarr
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.data.counting import CountingStore, counting_dask, counting_zarr
 
 from napari_ditto.core.geometry import Box
 from napari_ditto.data import pyramid, sampling
 from napari_ditto.data.source import open_source
 from napari_ditto.errors import SourceError
+from tests.data.counting import CountingStore, counting_dask, counting_zarr
 
 
 def touched(start, stop, chunk):

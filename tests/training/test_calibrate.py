@@ -29,7 +29,9 @@ def test_a_mask_is_worth_what_it_covers_of_the_whole_object() -> None:
     part = View(0, 0, 32, 32)  # shows a quarter of it, all of which is found
     mask = np.zeros((16, 16), bool)
     mask[8:, 8:] = True
-    assert calibrate.whole_iou(look(part, mask), truth).tolist() == pytest.approx([0.25] * HEADS, abs=0.03)
+    assert calibrate.whole_iou(look(part, mask), truth).tolist() == pytest.approx(
+        [0.25] * HEADS, abs=0.03
+    )
 
 
 def test_the_judge_learns_what_its_inputs_say() -> None:
