@@ -87,10 +87,10 @@ def answer(
     start, state = _latest(steps, known)
     if state is None:
         state = yield from _first(steps[0], shape, device)
-        known.put(steps[0], state)
+        state = known.keep(steps[0], state)
     for step in steps[start + 1 :]:
         state = yield from _further(said(step), state, shape)
-        known.put(step, state)
+        state = known.keep(step, state)
     return state
 
 

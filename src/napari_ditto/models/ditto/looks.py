@@ -42,20 +42,23 @@ class Recent(Generic[Key, Value]):
                 self._values.move_to_end(key)
             return self._values.get(key)
 
-    def put(self, key: Key, value: Value) -> None:
-        """Keep a value."""
+    def keep(self, key: Key, value: Value) -> Value:
+        """Keep a value unless there is one, and return the one that is kept.
+
+        What is computed twice may differ in the last bits; so everyone gets the same.
+        """
         with self._lock:
-            self._values[key] = value
+            kept = self._values.setdefault(key, value)
             self._values.move_to_end(key)
             while len(self._values) > self._size:
                 self._values.popitem(last=False)
+            return kept
 
     def get_or_make(self, key: Key, make: Callable[[], Value]) -> Value:
         """Return the value of a key, made now if it is not here."""
         value = self.get(key)
         if value is None:
-            value = make()  # not under the lock: two threads may both make it, and it is the same
-            self.put(key, value)
+            value = self.keep(key, make())  # made without the lock: two threads may both make it
         return value
 
 
