@@ -203,9 +203,14 @@ def test_trouble_of_the_early_load_is_shown(window, blobs):
     assert "damaged" in window.dock.status.line.text()
 
 
-def test_a_dock_on_show_loads_its_model(make_napari_viewer, qtbot, blobs):
-    viewer = make_napari_viewer(show=True)
-    window = Window(viewer, qtbot, blobs)
+def test_a_dock_on_show_loads_its_model(window, qtbot, blobs):
+    from napari_ditto.ui.widgets.dock import DittoDock
+
+    window.qtbot.wait(500)
+    assert not blobs.loaded  # the viewer's window is hidden, and its dock with it
+    dock = DittoDock(window.viewer)
+    qtbot.addWidget(dock)
+    dock.show()
     window.until(lambda: blobs.loaded == ["ditto"])
     window.settled()
 
