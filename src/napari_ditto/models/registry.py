@@ -15,18 +15,20 @@ import difflib
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from napari_ditto.errors import ModelNotFoundError
 from napari_ditto.models.manifest import ManifestEntry, find, manifest
 from napari_ditto.models.protocols import PromptModel
-from napari_ditto.models.weights import Weights, is_installed, require
 
 DEFAULT_MODEL = "ditto"
 """What answers where no model is named."""
 
 FALLBACK_MODEL = "classic"
 """What always runs: no weights, no torch; in the dock one key press away."""
+
+if TYPE_CHECKING:
+    from napari_ditto.models.weights import Weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,8 @@ def available_models() -> list[ModelEntry]:
 
 
 def _listed(entry: ManifestEntry) -> ModelEntry:
+    from napari_ditto.models.weights import is_installed
+
     return ModelEntry(
         id=entry.id,
         family=entry.family,
@@ -188,6 +192,8 @@ def parse(name: str) -> tuple[Family, str]:
 
 def find_weights(family: Family, which: str) -> Weights:
     """Return the weights that a name means: a known name, then a path, then the hub."""
+    from napari_ditto.models.weights import Weights, require
+
     known = f"{family.name}:{which}" in manifest()
     path = Path(which).expanduser()
     if not known and path.exists():
