@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_ditto.core.prompts import BoxPrompt, PointPrompt, PromptSet
+from napari_ditto.evaluation.metrics import rank_correlation
 from napari_ditto.models.ditto.dialogue import converse
 from napari_ditto.models.ditto.looks import Eye, Look, Question, Recent
 from napari_ditto.models.ditto.network import DittoNetwork
@@ -28,7 +29,6 @@ from training.bank import WORLDS, planes_of
 from training.batches import MIX
 from training.crops import scaled
 from training.simulate import bounds, interior
-from training.validate import rank_correlation
 from training.worlds import render
 
 Labels = NDArray[np.integer]

@@ -23,7 +23,9 @@ Box = tuple[slice, slice]
 
 
 def scaled(image: NDArray[Any]) -> NDArray[np.float32]:
-    """Return an image as the product shows it to a model.
+    """Return an image in [0, 1], much as the product shows it to a model.
+
+    The product leaves 8-bit colour as it is; here its channels are stretched like all others.
 
     Parameters
     ----------

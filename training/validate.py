@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from napari_ditto.evaluation.metrics import rank_correlation
 from napari_ditto.models.ditto.cues import Cues
 from napari_ditto.models.ditto.network import DittoNetwork
 from training.augment import warp
@@ -52,12 +53,6 @@ def _measure(network: DittoNetwork, images: Tensor, targets: Targets) -> list[fl
     columns = [ious[:, 0], picked, ious.amax(1)]
     columns += [true_iou(d.logits[:, :1], truth[:, None]) for d in (box, later)]
     return [float(c.mean()) for c in columns] + [rank_correlation(said.flatten(), ious.flatten())]
-
-
-def rank_correlation(a: Tensor, b: Tensor) -> float:
-    """Return Spearman's correlation of two vectors, ties in order of appearance."""
-    ranks = torch.stack([x.argsort().argsort().float() for x in (a, b)])
-    return float(torch.corrcoef(ranks)[0, 1])
 
 
 def table(found: dict[str, list[float]]) -> str:

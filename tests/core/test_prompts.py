@@ -85,3 +85,10 @@ def test_digest_changes_with_any_part():
     ]
     assert len({p.digest() for p in [base, *others]}) == 5
     assert base.digest() == PromptSet((PointPrompt(1, 2),)).digest()
+
+
+def test_iou_of_boxes() -> None:
+    a, b = BoxPrompt(0, 0, 4, 4), BoxPrompt(2, 2, 6, 4)
+    assert a.iou(b) == b.iou(a) == pytest.approx(4 / 20)
+    assert a.iou(a) == 1
+    assert a.iou(BoxPrompt(10, 0, 14, 4)) == 0

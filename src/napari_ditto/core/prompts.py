@@ -78,6 +78,13 @@ class BoxPrompt:
         """Centre ``(y, x)``."""
         return (self.y0 + self.y1) / 2, (self.x0 + self.x1) / 2
 
+    def iou(self, other: BoxPrompt) -> float:
+        """Return intersection over union with another rectangle."""
+        rows = max(0.0, min(self.y1, other.y1) - max(self.y0, other.y0))
+        columns = max(0.0, min(self.x1, other.x1) - max(self.x0, other.x0))
+        common = rows * columns
+        return common / (self.height * self.width + other.height * other.width - common)
+
 
 @dataclass(frozen=True, slots=True)
 class ScribblePrompt:

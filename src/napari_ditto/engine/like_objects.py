@@ -76,12 +76,11 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Piece:
-    """One object as the maps show it: its number, its box and a point deep inside."""
+    """One object as the maps show it: its number, box, a point deep inside, and its size."""
 
     number: int
     box: Box
     point: tuple[int, int]
-
     diameter: float
 
     @property

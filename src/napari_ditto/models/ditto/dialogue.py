@@ -189,17 +189,9 @@ def _by_fit(look: Look, box: BoxPrompt) -> tuple[Option, ...]:
     than the head with the best score.
     """
     options = _ordered(look)
-    fits = [_fit(found_box(o), box) for o in options]
+    found = [found_box(o) for o in options]
+    fits = [box.iou(b) if b else 0.0 for b in found]
     return tuple(options[i] for i in sorted(range(HEADS), key=lambda i: -fits[i] - 0.05 * (i == 0)))
-
-
-def _fit(found: BoxPrompt | None, box: BoxPrompt) -> float:
-    if found is None:
-        return 0.0
-    rows = min(found.y1, box.y1) - max(found.y0, box.y0)
-    columns = min(found.x1, box.x1) - max(found.x0, box.x0)
-    common = max(0.0, rows) * max(0.0, columns)
-    return common / (found.height * found.width + box.height * box.width - common)
 
 
 def _different(options: Sequence[Option]) -> tuple[Option, ...]:

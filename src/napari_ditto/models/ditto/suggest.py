@@ -63,18 +63,10 @@ def suggest(embedding: Embedding) -> list[PromptSet]:
     ]
     kept: list[Seed] = []
     for seed in sorted(seeds, key=lambda s: -s.score):
-        if all(overlap(seed.box, other.box) < SAME for other in kept):
+        if all(seed.box.iou(other.box) < SAME for other in kept):
             kept.append(seed)
     # A box would do with one look, but is too rough: it halves the precision on crowded images.
     return [PromptSet((s.point,), diameter=max(s.box.height, s.box.width)) for s in kept[:MOST]]
-
-
-def overlap(a: BoxPrompt, b: BoxPrompt) -> float:
-    """Return the IoU of two boxes."""
-    rows = max(0.0, min(a.y1, b.y1) - max(a.y0, b.y0))
-    columns = max(0.0, min(a.x1, b.x1) - max(a.x0, b.x0))
-    common = rows * columns
-    return common / (a.height * a.width + b.height * b.width - common)
 
 
 def _maps(embedding: Embedding, stride: int) -> NDArray[np.float32]:

@@ -91,8 +91,10 @@ def cover(mask: NDArray[np.bool_], view: View, device: torch.device) -> Tensor:
 
 
 def paste(logits: Tensor, view: View, out: NDArray[np.float32]) -> None:
-    """Write logits (m, cells, cells) of a view into tiles (m, h, w), bilinearly."""
-    out[:] = OUTSIDE
+    """Write logits (m, cells, cells) of a view into tiles (m, h, w), bilinearly.
+
+    What the view has not seen stays as it is.
+    """
     spans = [_inside(view.y0, view.side, out.shape[1]), _inside(view.x0, view.side, out.shape[2])]
     scale = view.cells / view.side
     taps = [
