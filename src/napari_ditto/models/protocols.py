@@ -120,6 +120,10 @@ class AutoPromptModel(PromptModel, Protocol):
         ...
 
 
+UNKNOWN = -1
+"""The label of example pixels that nobody has looked at."""
+
+
 @dataclass(frozen=True, eq=False)
 class Example:
     """An encoded image tile with its label image.
@@ -129,7 +133,8 @@ class Example:
     embedding : Embedding
         The tile.
     labels : ndarray of int, shape ``embedding.tile_shape``
-        0 is background, every other value is a class (or an instance of one kind).
+        0 is background, every other value is a class (or an instance of one kind), and
+        :data:`UNKNOWN` is what nobody has labelled: nothing is learnt from it.
     weight : float
         How much it counts.
     """

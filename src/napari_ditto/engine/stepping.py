@@ -1,0 +1,42 @@
+"""What carries labels from finished planes to the next one: the seam between loop and models.
+
+The loop (:mod:`.propagate`) decides which plane comes next and what it may read, judges what was
+found, paints, stores and resumes. A stepper finds the objects. Steps are pure: the same plane and
+the same planes read give the same result, bit for bit, in any run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Protocol
+
+from napari_ditto.core.geometry import PlaneAddress
+from napari_ditto.core.progress import Progress
+from napari_ditto.core.propagation import Seen, Step
+
+
+class Stepper(Protocol):
+    """Finds the objects of finished planes in a neighbouring plane."""
+
+    @property
+    def key(self) -> str:
+        """Identity: model, version, settings. A stored step of another key is done again."""
+        ...
+
+    def step(
+        self, address: PlaneAddress, before: Sequence[Seen], anchors: Sequence[Seen]
+    ) -> Generator[Progress, None, Step]:
+        """Return what becomes of the objects in the plane `address`.
+
+        Parameters
+        ----------
+        address : PlaneAddress
+            The plane to label.
+        before : sequence of Seen
+            Finished planes that lead here, the nearest first: the neighbour, or two neighbours at
+            equal distance where two runs meet, then the planes before them on their ways, at most
+            six in all. Anchors among them included.
+        anchors : sequence of Seen
+            The nearest labelled planes of the user, at most one on each side of each axis.
+        """
+        ...
