@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from napari_ditto.core.tiling import Grid, Tile
 from napari_ditto.engine.candidates import Settings, choose, decode_all
 from napari_ditto.engine.encode import TileEncoder
 from napari_ditto.engine.everything import Sweep, paint
+from napari_ditto.models.protocols import AutoPromptModel, PromptModel
 
 Map = NDArray[np.float32]
 
@@ -54,6 +55,9 @@ LEAST_FREE = 0.5
 CONTRAST = 0.3
 """How much of the score goes with the contrast of the kind to a ring around the mask."""
 
+GUESSED = 16
+"""Pixels of the smallest piece of a map that is taken for an object."""
+
 RING = 0.2
 """Width of the ring, in radii of the mask."""
 
@@ -67,10 +71,21 @@ class Sizes:
     large: float
 
     @classmethod
-    def of(cls, labels: Sequence[NDArray[np.integer]]) -> Sizes:
-        """Measure the objects of label images."""
+    def of(cls, labels: Sequence[NDArray[np.integer]]) -> Sizes | None:
+        """Measure the objects of label images, None if there is no object."""
         counts = [np.unique(x[x > 0], return_counts=True)[1] for x in labels]
-        areas = np.concatenate(counts)
+        return cls._of_areas(np.concatenate(counts)) if any(map(len, counts)) else None
+
+    @classmethod
+    def guess(cls, probability: Map) -> Sizes:
+        """Measure the connected pieces of a map, where no object is known."""
+        from scipy.ndimage import label
+
+        areas = np.bincount(label(probability > 0.5)[0].ravel())[1:]
+        return cls._of_areas(areas[areas >= GUESSED] if (areas >= GUESSED).any() else np.ones(1))
+
+    @classmethod
+    def _of_areas(cls, areas: NDArray[np.number]) -> Sizes:
         return cls(*(float(q) for q in np.quantile(areas, (0.2, 0.5, 0.8))))
 
 
@@ -88,6 +103,11 @@ class Piece:
         """What the decoder is asked, pixels of the plane."""
         point = PointPrompt(float(self.point[0]), float(self.point[1]))
         return PromptSet((point,), diameter=self.diameter)
+
+    def shifted(self, dy: int, dx: int) -> Piece:
+        """Return the piece moved by whole pixels."""
+        y, x = self.point
+        return replace(self, box=self.box.shift(dy, dx), point=(y + dy, x + dx))
 
 
 def part(probability: Map, center: Map | None, sizes: Sizes) -> tuple[NDArray[np.int32], Map]:
@@ -140,13 +160,16 @@ class Kind:
 
     Attributes
     ----------
-    probability : ndarray of float32, shape (height, width)
-        Of the kind, in the whole plane.
+    probability : ndarray of float32, shape ``box.shape``
+        Of the kind.
+    box : Box
+        Where the map lies in the plane; nothing outside of it is wanted.
     sizes : Sizes
         Of the examples' objects.
     """
 
     probability: Map
+    box: Box
     sizes: Sizes
 
     def __call__(self, mask: PlacedMask) -> float:
@@ -154,7 +177,10 @@ class Kind:
         area = mask.area
         if not SMALLEST * self.sizes.small <= area <= LARGEST * self.sizes.large:
             return 0.0
-        inside = float(self.probability[mask.box.slices][mask.mask].mean())
+        shown = mask.in_box(self.box.intersect(mask.box))
+        if not shown.any():
+            return 0.0
+        inside = float(self._map(mask.box)[shown].mean())
         if inside < LEAST_SHARE:
             return 0.0
         contrast = max(0.0, 1 - self._around(mask) / inside)
@@ -165,36 +191,61 @@ class Kind:
         from scipy.ndimage import distance_transform_edt
 
         width = 1 + int(RING * np.sqrt(mask.area / np.pi))
-        box = mask.box.grow(width).intersect(Box.of_shape(self.probability.shape))
+        box = mask.box.grow(width).intersect(self.box)
         away = distance_transform_edt(~mask.in_box(box))
         ring = (away > 0) & (away <= width)
-        return float(self.probability[box.slices][ring].mean()) if ring.any() else 0.0
+        return float(self._map(box)[ring].mean()) if ring.any() else 0.0
+
+    def _map(self, box: Box) -> Map:
+        """Return the part of the map that lies in a box of the plane."""
+        return self.probability[box.intersect(self.box).shift(-self.box.y0, -self.box.x0).slices]
 
 
 def objects_steps(
     encoder: TileEncoder,
     address: PlaneAddress,
+    box: Box,
     probability: Map,
     center: Map | None,
     sizes: Sizes,
-) -> Generator[Progress, None, NDArray[np.uint32]]:
-    """Return the objects of a kind, numbered from 1, the surest first.
+) -> Generator[Progress, None, tuple[list[PlacedMask], Settings]]:
+    """Return the objects of a kind, also those found twice, and what tells them apart.
 
     What the model suggests of itself comes first; pieces of the map that are still free are asked
-    about one by one.
+    about one by one. A model without prompts has the pieces themselves for objects.
+
+    Parameters
+    ----------
+    encoder : TileEncoder
+        Of the image and the model.
+    address : PlaneAddress
+        The plane.
+    box : Box
+        The part of the plane to be done.
+    probability, center : ndarray of float32, shape ``box.shape``
+        Of the kind, and of centres of objects where the model sees them.
+    sizes : Sizes
+        Of the examples' objects.
     """
     least = max(1, int(SMALLEST * sizes.small))
     settings = Settings(min_area=least, score_threshold=LEAST_SCORE)
-    sweep = Sweep(encoder, address, None, settings, Kind(probability, sizes))
-    yield from sweep.find()
-    yield from sweep.follow()
-    free = paint(sweep.finished, sweep.box, settings)[0] == 0
+    kind = Kind(probability, box, sizes)
     numbered, height = part(probability, center, sizes)
-    missed = [p for p in pieces(numbered, height, sizes) if _is_free(p, numbered, free)]
-    yield from _ask_steps(sweep, missed)
+    found = list(pieces(numbered, height, sizes))
+    if not isinstance(encoder.model, PromptModel):
+        masks = (PlacedMask(p.box, numbered[p.box.slices] == p.number) for p in found)
+        moved = [replace(m, box=m.box.shift(box.y0, box.x0)) for m in masks]
+        return [replace(m, score=kind(m)) for m in moved], settings
+    sweep = Sweep(encoder, address, box, settings, kind)
+    if isinstance(encoder.model, AutoPromptModel):
+        yield from sweep.find()
+        yield from sweep.follow()
+    free = paint(sweep.finished, box, settings)[0] == 0
+    missed = [p for p in found if _is_free(p, numbered, free)]
+    yield from _ask_steps(sweep, [p.shifted(box.y0, box.x0) for p in missed])
     yield from sweep.follow()
     yield Progress("merge", 0, 1, "painting labels")
-    return paint(sweep.finished, sweep.box, settings)[0]
+    return sweep.finished, settings
 
 
 def _is_free(piece: Piece, numbered: NDArray[np.int32], free: NDArray[np.bool_]) -> bool:

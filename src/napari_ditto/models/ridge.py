@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from napari_ditto.core.embedding import Embedding
 from napari_ditto.errors import ModelError
-from napari_ditto.models.protocols import ContextMap, Example, Memory
+from napari_ditto.models.protocols import UNKNOWN, ContextMap, Example, Memory
 
 RIDGE = 1e-2
 """Penalty, in parts of each feature's own second moment."""
@@ -32,7 +32,7 @@ Weights = Sequence[NDArray[np.floating]]
 
 
 def read_classes(examples: Sequence[Example]) -> tuple[int, ...]:
-    """Return the label values of the examples, in order.
+    """Return the classes of the examples, in order: label values but 0 and unknown.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def read_classes(examples: Sequence[Example]) -> tuple[int, ...]:
                 f"{example.embedding.tile_shape}",
                 where=f"example {number}",
             )
-    classes = sorted({int(c) for e in examples for c in np.unique(e.labels)} - {0})
+    classes = sorted({int(c) for e in examples for c in np.unique(e.labels)} - {0, UNKNOWN})
     if not classes:
         raise ModelError(
             "No labelled pixel in the examples",
@@ -109,7 +109,7 @@ def boost(
     for _ in range(min(steps, ROUNDS)):
         for example, weight, chances in zip(examples, weights, maps, strict=True):
             weight *= 1.5 - _right(memory, example, chances)
-            weight /= weight.mean()
+            weight /= weight[example.labels != UNKNOWN].mean()
         memory = condense(examples, weights, memory.classes)
         maps = [recall(e.embedding, memory).probability for e in examples]
         if (loss := _loss(memory, examples, maps)) < least:
@@ -121,8 +121,9 @@ def _loss(memory: Memory, examples: Sequence[Example], maps: Weights) -> float:
     """Return the mean over examples and classes of one less the soft Dice."""
     losses = []
     for example, chances in zip(examples, maps, strict=True):
-        for label, chance in zip(memory.classes, chances, strict=True):
-            true = example.labels == label
+        known = example.labels != UNKNOWN
+        for label, chance in zip(memory.classes, chances[:, known], strict=True):
+            true = example.labels[known] == label
             losses.append(1 - 2 * chance[true].sum() / max(float(chance.sum() + true.sum()), 1e-9))
     return float(np.mean(losses))
 
@@ -130,5 +131,5 @@ def _loss(memory: Memory, examples: Sequence[Example], maps: Weights) -> float:
 def _right(memory: Memory, example: Example, chances: NDArray[np.floating]) -> NDArray[np.floating]:
     """Return the probability that was given to the true class of each pixel."""
     everything = np.concatenate([1 - chances.sum(axis=0, keepdims=True), chances])
-    place = np.where(example.labels == 0, 0, np.searchsorted(memory.classes, example.labels) + 1)
+    place = np.where(example.labels <= 0, 0, np.searchsorted(memory.classes, example.labels) + 1)
     return np.asarray(np.take_along_axis(everything, place[None], axis=0)[0])

@@ -27,7 +27,7 @@ from napari_ditto.models.classic.features import compute_filters
 from napari_ditto.models.ditto import context_ridge as network
 from napari_ditto.models.ditto.context_features import LEVELS, OUTLINED, maps
 from napari_ditto.models.ditto.network import DENSE
-from napari_ditto.models.protocols import ContextMap, Example, Memory
+from napari_ditto.models.protocols import UNKNOWN, ContextMap, Example, Memory
 
 FOLDS = 4
 
@@ -50,8 +50,8 @@ def remember(examples: Sequence[Example], key: str) -> Memory:
     Parameters
     ----------
     examples : sequence of Example
-        Every label value but 0 is a class. The order does not matter. Examples without a label
-        show the background; without any background, everything is of some class.
+        Every label value but 0 and `UNKNOWN` is a class. The order does not matter. Examples
+        without a label show the background; without any background, everything is of some class.
     key : str
         The model's key.
 
@@ -61,7 +61,7 @@ def remember(examples: Sequence[Example], key: str) -> Memory:
         If nothing is labelled, or a label image does not have its tile's shape.
     """
     classes = ridge.read_classes(examples)
-    ordered = sorted(examples, key=_digest)
+    ordered = sorted((e for e in examples if (e.labels != UNKNOWN).any()), key=_digest)
     weights = [np.ones(e.labels.shape) for e in ordered]
     folds = _measure(ordered, weights, classes)
     blend = _choose(ordered, folds, classes)
@@ -155,7 +155,8 @@ def _choose(
 
 
 def _dice(found: NDArray[np.integer], labels: NDArray[np.integer]) -> float:
-    """Return the mean Dice of the classes that are found or shown; 1 if there is none."""
+    """Return the mean Dice of the classes found or shown where known; 1 if there is none."""
+    found, labels = found[labels != UNKNOWN], labels[labels != UNKNOWN]
     present = np.union1d(found, labels)
     scores = [
         2 * ((found == c) & (labels == c)).sum() / ((found == c).sum() + (labels == c).sum())
@@ -206,7 +207,7 @@ def _level(examples: Sequence[Example]) -> int:
         np.bincount(label(e.labels == c)[0].ravel())[1:]
         for e in examples
         for c in np.unique(e.labels)
-        if c
+        if c > 0
     ]
     diameter = float(np.median(np.sqrt(np.concatenate(areas))))
     return int(np.clip(round(np.log2(max(diameter, 1) / TYPICAL)), 0, LEVELS - 1))
