@@ -6,6 +6,7 @@ and every baseline gets the same prompts. Tables, a CSV and pictures go to --out
   napari-ditto evaluate my-cells --model classic
   napari-ditto evaluate --images raw --masks labels --semantic --class 2
   napari-ditto evaluate --data ../shared/data/eval --sets all
+  napari-ditto evaluate --data ../shared/data/train --only follow --sets fib25_neuroproof
 """
 
 from __future__ import annotations
@@ -22,10 +23,9 @@ from napari_ditto.models.registry import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from napari_ditto.evaluation.runs import Done, Settings
-    from napari_ditto.evaluation.sets import EvalSet
     from napari_ditto.models.protocols import PromptModel
 
-TASKS = ("prompts", "everything", "like", "semantic")
+TASKS = ("prompts", "everything", "like", "semantic", "follow")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -109,7 +109,7 @@ def measure(
     name: str,
     args: argparse.Namespace,
     console: Console,
-    chosen: Sequence[EvalSet],
+    chosen: Sequence[Any],
     methods: Sequence[str],
 ) -> list[Any]:
     """Return the rows of one task, and write them as they come."""
@@ -128,10 +128,12 @@ def measure(
             console.note(f"{method} takes no examples and is left out of {name!r}")
         else:
             able.append(method)
-    jobs = [Job(given, method, settings(args)) for given in chosen for method in able]
+    jobs: list[Job[Any]] = [
+        Job(given, method, settings(args)) for given in chosen for method in able
+    ]
     kept = KeptJobs(args.out / "jobs", task, partial(identity, device=args.device))
     before = (kept.get(job) for job in jobs) if args.resume else ()
-    found: dict[Job, Done[Any]] = {done.job: done for done in before if done}
+    found: dict[Job[Any], Done[Any]] = {done.job: done for done in before if done}
     with CsvFile(args.out / task.file, task.row) as file:
         for done in found.values():
             file.write(done.rows)
@@ -157,7 +159,7 @@ def settings(args: argparse.Namespace) -> Settings:
     return Settings(args.max_objects, args.max_images, args.max_clicks, args.seed, args.device)
 
 
-def sets(args: argparse.Namespace) -> dict[str, list[EvalSet]]:
+def sets(args: argparse.Namespace) -> dict[str, list[Any]]:
     """Return the sets of each task: the user's folder, or the named ones."""
     from napari_ditto.evaluation.plan import named_sets, own_sets
     from napari_ditto.evaluation.sets import folder_set

@@ -33,13 +33,13 @@ class KeptJobs:
     def __init__(self, folder: Path, task: Task, identity: Callable[[str], str]) -> None:
         self._folder, self._task, self._identity = folder, task, identity
 
-    def path(self, job: Job) -> Path:
+    def path(self, job: Job[Any]) -> Path:
         """Return the file of a job."""
         settings = tuple(getattr(job.settings, name) for name in self._task.settings)
         known = repr((self._task.name, job.given, settings, self._identity(job.model)))
         return self._folder / f"{hashlib.sha256(known.encode()).hexdigest()[:24]}.json"
 
-    def get(self, job: Job) -> Done[Any] | None:
+    def get(self, job: Job[Any]) -> Done[Any] | None:
         """Return what a job has measured; None if it has not, or its file is damaged."""
         try:
             saved = json.loads(self.path(job).read_text("utf-8"))

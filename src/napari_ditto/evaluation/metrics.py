@@ -29,6 +29,37 @@ def dice(a: Mask, b: Mask) -> float:
     return 2 * int(np.count_nonzero(a & b)) / total if total else 1.0
 
 
+def boundary_f(found: Mask, truth: Mask, tolerance: float = 0.008) -> float:
+    """Return the F-measure of two contours in [0, 1]; 1 if there is neither, 0 if one is missing.
+
+    Perazzi et al. 2016 (DAVIS), section 5.1: a pixel of a contour is right if the other contour is
+    within `tolerance` of the plane's diagonal, rounded up.
+
+    Parameters
+    ----------
+    found, truth : ndarray of bool, shape (h, w)
+        Masks.
+    tolerance : float
+        Part of the diagonal.
+    """
+    from scipy.ndimage import distance_transform_edt
+
+    a, b = contour(found), contour(truth)
+    if not a.any() or not b.any():
+        return float(not a.any() and not b.any())
+    reach = np.ceil(tolerance * np.hypot(*truth.shape))
+    near_a, near_b = (distance_transform_edt(~c) <= reach for c in (a, b))
+    precision, recall = float(near_b[a].mean()), float(near_a[b].mean())
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def contour(mask: Mask) -> Mask:
+    """Return the pixels that differ from the one below, to the right or across, as in DAVIS."""
+    padded = np.pad(mask, ((0, 1), (0, 1)), mode="edge")
+    below, right, across = padded[1:, :-1], padded[:-1, 1:], padded[1:, 1:]
+    return np.asarray((mask ^ below) | (mask ^ right) | (mask ^ across))
+
+
 def match_ious(found: NDArray[np.integer], truth: NDArray[np.integer]) -> Floats:
     """Return the IoU of every true object with every found one, shape (true, found).
 

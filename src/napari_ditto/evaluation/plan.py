@@ -9,7 +9,10 @@ from typing import Any
 
 from napari_ditto.errors import SourceError
 from napari_ditto.evaluation import baselines, pixel_baselines, runs
+from napari_ditto.evaluation.following import COPY, FollowRow
+from napari_ditto.evaluation.following_sets import FollowSet, follow_sets
 from napari_ditto.evaluation.prompted import Row
+from napari_ditto.evaluation.reading import has_stacks
 from napari_ditto.evaluation.semantic import DiceRow
 from napari_ditto.evaluation.sets import EvalSet, prompt_sets, semantic_sets
 from napari_ditto.evaluation.whole_images import ImageRow
@@ -17,7 +20,7 @@ from napari_ditto.evaluation.whole_images import ImageRow
 
 @dataclass(frozen=True)
 class Task:
-    """One of the four things that are measured.
+    """One of the five things that are measured.
 
     Attributes
     ----------
@@ -37,7 +40,7 @@ class Task:
 
     name: str
     file: str
-    work: Callable[[runs.Job], runs.Done[Any]]
+    work: Callable[[runs.Job[Any]], runs.Done[Any]]
     row: type
     settings: tuple[str, ...]
     baselines: tuple[str, ...] = ()
@@ -74,6 +77,14 @@ TASKS = {
             pixel_baselines.CONTEXT_BASELINES,
             True,
         ),
+        Task(
+            "follow",
+            "follow.csv",
+            runs.follow_job,
+            FollowRow,
+            ("objects", "images", "seed"),
+            (COPY,),
+        ),
     )
 }
 
@@ -85,14 +96,21 @@ def missing(name: str) -> str:
     return baselines.missing(name) or pixel_baselines.missing_modules(name)
 
 
-def own_sets(given: EvalSet) -> dict[str, list[EvalSet]]:
+def own_sets(given: EvalSet) -> dict[str, list[Any]]:
     """Return a user's set for each task that its masks allow."""
     whole = [] if given.semantic else [given]
     classes = [given] if given.semantic else []
-    return {"prompts": [given], "everything": whole, "like": whole, "semantic": classes}
+    stacks = [FollowSet(given.name, given.images, given.masks)] if has_stacks(given) else []
+    return {
+        "prompts": [given],
+        "everything": whole,
+        "like": whole,
+        "semantic": classes,
+        "follow": stacks,
+    }
 
 
-def named_sets(root: Path, wanted: Sequence[str] = ()) -> dict[str, list[EvalSet]]:
+def named_sets(root: Path, wanted: Sequence[str] = ()) -> dict[str, list[Any]]:
     """Return the named sets for each task, all of them or those wanted.
 
     Raises
@@ -100,8 +118,8 @@ def named_sets(root: Path, wanted: Sequence[str] = ()) -> dict[str, list[EvalSet
     SourceError
         If a name is not known.
     """
-    prompts, semantic = prompt_sets(root), semantic_sets(root)
-    known = [*prompts, *(name for name in semantic if name not in prompts)]
+    prompts, semantic, follow = prompt_sets(root), semantic_sets(root), follow_sets(root)
+    known = list(dict.fromkeys([*prompts, *semantic, *follow]))
     for name in wanted:
         if name not in known:
             raise SourceError(f"no set is called {name!r}", todo=f"There are {', '.join(known)}")
@@ -112,4 +130,5 @@ def named_sets(root: Path, wanted: Sequence[str] = ()) -> dict[str, list[EvalSet
         "everything": whole,
         "like": whole,
         "semantic": [s for s in semantic.values() if s.name in chosen],
+        "follow": [s for s in follow.values() if s.name in chosen],
     }

@@ -70,6 +70,11 @@ def find_pictures(given: EvalSet) -> list[Picture]:
     return [p for p in pictures if is_dark(p.read_image()) == (given.tone == "dark")]
 
 
+def has_stacks(given: EvalSet) -> bool:
+    """Whether any mask is a stack."""
+    return any(len(_shape(mask)) > 2 for _, mask in _pairs(given))
+
+
 def is_dark(image: NDArray[Any]) -> bool:
     """Whether an 8-bit image is grey and dark, as fluorescence is."""
     grey = image.ndim == 2 or not np.ptp(image, axis=-1).any()

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import csv
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from napari_ditto import __version__
-from napari_ditto.evaluation import summary
+from napari_ditto.evaluation import following_report, summary
+from napari_ditto.evaluation.following import FollowRow
 from napari_ditto.evaluation.prompted import CORRECTED, FIRST, Row
 from napari_ditto.evaluation.runs import Settings
 from napari_ditto.evaluation.semantic import CONTROL_COUNT, COUNTS, DiceRow
+from napari_ditto.evaluation.tables import number, ordered, strong, table
 from napari_ditto.evaluation.whole_images import ImageRow
 
-T = TypeVar("T")
 CONTROLS = ("shuffled", "inverted", "no target")
 
 CORRECTIONS = tuple(f"clicks_{n}" for n in CORRECTED)
@@ -67,6 +67,8 @@ def markdown(found: Mapping[str, Sequence[Any]], settings: Settings) -> str:
         models = ordered(r.model for r in rows)
         parts += ["## Classes by example", SEMANTIC, semantic(rows, models)]
         parts += [f"{models[0]} minus the others, 4 examples, paired:", contrasts(rows, models)]
+    if rows := found.get("follow"):
+        parts += ["## Following", *following_report.paragraphs(rows)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -224,31 +226,12 @@ def brief(rows: Sequence[Any]) -> str:
     if isinstance(rows[0], Row):
         chosen = ((name, summary.pick(rows, prompt=name)) for name in COMPARED)
         return ", ".join(f"{n} {summary.of_rows(found).value:.2f}" for n, found in chosen if found)
+    if isinstance(rows[0], FollowRow):
+        return following_report.brief(rows)
     if isinstance(rows[0], ImageRow):
         ap50, msa = (np.mean([getattr(r, name) for r in rows]) for name in ("ap50", "msa"))
         return f"AP50 {ap50:.2f}, mSA {msa:.2f}"
     return ", ".join(f"k={k} {number(summary.of_dice(rows, k).value)}" for k in COUNTS)
-
-
-def number(value: float) -> str:
-    """Return two decimals, nothing for what was not measured."""
-    return "" if math.isnan(value) else f"{value:.2f}"
-
-
-def strong(found: summary.Estimate) -> str:
-    """Return an estimate, bold where its interval excludes zero."""
-    return f"**{found}**" if found.beyond_zero else str(found)
-
-
-def ordered(names: Iterable[T]) -> list[T]:
-    """Return names in the order of their first use, each once."""
-    return list(dict.fromkeys(names))
-
-
-def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table."""
-    rows = [head, ["---"] * len(head), *lines]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
 class CsvFile:

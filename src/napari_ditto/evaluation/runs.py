@@ -8,13 +8,15 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import lru_cache
 from time import process_time
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from napari_ditto.core.embedding import Embedding
 from napari_ditto.core.geometry import Box
 from napari_ditto.errors import ModelError
 from napari_ditto.evaluation.baselines import BASELINES, load_baseline
 from napari_ditto.evaluation.cases import TILE, Case, cases, choose
+from napari_ditto.evaluation.following import COPY, FollowRow, measure_follow
+from napari_ditto.evaluation.following_sets import FollowSet
 from napari_ditto.evaluation.pixel_baselines import CONTEXT_BASELINES, load_context_baseline
 from napari_ditto.evaluation.prompted import Row, measure
 from napari_ditto.evaluation.semantic import DiceRow, measure_semantic
@@ -24,6 +26,7 @@ from napari_ditto.models.protocols import ContextModel, PromptModel
 from napari_ditto.models.registry import load_model
 
 R = TypeVar("R")
+S = TypeVar("S", EvalSet, FollowSet)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +55,10 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class Job(Generic[S]):
     """One set and one model, by name, so that it can be sent to another process."""
 
-    given: EvalSet
+    given: S
     model: str
     settings: Settings
 
@@ -74,7 +77,7 @@ class Done(Generic[R]):
         Of processor time.
     """
 
-    job: Job
+    job: Job[Any]
     rows: tuple[R, ...]
     seconds: float
 
@@ -143,37 +146,44 @@ def encode(model: PromptModel, case: Case) -> Embedding:
     return embedding
 
 
-def _done(job: Job, rows: Iterator[R]) -> Done[R]:
+def _done(job: Job[Any], rows: Iterator[R]) -> Done[R]:
     start = process_time()
     return Done(job, tuple(rows), process_time() - start)
 
 
-def prompts_job(job: Job) -> Done[Row]:
+def prompts_job(job: Job[EvalSet]) -> Done[Row]:
     """Measure prompts, in any process."""
     model = load_method(job.model, job.settings.device)
     return _done(job, measure_prompts(job.given, model, job.settings))
 
 
-def everything_job(job: Job) -> Done[ImageRow]:
+def everything_job(job: Job[EvalSet]) -> Done[ImageRow]:
     """Measure "segment everything", in any process."""
     model = load_method(job.model, job.settings.device)
     return _done(job, measure_everything(job.given, model, job.settings.images))
 
 
-def like_job(job: Job) -> Done[ImageRow]:
+def like_job(job: Job[EvalSet]) -> Done[ImageRow]:
     """Measure "more like this", in any process."""
     model = load_context_method(job.model, job.settings.device)
     return _done(job, measure_like(job.given, model, job.settings.images, job.settings.seed))
 
 
-def semantic_job(job: Job) -> Done[DiceRow]:
+def semantic_job(job: Job[EvalSet]) -> Done[DiceRow]:
     """Measure classes by example, in any process."""
     model = load_context_method(job.model, job.settings.device)
     return _done(job, measure_semantic(job.given, model, job.settings.images, job.settings.seed))
 
 
+def follow_job(job: Job[FollowSet]) -> Done[FollowRow]:
+    """Measure how labels are carried through stacks and movies, in any process."""
+    how = job.settings
+    model = None if job.model == COPY else load_method(job.model, how.device)
+    return _done(job, measure_follow(job.given, model, how.objects, how.images, how.seed))
+
+
 def run_jobs(
-    work: Callable[[Job], Done[R]], jobs: Sequence[Job], workers: int = 1
+    work: Callable[[Job[Any]], Done[R]], jobs: Sequence[Job[Any]], workers: int = 1
 ) -> Iterator[Done[R]]:
     """Yield jobs as they end, in their order if there is one worker."""
     if workers <= 1:
