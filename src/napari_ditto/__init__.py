@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from napari_ditto.engine.annotator import Annotator
     from napari_ditto.engine.context import segment_like
     from napari_ditto.engine.everything import segment_all
+    from napari_ditto.engine.propagate import propagate
     from napari_ditto.models.registry import load_model
 
 __version__ = "0.1.0"
@@ -21,6 +22,7 @@ _HOMES = {
     "Annotator": "napari_ditto.engine.annotator",
     "load_model": "napari_ditto.models.registry",
     "open_source": "napari_ditto.data.source",
+    "propagate": "napari_ditto.engine.propagate",
     "segment_all": "napari_ditto.engine.everything",
     "segment_like": "napari_ditto.engine.context",
 }
@@ -30,6 +32,7 @@ __all__ = [
     "__version__",
     "load_model",
     "open_source",
+    "propagate",
     "segment_all",
     "segment_like",
 ]

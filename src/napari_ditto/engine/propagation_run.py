@@ -1,0 +1,222 @@
+"""One run of a propagation: plane after plane, each step found in the store or done and kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import OrderedDict
+from collections.abc import Generator, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from napari_ditto.core.geometry import Box
+from napari_ditto.core.masks import PlacedMask
+from napari_ditto.core.progress import Progress
+from napari_ditto.core.propagation import Carried, Doubt, PlaneDone, Seen, Step
+from napari_ditto.core.routes import Index, Route, Visit, are_opposite, steps_between
+from napari_ditto.data.steps import StepRecord, StepStore, digest, only
+from napari_ditto.engine.judging import Judge
+from napari_ditto.engine.propagation_input import Job
+from napari_ditto.engine.stepping import Stepper
+from napari_ditto.errors import StoreError
+
+VERSION = 1
+"""Of the rules by which steps are judged and painted; a change does all steps again."""
+
+RECENT_BYTES = 64 << 20
+"""Label planes that are held decoded."""
+
+BAND = 1 << 22
+"""Pixels that are read at once to tell what a plane shows."""
+
+NOTHING = PlacedMask(Box(0, 0, 0, 0), np.zeros((0, 0), dtype=bool), 0.0)
+
+Walk = Generator[Progress, None, PlaneDone]
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A finished plane that a step reads, and what tells its content from any other."""
+
+    index: Index
+    distance: int
+    pixels: str
+    content: str
+
+    @property
+    def rank(self) -> tuple[object, ...]:
+        """Sorts the nearest first; of equals what they show decides, never where they lie."""
+        return self.distance, self.pixels, self.content, self.index
+
+
+class Run:
+    """Walks all planes of a job.
+
+    Parameters
+    ----------
+    job : Job
+        What is to be done.
+    stepper : Stepper
+        Finds the objects.
+    judge : Judge
+        Believes them or not.
+    steps : StepStore
+        Where finished steps are looked for and kept.
+    """
+
+    def __init__(self, job: Job, stepper: Stepper, judge: Judge, steps: StepStore) -> None:
+        self.job, self.stepper, self.judge, self.steps = job, stepper, judge, steps
+        self._records = {
+            i: StepRecord(labels, _ids(labels), dict.fromkeys(_ids(labels), 1.0))
+            for i, labels in job.anchors.items()
+        }
+        self._contents = {i: digest({"anchor": r.labels}) for i, r in self._records.items()}
+        self.route = Route(job.bounds, self._contents)
+        self._pixels: dict[Index, str] = {}
+        self._keys: dict[Index, str] = {}
+        self._recent: OrderedDict[Index, StepRecord] = OrderedDict()
+
+    def walk(self) -> Generator[Progress, None, None]:
+        """Yield the progress of every plane, with the plane as partial result when it is done."""
+        total = len(self.route)
+        for number, visit in enumerate(self.route, 1):
+            done = yield from self._visit(visit)
+            yield Progress("write", number, total, f"plane {number} of {total}", partial=done)
+
+    def _visit(self, visit: Visit) -> Walk:
+        address, reused = self.job.address(visit.index), False
+        if visit.distance:
+            reused = yield from self._step(visit)
+        record = self._record(visit.index)
+        doubts = (*record.doubts, *self._seams(visit))
+        return PlaneDone(address, record.labels, record.confidence, doubts, reused)
+
+    def _step(self, visit: Visit) -> Generator[Progress, None, bool]:
+        """Find or do one step; return whether it was there."""
+        before, anchors = self._reads(visit, visit.before), self._reads(visit, visit.anchors)
+        key = self._keys[visit.index] = self._key(visit, before, anchors)
+        record = self.steps.get(key)
+        reused = record is not None
+        if record is None:
+            record = yield from self._do(visit, before, anchors)
+            self.steps.put(key, record)
+        self._contents[visit.index] = record.digest
+        self._remember(visit.index, record)
+        return reused
+
+    def _do(
+        self, visit: Visit, before: Sequence[_Read], anchors: Sequence[_Read]
+    ) -> Generator[Progress, None, StepRecord]:
+        wanted = self.judge.alive([(r.distance, self._record(r.index).believed) for r in before])
+        address, shape = self.job.address(visit.index), self.job.plane_shape
+        if not wanted:
+            return StepRecord(np.zeros(shape, dtype=np.uint32), (), {})
+        seen = [self._seen(r, wanted) for r in before]
+        step = yield from self.stepper.step(address, seen, [self._seen(r) for r in anchors])
+        found = _each(step, wanted)
+        pairs = [
+            (a, b)
+            for i, (a, near) in enumerate(zip(seen, before, strict=True))
+            for b, far in zip(seen[:i], before, strict=False)
+            if near.distance == 1 and are_opposite(near.index, far.index, visit.index)
+        ]
+        return self.judge.record(address, shape, found, step.carry, seen, pairs)
+
+    # -- what a step reads -------------------------------------------------------------------
+
+    def _reads(self, visit: Visit, indices: Sequence[Index]) -> list[_Read]:
+        found = [
+            _Read(i, steps_between(i, visit.index), self._pixel_digest(i), self._contents[i])
+            for i in indices
+        ]
+        return sorted(found, key=lambda r: r.rank)
+
+    def _seen(self, read: _Read, wanted: tuple[int, ...] | None = None) -> Seen:
+        """Return a plane as a step reads it: without doubtful objects, and those that ended."""
+        record = self._record(read.index)
+        is_anchor = read.index in self.job.anchors
+        ids = record.believed if wanted is None else set(record.believed) & set(wanted)
+        labels = only(record.labels, ids)
+        whole = is_anchor and len(ids) == len(record.believed)
+        address = self.job.address(read.index)
+        return Seen(address, labels, whole, read.distance, record.carry)
+
+    def _key(self, visit: Visit, before: Sequence[_Read], anchors: Sequence[_Read]) -> str:
+        """Return a name for everything that the step's result depends on."""
+        parts = {
+            "version": VERSION,
+            "stepper": self.stepper.key,
+            "judge": asdict(self.judge),
+            "plane": [str(self.job.address(visit.index)), self._pixel_digest(visit.index)],
+            "before": [self._told(r) for r in before],
+            "anchors": [self._told(r) for r in anchors],
+        }
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    def _told(self, read: _Read) -> list[object]:
+        is_anchor = read.index in self.job.anchors
+        return [str(self.job.address(read.index)), is_anchor, read.pixels, read.content]
+
+    def _pixel_digest(self, index: Index) -> str:
+        if index not in self._pixels:
+            self._pixels[index] = self._digest_pixels(index)
+        return self._pixels[index]
+
+    def _digest_pixels(self, index: Index) -> str:
+        """Hash what the source shows of a plane, band by band."""
+        source, address = self.job.source, self.job.address(index)
+        height, width = self.job.plane_shape
+        rows = max(1, BAND // width)
+        total = hashlib.sha256()
+        for top in range(0, height, rows):
+            band = source.read(address, Box(top, 0, min(top + rows, height), width))
+            total.update(np.ascontiguousarray(band[..., : source.channels]).data)
+        return total.hexdigest()
+
+    # -- finished planes ---------------------------------------------------------------------
+
+    def _record(self, index: Index) -> StepRecord:
+        record = self._records.get(index) or self._recent.get(index)
+        if record is None:
+            record = self.steps.get(self._keys[index])
+            if record is None:
+                raise StoreError("a finished step is gone", where=str(self.job.address(index)))
+            self._remember(index, record)
+        return record
+
+    def _remember(self, index: Index, record: StepRecord) -> None:
+        self._recent[index] = record
+        self._recent.move_to_end(index)
+        while len(self._recent) > max(1, RECENT_BYTES // max(1, record.labels.nbytes)):
+            self._recent.popitem(last=False)
+
+    def _seams(self, visit: Visit) -> list[Doubt]:
+        """Return doubts about objects that differ between two runs that end side by side."""
+        doubts = []
+        for near in self.route.neighbours(visit.index, visit.distance):
+            if near < visit.index and visit.distance:
+                doubts += self._seam(near, visit.index)
+        return doubts
+
+    def _seam(self, a: Index, b: Index) -> list[Doubt]:
+        """Return the doubts of one seam, each told of the plane that is less sure."""
+        here, there = self._record(a), self._record(b)
+        doubts = []
+        for label in sorted({*here.believed, *there.believed}):
+            reason = self.judge.disagreement(here.memory == label, there.memory == label)
+            if reason:
+                sure = {i: r.confidence.get(label, 0.0) for i, r in ((a, here), (b, there))}
+                worst = min(sure, key=lambda i: (sure[i], i))
+                doubts.append(Doubt(self.job.address(worst), label, sure[worst], (reason,)))
+        return doubts
+
+
+def _ids(labels: np.typing.NDArray[np.uint32]) -> tuple[int, ...]:
+    return tuple(int(n) for n in np.unique(labels) if n)
+
+
+def _each(step: Step, wanted: Sequence[int]) -> list[Carried]:
+    """Return one result for each object that is looked for, an empty one where there is none."""
+    found = {c.label: c for c in step.objects}
+    return [found.get(n, Carried(n, NOTHING, NOTHING, 0.0)) for n in wanted]
