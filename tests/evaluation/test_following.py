@@ -8,8 +8,16 @@ import pytest
 from PIL import Image
 
 from napari_ditto.cli import main
+from napari_ditto.data.source import open_source
 from napari_ditto.evaluation import following_report as report
-from napari_ditto.evaluation.following import Followed, FollowRow, copied, measure_follow, score
+from napari_ditto.evaluation.following import (
+    Followed,
+    FollowRow,
+    copied,
+    followed,
+    measure_follow,
+    score,
+)
 from napari_ditto.evaluation.following_sets import (
     FollowCase,
     FollowSet,
@@ -19,6 +27,8 @@ from napari_ditto.evaluation.following_sets import (
     stacks,
 )
 from napari_ditto.evaluation.metrics import boundary_f, contour
+from napari_ditto.testing.fakes import TRUTH_WINDOW, paint_truth
+from napari_ditto.testing.steppers import PerfectStepper
 
 DATA = Path(__file__).parents[2] / "../shared/data"
 SIDE, PLANES = 12, 7
@@ -111,6 +121,16 @@ def test_a_copy_is_of_the_nearest_plane_the_first_of_equals(given: FollowSet) ->
     assert {r.plane: r.distance for r in rows(case, labels) if r.label == 9} == {
         1: 1, 2: 2, 3: 3, 5: 5, 6: 6
     }  # fmt: skip
+
+
+def test_a_perfect_stepper_scores_one_and_its_confidence_is_told(given: FollowSet) -> None:
+    case = only(replace(given, given=((0,),)))
+    truth = open_source(paint_truth(moving()), axes="zyxc", window=TRUTH_WINDOW)
+    found = list(score(case, followed(case, None, stepper=PerfectStepper(truth, 128)), "m"))
+    assert {r.iou for r in found if r.label == 5} == {1}
+    assert {r.iou for r in found if r.label == 9 and r.present} == {1}
+    assert not any(r.found_area for r in found if not r.present)
+    assert all(r.confidence > 0.5 for r in found if r.label == 5)
 
 
 def test_confidence_is_kept_where_there_is_one(given: FollowSet) -> None:

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ditto.data.embeddings import EmbeddingCache
+from napari_ditto.engine.propagate import propagate
+from napari_ditto.engine.stepping import Stepper
 from napari_ditto.evaluation.following_sets import FollowCase, FollowSet, follow_cases
 from napari_ditto.evaluation.metrics import boundary_f
 from napari_ditto.models.protocols import ContextModel, PromptModel
@@ -100,13 +102,20 @@ def measure_follow(
 
 
 def followed(
-    case: FollowCase, model: PromptModel | ContextModel, cache: EmbeddingCache | None = None
+    case: FollowCase,
+    model: PromptModel | ContextModel | None,
+    cache: EmbeddingCache | None = None,
+    stepper: Stepper | None = None,
 ) -> Followed:
     """Return what :func:`napari_ditto.propagate` makes of a case."""
-    from napari_ditto.engine.propagate import propagate
-
     result = propagate(
-        case.source, case.examples, case.given.axis, model, within=case.within, cache=cache
+        case.source,
+        case.examples,
+        case.given.axis,
+        model,
+        within=case.within,
+        cache=cache,
+        stepper=stepper,
     )
     said = {
         (label, plane): float(value)
