@@ -8,13 +8,10 @@ is the record's modification time, which all processes see.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-import platform
 import shutil
 import threading
 import time
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +26,7 @@ from napari_ditto.data.entry import (
     encode_entry,
 )
 from napari_ditto.data.keys import MODEL_DIGITS, check_key, is_key, model_part
+from napari_ditto.data.scratch import is_orphan, scratch_name
 from napari_ditto.errors import StoreError
 
 LAYOUT = Path("embeddings", "v1")
@@ -37,7 +35,6 @@ DONE = "done.json"
 LOW_WATER = 0.9
 # Other processes' writes are seen when ours since the last scan reach this part of the quota.
 RESCAN = 1 / 16
-ORPHAN_SECONDS = 86_400.0
 MAX_RECORD = 1 << 20
 DAMAGE = (DamagedEntry, FileNotFoundError, IsADirectoryError, NotADirectoryError)
 
@@ -180,7 +177,7 @@ class DiskStore:
         """Return a fresh path beside the entries, on the same file system, named after us."""
         folder = self.root / "tmp"
         folder.mkdir(parents=True, exist_ok=True)
-        return folder / f"{_host()}-{os.getpid()}-{uuid.uuid4().hex}"
+        return folder / scratch_name()
 
     def _remove(self, path: Path) -> None:
         """Take an entry away by one rename, so that nobody sees half of it."""
@@ -230,7 +227,7 @@ class DiskStore:
     def _sweep(self) -> None:
         """Remove what dead processes left half done."""
         for path in (self.root / "tmp").glob("*"):
-            if _is_orphan(path):
+            if is_orphan(path):
                 shutil.rmtree(path, ignore_errors=True)
 
     def _error(self, verb: str, error: OSError) -> StoreError:
@@ -282,33 +279,3 @@ def _rename_new(scratch: Path, path: Path) -> None:
     except OSError:
         if not (path / DONE).exists():
             raise
-
-
-def _host() -> str:
-    return hashlib.sha256(platform.node().encode()).hexdigest()[:8]
-
-
-def _is_orphan(scratch: Path) -> bool:
-    """Whether the process that made a scratch folder is gone.
-
-    Known for certain on this POSIX host only; elsewhere a day of age decides, since no entry takes
-    that long to write.
-    """
-    host, _, rest = scratch.name.partition("-")
-    pid = rest.partition("-")[0]
-    if os.name == "posix" and host == _host() and pid.isdigit():
-        return not _is_alive(int(pid))
-    try:
-        return time.time() - scratch.stat().st_mtime > ORPHAN_SECONDS
-    except FileNotFoundError:
-        return False
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

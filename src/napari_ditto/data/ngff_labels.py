@@ -72,9 +72,18 @@ def read_levels(path: Path) -> tuple[zarr.Group, list[zarr.Array[Any]], tuple[st
         attributes: Any = group.attrs.asdict()
         image = attributes.get("ome", attributes)["multiscales"][0]
         names = [dataset["path"] for dataset in image["datasets"]]
-        arrays = dict(group.arrays())
-        return group, [arrays[name] for name in names], tuple(a["name"] for a in image["axes"])
+        # By name, since zarr warns about whatever else lies in the folder.
+        levels = [_array(group[name]) for name in names]
+        return group, levels, tuple(a["name"] for a in image["axes"])
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise LabelsError(
             "there is no OME-Zarr label image", where=str(path), todo="Check the path"
         ) from error
+
+
+def _array(node: zarr.Array[Any] | zarr.Group) -> zarr.Array[Any]:
+    import zarr
+
+    if not isinstance(node, zarr.Array):
+        raise TypeError(f"{node.path} is no array")
+    return node

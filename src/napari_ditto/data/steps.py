@@ -1,17 +1,19 @@
 """Finished steps of a propagation, kept under what they were made from: in memory or on disk.
 
-A record is one block of bytes: a line of JSON, then the arrays, under one checksum. What is
-damaged, cut off or foreign is no record, and its step is done again. Label planes are deflated, so
-a run may keep every plane that it has seen.
+What a step has found is kept for good; label planes are deflated, so that is little. What its
+stepper hands on (the carry) may be large, and the oldest goes first when there is too much: its
+digest stays, so later steps still count as done, and it is made again if one of them is not.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
+import contextlib
+import os
 import zlib
+from collections import OrderedDict
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,10 +21,16 @@ from numpy.typing import NDArray
 
 from napari_ditto.core.geometry import PlaneAddress
 from napari_ditto.core.propagation import Doubt
+from napari_ditto.data.blocks import DamagedBlock, digest, pack, unpack
+from napari_ditto.data.scratch import is_orphan, scratch_name
+from napari_ditto.errors import StoreError
 
-MAGIC = b"ditto step 1\n"
-CHECK = 32
-"""Bytes of the checksum (SHA-256) that follows the magic line."""
+Carry = Mapping[str, NDArray[np.generic]]
+
+MEMORY_CARRY = 512 << 20
+DISK_CARRY = 4 << 30
+
+STEP, CARRY = ".step", ".carry"
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,31 +41,67 @@ class StepRecord:
     ----------
     labels : ndarray of uint32, shape (height, width)
         As painted, doubtful objects included.
+    areas : mapping of int to int
+        Pixels of each object painted.
     believed : tuple of int
         The ids that later steps may read, rising.
     confidence : mapping of int to float
         Of each object looked for.
     doubts : tuple of Doubt
         What wants a look.
-    carry : mapping of str to ndarray
-        The stepper's own.
+    carry : mapping of str to ndarray, or None
+        What the stepper hands on; None if it was dropped for lack of room.
+    digest : str
+        Of all that later steps may read.
     """
 
     labels: NDArray[np.uint32]
+    areas: Mapping[int, int]
     believed: tuple[int, ...]
     confidence: Mapping[int, float]
-    doubts: tuple[Doubt, ...] = ()
-    carry: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
+    doubts: tuple[Doubt, ...]
+    carry: Carry | None
+    digest: str
+
+    @classmethod
+    def of(
+        cls,
+        labels: NDArray[np.uint32],
+        believed: Mapping[int, float],
+        doubted: Mapping[int, float] | None = None,
+        doubts: Collection[Doubt] = (),
+        carry: Carry | None = None,
+    ) -> StepRecord:
+        """Return the record of a plane, given the confidence of its objects."""
+        labels.flags.writeable = False
+        ids, counts = np.unique(labels, return_counts=True)
+        areas = dict(zip(ids.tolist(), counts.tolist(), strict=True))
+        areas.pop(0, None)
+        confidence = {**believed, **(doubted or {})}
+        made = cls(
+            labels,
+            areas,
+            tuple(sorted(believed)),
+            {n: float(confidence[n]) for n in sorted(confidence)},
+            tuple(doubts),
+            dict(carry or {}),
+            "",
+        )
+        handed_on = {f"carry/{name}": array for name, array in (carry or {}).items()}
+        return replace(made, digest=digest({"labels": made.memory(), **handed_on}))
+
+    def memory(self, wanted: Collection[int] | None = None) -> NDArray[np.uint32]:
+        """Return the labels that later steps may read, of all objects or of some."""
+        ids = self.believed if wanted is None else set(self.believed) & set(wanted)
+        if set(ids) >= self.areas.keys():
+            return self.labels
+        kept = np.isin(self.labels, np.array(sorted(ids), dtype=np.uint32))
+        return np.where(kept, self.labels, np.uint32(0))
 
     @property
-    def memory(self) -> NDArray[np.uint32]:
-        """The labels that later steps may read."""
-        return only(self.labels, self.believed)
-
-    @property
-    def digest(self) -> str:
-        """What later steps may read, in 64 digits."""
-        return digest({"labels": self.memory, **{f"carry/{k}": a for k, a in self.carry.items()}})
+    def nbytes(self) -> int:
+        """Memory that the arrays take."""
+        return int(self.labels.nbytes) + carry_bytes(self.carry)
 
 
 class StepStore(Protocol):
@@ -73,10 +117,18 @@ class StepStore(Protocol):
 
 
 class MemorySteps:
-    """Steps in memory, as long as this object lives."""
+    """Steps in memory, as long as this object lives.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    carry_bytes : int
+        Most bytes of what steps hand on; the oldest goes first.
+    """
+
+    def __init__(self, carry_bytes: int = MEMORY_CARRY) -> None:
+        self._limit, self._held = carry_bytes, 0
         self._blocks: dict[str, bytes] = {}
+        self._carry: OrderedDict[str, Carry] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._blocks)
@@ -84,73 +136,158 @@ class MemorySteps:
     def get(self, key: str) -> StepRecord | None:
         """Return a record, or None."""
         block = self._blocks.get(key)
-        return None if block is None else decode(block)
+        return None if block is None else replace(decode(block), carry=self._carry.get(key))
 
     def put(self, key: str, record: StepRecord) -> None:
         """Keep a record."""
         self._blocks[key] = encode(record)
+        self._held -= carry_bytes(self._carry.pop(key, None))
+        self._carry[key] = record.carry or {}
+        self._held += carry_bytes(record.carry)
+        while self._held > self._limit:
+            self._held -= carry_bytes(self._carry.popitem(last=False)[1])
 
 
-class DamagedStep(ValueError):
-    """A block that is not exactly what was written."""
+class DiskSteps:
+    """Steps in a folder, one or two files each, which appear whole or not at all.
+
+    A killed process loses nothing that it has put. There is no fsync: after a power cut a torn
+    file is no record, and its step is done again.
+
+    Parameters
+    ----------
+    folder : Path
+        Made when first needed; may be deleted at any time when nothing runs.
+    carry_bytes : int
+        Most bytes of what steps hand on; the oldest goes first.
+    """
+
+    def __init__(self, folder: Path, carry_bytes: int = DISK_CARRY) -> None:
+        self.folder, self._limit = Path(folder), carry_bytes
+        self._held: int | None = None
+        for path in (self.folder / "tmp").glob("*"):
+            if is_orphan(path):
+                path.unlink(missing_ok=True)
+
+    def get(self, key: str) -> StepRecord | None:
+        """Return an intact record, or None; raises StoreError if the disk cannot be read."""
+        block = self._read(key + STEP)
+        try:
+            if block is None:
+                return None
+            return replace(decode(block), carry=self._get_carry(key, block))
+        except DamagedBlock:
+            return None
+
+    def put(self, key: str, record: StepRecord) -> None:
+        """Keep a record; when this returns, a kill loses nothing of it.
+
+        Raises
+        ------
+        StoreError
+            If the disk refuses.
+        """
+        carry = record.carry or {}
+        if carry:
+            self._write(key + CARRY, pack({}, carry))
+        self._write(key + STEP, encode(record))
+        if carry:
+            self._make_room(carry_bytes(carry))
+
+    def _get_carry(self, key: str, block: bytes) -> Carry | None:
+        if not unpack(block)[0]["carries"]:
+            return {}
+        found = self._read(key + CARRY)
+        with contextlib.suppress(DamagedBlock):
+            return None if found is None else unpack(found)[1]
+        return None
+
+    def _read(self, name: str) -> bytes | None:
+        try:
+            return (self.folder / name).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._error("read", error) from error
+
+    def _write(self, name: str, block: bytes) -> None:
+        scratch = self.folder / "tmp" / scratch_name()
+        try:
+            scratch.parent.mkdir(parents=True, exist_ok=True)
+            scratch.write_bytes(block)
+            scratch.replace(self.folder / name)
+        except OSError as error:
+            scratch.unlink(missing_ok=True)
+            raise self._error("written", error) from error
+
+    def _make_room(self, added: int) -> None:
+        """Remove the oldest files of carry if there are too many bytes of them."""
+        if self._held is not None and self._held + added <= self._limit:
+            self._held += added
+            return
+        files = sorted((e.stat().st_mtime_ns, e.stat().st_size, e.path) for e in self._carried())
+        self._held = sum(size for _, size, _ in files)
+        for _, size, path in files:
+            if self._held <= self._limit:
+                break
+            Path(path).unlink(missing_ok=True)
+            self._held -= size
+
+    def _carried(self) -> list[os.DirEntry[str]]:
+        with os.scandir(self.folder) as entries:
+            return [e for e in entries if e.name.endswith(CARRY)]
+
+    def _error(self, verb: str, error: OSError) -> StoreError:
+        return StoreError(
+            f"finished planes cannot be {verb}: {error.strerror or error}",
+            where=str(self.folder),
+            todo="Free some space there, then run again: it goes on where it stopped",
+        )
 
 
 def encode(record: StepRecord) -> bytes:
-    """Return a record as bytes."""
-    carry = {name: np.ascontiguousarray(array) for name, array in record.carry.items()}
-    labels = zlib.compress(np.ascontiguousarray(record.labels, "<u4").tobytes(), 1)
+    """Return a record as bytes, without its carry."""
     head = {
         "shape": record.labels.shape,
-        "labels": len(labels),
+        "areas": list(record.areas.items()),
         "believed": record.believed,
-        "confidence": [(label, value) for label, value in record.confidence.items()],
+        "confidence": list(record.confidence.items()),
         "doubts": [_doubt_to_json(d) for d in record.doubts],
-        "carry": [(name, a.dtype.str, a.shape) for name, a in carry.items()],
+        "carries": bool(record.carry),
+        "digest": record.digest,
     }
-    line = json.dumps(head, default=_plain).encode() + b"\n"
-    body = b"".join([line, labels, *(a.tobytes() for a in carry.values())])
-    return b"".join([MAGIC, hashlib.sha256(body).digest(), body])
+    raw = zlib.compress(np.ascontiguousarray(record.labels, "<u4").tobytes(), 1)
+    return pack(head, {"labels": np.frombuffer(raw, np.uint8)})
 
 
 def decode(block: bytes) -> StepRecord:
-    """Return the record; raises :class:`DamagedStep` unless every byte is as it was written."""
-    start = len(MAGIC) + CHECK
-    body = memoryview(block)[start:]
-    if not block.startswith(MAGIC) or hashlib.sha256(body).digest() != block[len(MAGIC) : start]:
-        raise DamagedStep("damaged or foreign step")
-    # The checksum is that of what we wrote, so from here on nothing can be of another form.
-    end = block.index(b"\n", start) + 1
-    head: dict[str, Any] = json.loads(block[start:end])
-    stop = end + head["labels"]
-    labels = np.frombuffer(zlib.decompress(block[end:stop]), "<u4").reshape(head["shape"])
-    carry = {}
-    for name, dtype, shape in head["carry"]:
-        count = int(np.prod(shape, dtype=np.int64))
-        array = np.frombuffer(block, np.dtype(dtype), count, stop)
-        carry[name] = array.reshape(shape)
-        stop += array.nbytes
+    """Return the record, without its carry; raises DamagedBlock if it is not as it was written."""
+    head, arrays = unpack(block)
+    try:
+        return _decode(head, arrays["labels"].tobytes())
+    except (ValueError, TypeError, LookupError, OverflowError, zlib.error) as error:
+        raise DamagedBlock(f"foreign step: {error}") from error
+
+
+def _decode(head: dict[str, Any], raw: bytes) -> StepRecord:
+    height, width = head["shape"]
+    # One byte more than there may be shows what inflates to too much, without inflating it.
+    plain = zlib.decompressobj().decompress(raw, 4 * height * width + 1)
+    labels = np.frombuffer(plain, "<u4").reshape(height, width).astype(np.uint32, copy=False)
     return StepRecord(
-        labels.astype(np.uint32, copy=False),
-        tuple(head["believed"]),
-        {int(label): value for label, value in head["confidence"]},
+        labels,
+        {int(n): int(count) for n, count in head["areas"]},
+        tuple(int(n) for n in head["believed"]),
+        {int(n): float(value) for n, value in head["confidence"]},
         tuple(_doubt_from_json(d) for d in head["doubts"]),
-        carry,
+        None,
+        str(head["digest"]),
     )
 
 
-def only(labels: NDArray[np.uint32], ids: Collection[int]) -> NDArray[np.uint32]:
-    """Return labels without all other objects."""
-    wanted = np.isin(labels, np.array(sorted(ids), dtype=np.uint32))
-    return np.where(wanted, labels, np.uint32(0))
-
-
-def digest(arrays: Mapping[str, NDArray[np.generic]]) -> str:
-    """Return SHA-256 over names, types, shapes and values of arrays, in any order of names."""
-    total = hashlib.sha256()
-    for name, array in sorted(arrays.items()):
-        total.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-        total.update(np.ascontiguousarray(array).data)
-    return total.hexdigest()
+def carry_bytes(carry: Carry | None) -> int:
+    """Return the memory that a carry takes."""
+    return sum(int(array.nbytes) for array in (carry or {}).values())
 
 
 def _doubt_to_json(doubt: Doubt) -> list[object]:
@@ -162,10 +299,3 @@ def _doubt_from_json(parts: list[Any]) -> Doubt:
     (rows, columns, fixed), label, confidence, reasons = parts
     address = PlaneAddress(rows, columns, tuple((name, index) for name, index in fixed))
     return Doubt(address, label, confidence, tuple(reasons))
-
-
-def _plain(value: object) -> object:
-    """Return numpy's numbers as Python's."""
-    if isinstance(value, np.generic):
-        return value.item()
-    raise TypeError(f"{type(value).__name__} cannot be kept")

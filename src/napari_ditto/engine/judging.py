@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ditto.core.geometry import Box, PlaneAddress
-from napari_ditto.core.masks import Mask, PlacedMask, bounding_box, components
-from napari_ditto.core.propagation import Carried, Doubt, Gate, Seen
+from napari_ditto.core.masks import Mask, PlacedMask, components
+from napari_ditto.core.propagation import Carried, Doubt, Gate, Step
 from napari_ditto.data.steps import StepRecord
 
 TINY = 16
@@ -24,6 +24,17 @@ LEAST_OWN = 0.5
 
 LEAST_MEETING = 0.5
 """Where two runs meet, the masks from both sides overlap by this part of the gate's overlap."""
+
+
+NOTHING = PlacedMask(Box(0, 0, 0, 0), np.zeros((0, 0), dtype=bool), 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """How far off a plane before is, and the pixels of each object that is believed there."""
+
+    distance: int
+    areas: Mapping[int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,19 +70,18 @@ class Judge:
     gate: Gate
     patience: int
 
-    def alive(self, before: Sequence[tuple[int, Sequence[int]]]) -> tuple[int, ...]:
-        """Return the ids to look for, given those believed at each distance."""
-        near = (ids for distance, ids in before if distance <= self.patience + 1)
-        return tuple(sorted({label for ids in near for label in ids}))
+    def alive(self, before: Sequence[Shown]) -> tuple[int, ...]:
+        """Return the ids to look for: those believed in planes that are near enough."""
+        near = (s.areas for s in before if s.distance <= self.patience + 1)
+        return tuple(sorted({label for areas in near for label in areas}))
 
     def record(
         self,
         address: PlaneAddress,
         shape: tuple[int, int],
-        objects: Sequence[Carried],
-        carry: Mapping[str, NDArray[np.generic]],
-        before: Sequence[Seen],
-        meeting: Sequence[tuple[Seen, Seen]],
+        step: Step,
+        before: Sequence[Shown],
+        disagreements: Mapping[int, str],
     ) -> StepRecord:
         """Return what is kept of a step.
 
@@ -79,34 +89,35 @@ class Judge:
         ----------
         address, shape : PlaneAddress, (int, int)
             The plane.
-        objects : sequence of Carried
-            What was found of each object that is looked for.
-        carry : mapping of str to ndarray
-            What the stepper hands on.
-        before : sequence of Seen
-            What the step has read, the nearest first.
-        meeting : sequence of (Seen, Seen)
-            Neighbours on opposite sides.
+        step : Step
+            What was found.
+        before : sequence of Shown
+            What the planes before show, the nearest first. Each object believed within patience
+            is judged; if the step does not tell of it, it has ended here.
+        disagreements : mapping of int to str
+            What is wrong with objects that two runs tell differently, though they be believed.
         """
+        told = {c.label: c for c in step.objects}
+        objects = (told.get(n, Carried(n, NOTHING, NOTHING, 0.0)) for n in self.alive(before))
         verdicts = [self._judge(c, before) for c in objects]
         labels, own = paint(verdicts, shape)
-        verdicts = [_robbed(v, own[v.found.label]) for v in verdicts]
-        found = {v.found.label: v for v in verdicts}
-        doubts = [Doubt(address, n, v.confidence, v.reasons) for n, v in found.items() if v.reasons]
-        doubts += self._disagreements(address, found, meeting)
-        return StepRecord(
+        verdicts = [_robbed(v, own[v.found.label], disagreements) for v in verdicts]
+        doubts = [
+            Doubt(address, v.found.label, v.confidence, v.reasons) for v in verdicts if v.reasons
+        ]
+        return StepRecord.of(
             labels,
-            tuple(sorted(n for n, v in found.items() if v.believed)),
-            {n: found[n].confidence for n in sorted(found)},
-            tuple(sorted(doubts, key=lambda d: (d.confidence, d.label))),
-            carry,
+            {v.found.label: v.confidence for v in verdicts if v.believed},
+            {v.found.label: v.confidence for v in verdicts if not v.believed},
+            sorted(doubts, key=lambda d: (d.confidence, d.label)),
+            step.carry,
         )
 
-    def _judge(self, found: Carried, before: Sequence[Seen]) -> Verdict:
-        seen = [s for s in before if (s.labels == found.label).any()]
-        last = min(s.distance for s in seen)
+    def _judge(self, found: Carried, before: Sequence[Shown]) -> Verdict:
+        areas = [(s.distance, s.areas[found.label]) for s in before if found.label in s.areas]
+        last = min(areas)[0]
         if not found.mask.area:
-            told = last > 1 or _fades(found.label, seen)
+            told = last > 1 or _fades(areas)
             return Verdict(found, () if told else ("ends here",), False, 0.0)
         quality = found.quality
         reasons = self.gate.judge(quality)
@@ -114,31 +125,21 @@ class Judge:
             reasons += ("not followed further",)
         return Verdict(found, reasons, not reasons, quality.confidence)
 
-    def _disagreements(
-        self,
-        address: PlaneAddress,
-        found: Mapping[int, Verdict],
-        meeting: Sequence[tuple[Seen, Seen]],
-    ) -> list[Doubt]:
-        """Return doubts about objects that two runs tell differently."""
-        doubts = []
-        for label, verdict in found.items():
-            for a, b in meeting:
-                reason = self.disagreement(a.labels == label, b.labels == label)
-                if reason and verdict.believed:
-                    doubts.append(Doubt(address, label, verdict.confidence, (reason,)))
-                    break
-        return doubts
-
-    def disagreement(self, a: Mask, b: Mask) -> str:
-        """Say how two runs differ about an object where they meet; nothing if they agree."""
-        if not (a.any() or b.any()):
-            return ""
-        if not (a.any() and b.any()):
-            return "two runs meet, and one has lost it"
-        overlap = np.count_nonzero(a & b) / np.count_nonzero(a | b)
+    def disagreements(self, a: StepRecord, b: StepRecord) -> dict[int, str]:
+        """Say how two runs differ about objects where they meet, by id."""
+        both = a.memory()[a.memory() == b.memory()]
+        shared = dict(zip(*(v.tolist() for v in np.unique(both, return_counts=True)), strict=True))
         least = LEAST_MEETING * self.gate.min_overlap
-        return f"two runs disagree: overlap {overlap:.2f}" if overlap < least else ""
+        found = {}
+        for label in sorted({*a.believed, *b.believed}):
+            if label not in a.believed or label not in b.believed:
+                found[label] = "two runs meet, and one has lost it"
+                continue
+            common = shared.get(label, 0)
+            overlap = common / (a.areas[label] + b.areas[label] - common)
+            if overlap < least:
+                found[label] = f"two runs disagree: overlap {overlap:.2f}"
+        return found
 
 
 def paint(
@@ -174,24 +175,23 @@ def main_pieces(whole: Mask, left: Mask) -> Mask:
     return np.isin(after, list(largest.values())) & left
 
 
-def placed(mask: Mask, score: float = 1.0) -> PlacedMask:
-    """Return a plane's mask in its bounding box."""
-    box = bounding_box(mask)
-    return PlacedMask(box, mask[box.slices], score)
-
-
-def _robbed(verdict: Verdict, own: float) -> Verdict:
-    """Doubt an object of which others have taken most."""
-    if own >= LEAST_OWN or not verdict.found.mask.area:
+def _robbed(verdict: Verdict, own: float, disagreements: Mapping[int, str]) -> Verdict:
+    """Doubt an object of which others have taken most, and say where two runs disagree."""
+    if not verdict.found.mask.area:
         return verdict
-    reasons = (*verdict.reasons, f"covered by others, {own:.0%} left")
-    return replace(
-        verdict, reasons=reasons, believed=False, confidence=min(verdict.confidence, own)
-    )
+    if own < LEAST_OWN:
+        reasons = (*verdict.reasons, f"covered by others, {own:.0%} left")
+        worst = min(verdict.confidence, own)
+        return replace(verdict, reasons=reasons, believed=False, confidence=worst)
+    reason = disagreements.get(verdict.found.label)
+    return replace(verdict, reasons=(*verdict.reasons, reason)) if reason else verdict
 
 
-def _fades(label: int, seen: Sequence[Seen]) -> bool:
-    """Whether an object was so small, or has shrunk so much, that its end is no surprise."""
-    areas = [(s.distance, int(np.count_nonzero(s.labels == label))) for s in seen]
-    last = max(area for distance, area in areas if distance == min(areas)[0])
+def _fades(areas: Sequence[tuple[int, int]]) -> bool:
+    """Whether an object was so small, or has shrunk so much, that its end is no surprise.
+
+    Takes pairs of distance and pixels.
+    """
+    nearest = min(areas)[0]
+    last = max(area for distance, area in areas if distance == nearest)
     return last <= TINY or last <= FADED * max(area for _, area in areas)

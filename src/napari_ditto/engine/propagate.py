@@ -14,11 +14,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_ditto import __version__
 from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.core.progress import Progress
 from napari_ditto.core.propagation import Doubt, Gate, PlaneDone
 from napari_ditto.data.labels import new_labels
 from napari_ditto.data.protocols import EmbeddingStore, LabelDelta, LabelStore, Source
+from napari_ditto.data.resumable import open_resumable
 from napari_ditto.data.steps import MemorySteps, StepStore
 from napari_ditto.engine.jobs import drain
 from napari_ditto.engine.judging import Judge
@@ -166,13 +168,22 @@ def propagate_steps(
         if model is None:
             raise ModelError("nothing to carry labels with", todo="Give a model or a stepper")
         stepper = choose_stepper(model, source, cache, kinds)
-    run = Run(job, stepper, Judge(gate or Gate(), patience), steps or MemorySteps())
-    sheet = _Sheet(job, new_labels(source))
+    labels, kept = _open(source, out, stepper)
+    run = Run(job, stepper, Judge(gate or Gate(), patience), kept if steps is None else steps)
+    sheet = _Sheet(job, labels)
     for progress in run.walk():
         if isinstance(progress.partial, PlaneDone):
             sheet.add(progress.partial)
         yield progress
     return sheet.result()
+
+
+def _open(source: Source, out: Path | str | None, stepper: Stepper) -> tuple[LabelStore, StepStore]:
+    """Return where labels and finished steps go."""
+    if out is None:
+        return new_labels(source), MemorySteps()
+    made = {"program": f"napari-ditto {__version__}", "stepper": stepper.key, "image": source.name}
+    return open_resumable(Path(out).expanduser(), source, made)
 
 
 class _Sheet:

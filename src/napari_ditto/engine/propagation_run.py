@@ -7,16 +7,17 @@ import json
 from collections import OrderedDict
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import combinations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_ditto.core.geometry import Box
-from napari_ditto.core.masks import PlacedMask
 from napari_ditto.core.progress import Progress
-from napari_ditto.core.propagation import Carried, Doubt, PlaneDone, Seen, Step
-from napari_ditto.core.routes import Index, Route, Visit, are_opposite, steps_between
-from napari_ditto.data.steps import StepRecord, StepStore, digest, only
-from napari_ditto.engine.judging import Judge
+from napari_ditto.core.propagation import Doubt, PlaneDone, Seen
+from napari_ditto.core.routes import MOST_BEFORE, Index, Route, Visit, are_opposite, steps_between
+from napari_ditto.data.steps import StepRecord, StepStore
+from napari_ditto.engine.judging import Judge, Shown
 from napari_ditto.engine.propagation_input import Job
 from napari_ditto.engine.stepping import Stepper
 from napari_ditto.errors import StoreError
@@ -27,10 +28,11 @@ VERSION = 1
 RECENT_BYTES = 64 << 20
 """Label planes that are held decoded."""
 
+RECENT_LEAST = MOST_BEFORE + 2
+"""Planes that are held decoded however large they are: all that a step reads, and its own."""
+
 BAND = 1 << 22
 """Pixels that are read at once to tell what a plane shows."""
-
-NOTHING = PlacedMask(Box(0, 0, 0, 0), np.zeros((0, 0), dtype=bool), 0.0)
 
 Walk = Generator[Progress, None, PlaneDone]
 
@@ -67,15 +69,13 @@ class Run:
 
     def __init__(self, job: Job, stepper: Stepper, judge: Judge, steps: StepStore) -> None:
         self.job, self.stepper, self.judge, self.steps = job, stepper, judge, steps
-        self._records = {
-            i: StepRecord(labels, _ids(labels), dict.fromkeys(_ids(labels), 1.0))
-            for i, labels in job.anchors.items()
-        }
-        self._contents = {i: digest({"anchor": r.labels}) for i, r in self._records.items()}
+        self._anchors = {i: _anchor(labels) for i, labels in job.anchors.items()}
+        self._contents = {i: record.digest for i, record in self._anchors.items()}
         self.route = Route(job.bounds, self._contents)
         self._pixels: dict[Index, str] = {}
         self._keys: dict[Index, str] = {}
         self._recent: OrderedDict[Index, StepRecord] = OrderedDict()
+        self._held = 0
 
     def walk(self) -> Generator[Progress, None, None]:
         """Yield the progress of every plane, with the plane as partial result when it is done."""
@@ -108,20 +108,40 @@ class Run:
     def _do(
         self, visit: Visit, before: Sequence[_Read], anchors: Sequence[_Read]
     ) -> Generator[Progress, None, StepRecord]:
-        wanted = self.judge.alive([(r.distance, self._record(r.index).believed) for r in before])
+        shown = [self._shown(r) for r in before]
+        wanted = self.judge.alive(shown)
         address, shape = self.job.address(visit.index), self.job.plane_shape
         if not wanted:
-            return StepRecord(np.zeros(shape, dtype=np.uint32), (), {})
-        seen = [self._seen(r, wanted) for r in before]
-        step = yield from self.stepper.step(address, seen, [self._seen(r) for r in anchors])
-        found = _each(step, wanted)
-        pairs = [
-            (a, b)
-            for i, (a, near) in enumerate(zip(seen, before, strict=True))
-            for b, far in zip(seen[:i], before, strict=False)
-            if near.distance == 1 and are_opposite(near.index, far.index, visit.index)
-        ]
-        return self.judge.record(address, shape, found, step.carry, seen, pairs)
+            return StepRecord.of(np.zeros(shape, dtype=np.uint32), {})
+        yield from self._restore(visit)
+        step = yield from self.stepper.step(
+            address, [self._seen(r, wanted) for r in before], [self._seen(r) for r in anchors]
+        )
+        return self.judge.record(address, shape, step, shown, self._meeting(visit, before))
+
+    def _restore(self, visit: Visit) -> Generator[Progress, None, None]:
+        """Do those steps again whose carry was dropped and is needed now."""
+        lost: set[Index] = set()
+        queue = [visit]
+        while queue:
+            missing = {i for i in queue.pop().before if self._record(i).carry is None} - lost
+            lost |= missing
+            queue += [self.route.visit(i) for i in missing]
+        for index in sorted(lost, key=lambda i: (self.route.distance(i), i)):
+            again = self.route.visit(index)
+            reads = self._reads(again, again.before), self._reads(again, again.anchors)
+            record = yield from self._do(again, *reads)
+            self.steps.put(self._keys[index], record)
+            self._remember(index, record)
+
+    def _meeting(self, visit: Visit, before: Sequence[_Read]) -> dict[int, str]:
+        """Return what is wrong with objects where two runs come from opposite sides."""
+        near = [r.index for r in before if r.distance == 1]
+        found: dict[int, str] = {}
+        for a, b in combinations(near, 2):
+            if are_opposite(a, b, visit.index):
+                found |= self.judge.disagreements(self._record(a), self._record(b))
+        return found
 
     # -- what a step reads -------------------------------------------------------------------
 
@@ -132,15 +152,20 @@ class Run:
         ]
         return sorted(found, key=lambda r: r.rank)
 
-    def _seen(self, read: _Read, wanted: tuple[int, ...] | None = None) -> Seen:
+    def _seen(self, read: _Read, wanted: Sequence[int] | None = None) -> Seen:
         """Return a plane as a step reads it: without doubtful objects, and those that ended."""
         record = self._record(read.index)
-        is_anchor = read.index in self.job.anchors
-        ids = record.believed if wanted is None else set(record.believed) & set(wanted)
-        labels = only(record.labels, ids)
-        whole = is_anchor and len(ids) == len(record.believed)
+        labels = record.memory(wanted)
+        # An anchor from which something was left out is no longer true about its background.
+        true = read.index in self.job.anchors and labels is record.labels
         address = self.job.address(read.index)
-        return Seen(address, labels, whole, read.distance, record.carry)
+        if record.carry is None:
+            raise StoreError("there is no room for what steps hand on", where=str(address))
+        return Seen(address, labels, true, read.distance, record.carry)
+
+    def _shown(self, read: _Read) -> Shown:
+        record = self._record(read.index)
+        return Shown(read.distance, {n: record.areas[n] for n in record.believed})
 
     def _key(self, visit: Visit, before: Sequence[_Read], anchors: Sequence[_Read]) -> str:
         """Return a name for everything that the step's result depends on."""
@@ -177,7 +202,7 @@ class Run:
     # -- finished planes ---------------------------------------------------------------------
 
     def _record(self, index: Index) -> StepRecord:
-        record = self._records.get(index) or self._recent.get(index)
+        record = self._anchors.get(index) or self._recent.get(index)
         if record is None:
             record = self.steps.get(self._keys[index])
             if record is None:
@@ -186,10 +211,11 @@ class Run:
         return record
 
     def _remember(self, index: Index, record: StepRecord) -> None:
+        old = self._recent.pop(index, None)
         self._recent[index] = record
-        self._recent.move_to_end(index)
-        while len(self._recent) > max(1, RECENT_BYTES // max(1, record.labels.nbytes)):
-            self._recent.popitem(last=False)
+        self._held += record.nbytes - (old.nbytes if old else 0)
+        while len(self._recent) > RECENT_LEAST and self._held > RECENT_BYTES:
+            self._held -= self._recent.popitem(last=False)[1].nbytes
 
     def _seams(self, visit: Visit) -> list[Doubt]:
         """Return doubts about objects that differ between two runs that end side by side."""
@@ -203,20 +229,13 @@ class Run:
         """Return the doubts of one seam, each told of the plane that is less sure."""
         here, there = self._record(a), self._record(b)
         doubts = []
-        for label in sorted({*here.believed, *there.believed}):
-            reason = self.judge.disagreement(here.memory == label, there.memory == label)
-            if reason:
-                sure = {i: r.confidence.get(label, 0.0) for i, r in ((a, here), (b, there))}
-                worst = min(sure, key=lambda i: (sure[i], i))
-                doubts.append(Doubt(self.job.address(worst), label, sure[worst], (reason,)))
+        for label, reason in self.judge.disagreements(here, there).items():
+            sure = {i: r.confidence.get(label, 0.0) for i, r in ((a, here), (b, there))}
+            worst = min(sure, key=lambda i: (sure[i], i))
+            doubts.append(Doubt(self.job.address(worst), label, sure[worst], (reason,)))
         return doubts
 
 
-def _ids(labels: np.typing.NDArray[np.uint32]) -> tuple[int, ...]:
-    return tuple(int(n) for n in np.unique(labels) if n)
-
-
-def _each(step: Step, wanted: Sequence[int]) -> list[Carried]:
-    """Return one result for each object that is looked for, an empty one where there is none."""
-    found = {c.label: c for c in step.objects}
-    return [found.get(n, Carried(n, NOTHING, NOTHING, 0.0)) for n in wanted]
+def _anchor(labels: NDArray[np.uint32]) -> StepRecord:
+    ids = [int(n) for n in np.unique(labels) if n]
+    return StepRecord.of(labels, dict.fromkeys(ids, 1.0))
