@@ -1,0 +1,76 @@
+"""A stand-in for a SAM-like network with features that mean something, where no weights are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_ditto.core.embedding import Embedding
+from napari_ditto.core.prompts import PromptSet
+from napari_ditto.models.matching.dense import Dense
+from napari_ditto.models.matching.matcher import Matcher
+from napari_ditto.models.protocols import (
+    Capability,
+    ContextMap,
+    Example,
+    MaskLogits,
+    Memory,
+    ModelSpec,
+    PromptModel,
+)
+
+
+class MatchingModel:
+    """Another model's encoder and decoder, and examples by matching; no suggestions of its own.
+
+    Parameters
+    ----------
+    model : PromptModel
+        Such as :class:`~napari_ditto.models.ditto.model.DittoModel`.
+    dense : callable
+        Returns its features of an embedding.
+    """
+
+    def __init__(self, model: PromptModel, dense: Callable[[Embedding], Dense]) -> None:
+        self.model = model
+        self._matcher = Matcher(self, dense)
+
+    @property
+    def spec(self) -> ModelSpec:
+        """Who the other model is."""
+        added: frozenset[Capability] = frozenset({"examples"})
+        kinds = self.model.spec.capabilities - {"auto"} | added
+        return replace(self.model.spec, capabilities=kinds)
+
+    def encode(self, tiles: NDArray[np.float32]) -> list[Embedding]:
+        """Pass on."""
+        return self.model.encode(tiles)
+
+    def decode(self, embedding: Embedding, prompts: Sequence[PromptSet]) -> MaskLogits:
+        """Pass on."""
+        return self.model.decode(embedding, prompts)
+
+    def remember(self, examples: Sequence[Example]) -> Memory:
+        """Condense examples."""
+        return self._matcher.remember(examples)
+
+    def recall(self, embedding: Embedding, memory: Memory) -> ContextMap:
+        """Return where the remembered classes are."""
+        return self._matcher.recall(embedding, memory)
+
+    def tune(self, memory: Memory, examples: Sequence[Example], steps: int = 20) -> Memory:
+        """Return a memory that fits the examples better."""
+        return self._matcher.tune(memory, examples, steps)
+
+
+def ditto_features(embedding: Embedding, stride: int = 8) -> Dense:
+    """Return what the encoder of `ditto` knows of a tile, at stride 16, 8 or 4."""
+    from napari_ditto.models.ditto.context_features import channels
+
+    height, width = embedding.tile_shape
+    count = channels()[stride][0]
+    values = np.asarray(embedding.arrays[f"context{stride}"][:count], np.float32)
+    return Dense.cut(values, (height / stride, width / stride), embedding.tile_shape)
