@@ -166,7 +166,7 @@ def spec_of(
         citation=entry.citation if entry else "unknown: your own file",
         source=f"{entry.source}@{entry.revision}" if entry else str(weights.path),
         input_size=input_size,
-        capabilities=frozenset({"points", "box", "mask", "scribbles", "proposals"}),
+        capabilities=frozenset({"points", "box", "mask", "scribbles", "proposals", "examples"}),
         encode_seconds=(entry and entry.encode_seconds) or parameters * patches / _CPU_RATE,
         decode_seconds=0.15,
         embedding_bytes=embedding_bytes,

@@ -18,8 +18,10 @@ from napari_ditto.core.prompts import PromptSet
 from napari_ditto.errors import ModelError
 from napari_ditto.models.canvas import Canvas
 from napari_ditto.models.device import in_batches, is_out_of_memory, out_of_memory
+from napari_ditto.models.matching.dense import Dense
+from napari_ditto.models.matching.matcher import Matcher
 from napari_ditto.models.prompt_tokens import Tokens, batches, mask_logits, tokenize
-from napari_ditto.models.protocols import MaskLogits, ModelSpec
+from napari_ditto.models.protocols import ContextMap, Example, MaskLogits, Memory, ModelSpec
 
 CANDIDATES = 3
 DECODE_BATCH = 16
@@ -47,6 +49,8 @@ class PromptNetwork(ABC):
     (Kirillov et al. 2023, section 3 and appendix A).
 
     Embeddings are float32: rounding them to float16 moves mask borders.
+
+    Examples are matched on the encoder's coarsest features (:mod:`napari_ditto.models.matching`).
     """
 
     def __init__(self, spec: ModelSpec, network: torch.nn.Module, canvas: Canvas) -> None:
@@ -54,6 +58,7 @@ class PromptNetwork(ABC):
         self._device = torch.device(spec.device)
         self._network: Any = network.to(self._device)
         self._canvas = canvas
+        self._matcher = Matcher(self, self._dense)
         # A CPU gains nothing from a larger batch, and attention takes gigabytes per tile.
         self._encode_batch = 1 if self._device.type == "cpu" else 4
 
@@ -111,6 +116,30 @@ class PromptNetwork(ABC):
         best = np.where(ambiguous, scores.argmax(axis=1), 0).astype(np.intp)
         return MaskLogits(logits, scores, best)
 
+    def remember(self, examples: Sequence[Example]) -> Memory:
+        """Condense examples into a memory of bounded size; nothing is trained.
+
+        Raises
+        ------
+        ModelError
+            If nothing is labelled, or an example is of another model.
+        """
+        return self._matcher.remember(examples)
+
+    def recall(self, embedding: Embedding, memory: Memory) -> ContextMap:
+        """Return where the remembered classes are in a tile.
+
+        Raises
+        ------
+        ModelError
+            If the embedding or the memory is of another model.
+        """
+        return self._matcher.recall(embedding, memory)
+
+    def tune(self, memory: Memory, examples: Sequence[Example], steps: int = 20) -> Memory:
+        """Return a memory that fits the examples better; the weights stay untouched."""
+        return self._matcher.tune(memory, examples, steps)
+
     # --- what a family adds ---------------------------------------------------------------
 
     @abstractmethod
@@ -132,6 +161,13 @@ class PromptNetwork(ABC):
         """Return coarse logits (n, m, s, s) at tile size (n, m, h, w)."""
 
     # --- shared ---------------------------------------------------------------------------
+
+    def _dense(self, embedding: Embedding) -> Dense:
+        """Return the encoder's map without the padding of the canvas."""
+        values = np.asarray(embedding.arrays["image"], np.float32)
+        cell = self._canvas.size / values.shape[-1]
+        height, width = self._canvas.shape_of(embedding.tile_shape)
+        return Dense.cut(values, (height / cell, width / cell), embedding.tile_shape)
 
     def _check(self, tiles: NDArray[np.float32]) -> tuple[int, int]:
         limit = self._spec.input_size
