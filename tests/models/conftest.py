@@ -36,7 +36,7 @@ def _vision(size):
     }
 
 
-def _hiera(size):
+def _hiera(size, channels=32):
     return {
         "backbone_config": {
             "model_type": "sam2_hiera_det_model",
@@ -50,7 +50,25 @@ def _hiera(size):
         },
         "backbone_channel_list": [128, 64, 32, 16],
         "backbone_feature_sizes": [[size // s] * 2 for s in (4, 8, 16)],
-        "fpn_hidden_size": 32,
+        "fpn_hidden_size": channels,
+    }
+
+
+def _video(size, channels=128):
+    """The library's memory has 64 channels wherever it may; pointers are cut into such pieces."""
+    return {
+        "vision_config": _hiera(size, channels),
+        "prompt_encoder_config": {**PROMPT, "hidden_size": channels, "image_size": size},
+        "mask_decoder_config": {**DECODER, "hidden_size": channels},
+        "image_size": size,
+        "memory_attention_rope_feat_sizes": [size // 16] * 2,
+        "memory_attention_num_layers": 2,
+        "memory_attention_feed_forward_hidden_size": 64,
+        "memory_attention_hidden_size": channels,
+        "memory_encoder_hidden_size": channels,
+        "mask_downsampler_embed_dim": channels,
+        "memory_fuser_embed_dim": channels,
+        "memory_fuser_intermediate_dim": 64,
     }
 
 
@@ -71,12 +89,12 @@ def make_network(family, size=128):
         elif family == "sam2":
             network = t.Sam2Model(t.Sam2Config(vision_config=_hiera(size), **parts))
         else:
-            memory = {"memory_attention_hidden_size": 32, "memory_encoder_hidden_size": 32}
-            config = t.Sam2VideoConfig(vision_config=_hiera(size), **parts, **memory)
-            network = t.Sam2VideoModel(config)
+            network = t.Sam2VideoModel(t.Sam2VideoConfig(**_video(size)))
+        # Memory feeds on itself: with wild weights a last bit grows to a different mask.
+        usual = 0.08 if family == "sam2_video" else 0.25
         with torch.no_grad():
             for name, p in network.named_parameters():
-                spread = 1.0 if "positional" in name or "embed" in name else 0.25
+                spread = 1.0 if "positional" in name or "embed" in name else usual
                 p.copy_(torch.randn_like(p) * spread + (1.0 if _is_norm(name) else 0.0))
     return network.eval()
 

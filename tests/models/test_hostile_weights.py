@@ -196,23 +196,6 @@ def test_sam2_with_another_backbone_is_refused(checkpoints, tmp_path):
         load_model(f"sam2:{copy}")
 
 
-def test_the_published_video_checkpoint_loads_without_its_memory(checkpoints, network, tile):
-    """The hub's sam2.1 repositories are of model type sam2_video."""
-    from transformers import Sam2Model
-
-    model = load_model(f"sam2:{checkpoints.sam2_video}", device="cpu")
-    assert load_model(str(checkpoints.sam2_video), device="cpu").spec.family == "sam2"
-    theirs = Sam2Model(model._network.config).eval()
-    video = network("sam2_video").state_dict()
-    theirs.load_state_dict({n: video[n] for n in theirs.state_dict()})
-    pixels = torch.from_numpy(model._prepare(tile(128, 128)))[None]
-    with torch.no_grad():
-        expected = theirs.get_image_embeddings(pixels)
-    ours = model.encode(tile(128, 128)[None])[0].arrays.values()
-    for mine, other in zip(ours, expected, strict=True):
-        np.testing.assert_allclose(mine, other[0].numpy(), atol=1e-5)
-
-
 # --- links and hashes -------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import isfinite
@@ -37,6 +38,10 @@ class Recipe:
         Adds tensors that files leave out because others equal them.
     ignored : tuple of str
         Patterns of tensors that belong to parts we do not use.
+    settings : str
+        Pattern of what is read of ``config.json`` besides its three parts.
+    check : callable
+        Raises a WeightsError where a (configuration, place) is not of this architecture.
     is_original, from_original : callable
         Whether names are those of the original code, and its (configuration, tensors).
     """
@@ -48,6 +53,8 @@ class Recipe:
     model_types: tuple[str, ...]
     complete: Callable[[Tensors], Tensors] = lambda tensors: tensors
     ignored: tuple[str, ...] = ()
+    settings: str = r"(?!)"
+    check: Callable[[Any, str], None] = lambda config, where: None
     is_original: Callable[[Iterable[str]], bool] = lambda names: False
     from_original: Callable[[Tensors, str], tuple[dict[str, Any], Tensors]] | None = None
 
@@ -67,8 +74,8 @@ def build(weights: Weights, recipe: Recipe) -> tuple[torch.nn.Module, Any, str]:
         raw, tensors = recipe.from_original(tensors, str(path))
     else:
         raw = _config(weights, recipe)
-    config = _typed(raw, recipe, str(path))
-    network = fill(_empty(config, recipe), recipe.complete(tensors), path, recipe.ignored)
+    empty, config = _empty(raw, recipe, str(path))
+    network = fill(empty, recipe.complete(tensors), path, recipe.ignored)
     return network, config, sha256
 
 
@@ -90,30 +97,29 @@ def _config(weights: Weights, recipe: Recipe) -> dict[str, Any]:
             todo=f"Name the right family instead of {recipe.family}:",
         )
     parts = ("vision_config", "prompt_encoder_config", "mask_decoder_config")
-    return {name: raw.get(name) for name in parts}
+    settings = {n: value for n, value in raw.items() if re.fullmatch(recipe.settings, n)}
+    return settings | {name: raw[name] for name in parts if name in raw}
 
 
-def _typed(raw: dict[str, Any], recipe: Recipe, where: str) -> Any:  # noqa: ANN401
+def _empty(raw: dict[str, Any], recipe: Recipe, where: str) -> tuple[torch.nn.Module, Any]:
+    """Return the network without memory for its weights, which the file brings, and its config."""
+    import torch
     from huggingface_hub.errors import StrictDataclassError
 
+    library = transformers()
     try:
-        return getattr(transformers(), recipe.config_class)(**raw)
+        config = getattr(library, recipe.config_class)(**raw)
+        recipe.check(config, where)
+        with torch.device("meta"):
+            return getattr(library, recipe.model_class)(config), config
     except (StrictDataclassError, TypeError, ValueError, KeyError, AttributeError) as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise WeightsError(f"the configuration is not valid: {reason}", where=where) from error
-
-
-def _empty(config: Any, recipe: Recipe) -> torch.nn.Module:  # noqa: ANN401
-    """Return the network without memory for its weights, which the file brings."""
-    import torch
-
-    with torch.device("meta"):
-        return getattr(transformers(), recipe.model_class)(config)  # type: ignore[no-any-return]
 
 
 def canvas_from(weights: Weights, prompt_encoder: Any, keeps_aspect: bool) -> Canvas:  # noqa: ANN401
     """Return the encoder's input geometry, with the file's own normalisation if it has one."""
-    mean, std = _normalisation(weights)
+    mean, std = normalisation(weights)
     size = int(prompt_encoder.image_size)
     return Canvas(
         size=size,
@@ -124,7 +130,8 @@ def canvas_from(weights: Weights, prompt_encoder: Any, keeps_aspect: bool) -> Ca
     )
 
 
-def _normalisation(weights: Weights) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def normalisation(weights: Weights) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and standard deviation per channel, the file's own or those of ImageNet."""
     path = weights.tensors.with_name("preprocessor_config.json")
     # An original checkpoint has none; what lies beside it belongs to something else.
     if weights.tensors.suffix != ".safetensors" or not path.is_file():

@@ -134,6 +134,17 @@ def in_batches(
     return results
 
 
+@contextmanager
+def memory_watched() -> Iterator[None]:
+    """Run a block whose lack of memory is to be a DeviceError."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if is_out_of_memory(error):
+            raise out_of_memory() from error
+        raise
+
+
 def out_of_memory() -> DeviceError:
     """Return the error that says what to do when memory runs out."""
     return DeviceError(

@@ -17,7 +17,7 @@ from napari_ditto.core.embedding import Embedding
 from napari_ditto.core.prompts import PromptSet
 from napari_ditto.errors import ModelError
 from napari_ditto.models.canvas import Canvas
-from napari_ditto.models.device import in_batches, is_out_of_memory, out_of_memory
+from napari_ditto.models.device import in_batches, memory_watched
 from napari_ditto.models.matching.dense import Dense
 from napari_ditto.models.matching.matcher import Matcher
 from napari_ditto.models.prompt_tokens import Tokens, batches, mask_logits, tokenize
@@ -93,25 +93,16 @@ class PromptNetwork(ABC):
         DeviceError
             If the device is out of memory.
         """
-        if embedding.model != self._spec.key:
-            raise ModelError(
-                "the embedding is of another model",
-                where=f"{embedding.model}, not {self._spec.key}",
-                todo="Encode the tile again",
-            )
+        self._check_origin(embedding)
         shape = embedding.tile_shape
         tokens = [tokenize(p, shape) for p in prompts]
         logits = np.empty((len(tokens), CANDIDATES, *shape), dtype=np.float32)
         scores = np.empty((len(tokens), CANDIDATES), dtype=np.float32)
-        try:
+        with memory_watched():
             features = self._upload(embedding)
             for chosen in batches(tokens, DECODE_BATCH):
                 masks, ious = self._candidates(features, [tokens[i] for i in chosen], shape)
                 logits[chosen], scores[chosen] = masks, ious
-        except (RuntimeError, MemoryError) as error:
-            if is_out_of_memory(error):
-                raise out_of_memory() from error
-            raise
         ambiguous = np.array([t.is_ambiguous for t in tokens], dtype=bool)
         best = np.where(ambiguous, scores.argmax(axis=1), 0).astype(np.intp)
         return MaskLogits(logits, scores, best)
@@ -176,6 +167,14 @@ class PromptNetwork(ABC):
                 f"tiles must be (n, h, w, 3) with h and w up to {limit}, got {tiles.shape}"
             )
         return int(tiles.shape[1]), int(tiles.shape[2])
+
+    def _check_origin(self, embedding: Embedding) -> None:
+        if embedding.model != self._spec.key:
+            raise ModelError(
+                "the embedding is of another model",
+                where=f"{embedding.model}, not {self._spec.key}",
+                todo="Encode the tile again",
+            )
 
     @torch.inference_mode()
     def _encode(self, tiles: Sequence[NDArray[np.float32]]) -> list[dict[str, NDArray[Any]]]:

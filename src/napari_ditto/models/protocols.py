@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
@@ -13,6 +13,25 @@ from napari_ditto.core.embedding import Embedding
 from napari_ditto.core.prompts import PromptSet
 
 Capability = Literal["points", "box", "mask", "scribbles", "proposals", "auto", "examples"]
+
+
+@dataclass(frozen=True, slots=True)
+class PerExample:
+    """What a context model costs that looks at all its examples again for every tile.
+
+    Attributes
+    ----------
+    examples : int
+        Most that are looked at in one pass.
+    classes : int
+        Most that are told apart in one pass.
+    at_once : bool
+        Whether all examples together cost no more than one.
+    """
+
+    examples: int
+    classes: int
+    at_once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +60,9 @@ class ModelSpec:
         Rough peak of one encode, weights included; 0 is not known.
     device : str
         Where it runs, ``"cpu"``, ``"cuda:0"``, ``"mps"``.
+    per_example : PerExample or None
+        For models that keep examples instead of condensing them once; then `decode_seconds` is
+        the cost of one example on one tile.
     """
 
     id: str
@@ -57,6 +79,7 @@ class ModelSpec:
     embedding_bytes: int = 0
     memory_bytes: int = 0
     device: str = "cpu"
+    per_example: PerExample | None = None
 
     @property
     def key(self) -> str:
@@ -117,6 +140,76 @@ class AutoPromptModel(PromptModel, Protocol):
 
     def suggest(self, embedding: Embedding) -> list[PromptSet]:
         """Return one prompt set per object seen in the tile, tile coordinates."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class MemoryFrame:
+    """What a video model remembers of one object in one frame.
+
+    Attributes
+    ----------
+    arrays : mapping of str to ndarray
+        One object's part of what :meth:`VideoModel.memorize` or :class:`VideoLogits` gave; arrays
+        that are not read from this far (:attr:`VideoModel.reach`) may be missing.
+    distance : int
+        Frames between it and the frame that is asked about. Negative for an anchor that lies
+        ahead, on the far side of where the object is carried to.
+    is_anchor : bool
+        Whether its mask is the user's.
+    """
+
+    arrays: Mapping[str, NDArray[np.generic]]
+    distance: int
+    is_anchor: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class VideoLogits:
+    """Objects as a video model has found them in a frame, tile pixels.
+
+    Attributes
+    ----------
+    logits : ndarray of float32, shape (n, h, w)
+        Above 0 is the object; all below where the model thinks that it is gone.
+    scores : ndarray of float32, shape (n,)
+        Estimated IoU in [0, 1].
+    present : ndarray of float32, shape (n,)
+        Probability that the object is in the frame.
+    memory : mapping of str to ndarray, each of shape (n, ...)
+        What to remember of the objects in this frame, float16 or float32.
+    """
+
+    logits: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    present: NDArray[np.float32]
+    memory: Mapping[str, NDArray[np.generic]]
+
+
+@runtime_checkable
+class VideoModel(PromptModel, Protocol):
+    """A prompt model that carries objects from frame to frame, by a memory that others keep.
+
+    It holds no state: what it is to remember comes in with every question. Frames have no numbers,
+    only distances, so that a stack can be walked in any direction from anywhere.
+    """
+
+    @property
+    def reach(self) -> Mapping[str, int]:
+        """How many frames back each array of a memory is read; of anchors all are read always."""
+        ...
+
+    def memorize(
+        self, embedding: Embedding, masks: NDArray[np.bool_]
+    ) -> dict[str, NDArray[np.generic]]:
+        """Return what to remember of masks that are true, (n, h, w); arrays begin with n."""
+        ...
+
+    def track(self, embedding: Embedding, memories: Sequence[Sequence[MemoryFrame]]) -> VideoLogits:
+        """Return where objects are in a frame, each from the frames that show it.
+
+        An object's answer depends on its own frames alone, not on what else is asked.
+        """
         ...
 
 
