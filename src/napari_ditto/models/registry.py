@@ -71,7 +71,7 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family("sam", "Segment Anything", "napari_ditto.models.sam.model:load_sam"),
     Family("sam_hq", "Segment Anything, high quality", "napari_ditto.models.sam.model:load_sam_hq"),
-    Family("sam2", "Segment Anything 2", "napari_ditto.models.sam2.model:load_sam2"),
+    Family("sam2", "Segment Anything 2", "napari_ditto.models.sam2.loading:load_sam2"),
 )
 
 _PICKLES = {".pth", ".pt"}  # original checkpoints; a config.json beside them is not theirs
