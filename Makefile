@@ -16,7 +16,7 @@ BIN := .venv/bin
 # The name changes with what is to be installed, so an unchanged environment costs nothing.
 STAMP := .venv/.installed-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
-.PHONY: help demo test lint pytest stress bench evaluate train docs-images reference system-libs clean
+.PHONY: help demo test lint pytest stress bench evaluate follow train docs-images reference system-libs clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -47,8 +47,12 @@ MODELS ?= ditto classic
 
 evaluate: $(STAMP) ## measure MODELS on the named sets in EVAL_DATA, an hour; EVALUATE adds options
 	$(BIN)/python -m napari_ditto.cli evaluate --data $(EVAL_DATA) $(addprefix --model ,$(MODELS)) \
-	  --out evaluation-output $(EVALUATE)
+	  --only prompts --only everything --only like --only semantic --out evaluation-output $(EVALUATE)
 	cp evaluation-output/report.md docs/explain/evaluation.md
+
+follow: $(STAMP) ## measure what MODELS carry through the stacks and movies in EVAL_DATA
+	$(BIN)/python -m napari_ditto.cli evaluate --data $(EVAL_DATA) $(addprefix --model ,$(MODELS)) \
+	  --only follow --out follow-output $(EVALUATE)
 
 # Resumed from where it stopped; the data bank takes 3 GB. More memory kept by malloc saves a fifth.
 TRAIN_DATA ?= ../shared/data/train
@@ -80,4 +84,4 @@ $(STAMP): | system-libs
 	rm -f .venv/.installed-* && touch $@
 
 clean: ## remove the environment and what the demo wrote
-	rm -rf .venv demo-output evaluation-output
+	rm -rf .venv demo-output evaluation-output follow-output
