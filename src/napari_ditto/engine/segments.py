@@ -1,0 +1,152 @@
+"""Whole pieces of tracks: over gaps, and from mothers to daughters.
+
+Where a piece begins, either it goes on with one that ended a few frames before, or a mother has
+divided: then the other daughter is what her track goes on as. Both are weighed against each other
+in one assignment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_ditto.engine.assignment import assign
+from napari_ditto.engine.links import LIMIT, Links, Nodes, Rules, candidates, scores
+from napari_ditto.engine.observation import Floats, Indices
+
+GAP_COST = 0.2
+"""Added for each frame that an object is missing in."""
+
+SUM = (0.5, 1.6)
+"""Area of both daughters by that of the mother."""
+
+SHARE = (0.2, 0.8)
+"""Area of one daughter by that of the mother."""
+
+APART = 1.0
+"""Greatest distance of the daughters' common centre from the mother, in her diameters."""
+
+SEPARATE = 2.0
+"""Greatest distance between the daughters, in diameters of the mother."""
+
+LATE = 1
+"""Frames that the first daughter seen may live before the second is found."""
+
+SHORTEST = 2
+"""Frames that a daughter lives, unless the movie ends or she leaves: fewer are a broken mask."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Pairs:
+    """Candidates: what a piece that begins may come from."""
+
+    before: Indices
+    after: Indices
+    cost: Floats
+
+    def __add__(self, other: _Pairs) -> _Pairs:
+        return _Pairs(
+            np.concatenate([self.before, other.before]),
+            np.concatenate([self.after, other.after]),
+            np.concatenate([self.cost, other.cost]),
+        )
+
+    def where(self, kept: NDArray[np.bool_]) -> _Pairs:
+        return _Pairs(self.before[kept], self.after[kept], self.cost[kept])
+
+
+NONE = _Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
+
+
+def join_segments(nodes: Nodes, links: Links, rules: Rules) -> None:
+    """Add links over gaps and divisions to the links between neighbouring frames."""
+    gaps = _gaps(nodes, links, rules.gap)
+    divisions = _divisions(nodes, links) if rules.divisions else NONE
+    both = gaps + divisions
+    # A mother divides once, whether or not her track could also go on over a gap.
+    rows = np.concatenate([gaps.before, len(nodes) + divisions.before])
+    chosen = assign(rows, both.after, both.cost, LIMIT)
+    sure = scores(rows, both.after, both.cost)
+    for at in chosen.tolist():
+        before, after = int(both.before[at]), int(both.after[at])
+        if at < len(gaps.after):
+            links.add(both.before[[at]], both.after[[at]], sure[[at]])
+        else:
+            links.divide(before, (int(links.following[before]), after), float(sure[at]))
+
+
+def _gaps(nodes: Nodes, links: Links, gap: int) -> _Pairs:
+    """Return pairs of an end and a beginning with 1 to `gap` frames between."""
+    found = NONE
+    for lag in range(2, gap + 2):
+        for frame in range(lag, nodes.frames):
+            pairs = _Pairs(*candidates(nodes, frame, lag))
+            open_ = (links.following[pairs.before] < 0) & (links.previous[pairs.after] < 0)
+            pairs = pairs.where(open_)
+            found += replace(pairs, cost=pairs.cost + GAP_COST * (lag - 1))
+    return found
+
+
+def _divisions(nodes: Nodes, links: Links) -> _Pairs:
+    """Return pairs of a mother and the daughter that is not yet hers, where both make sense.
+
+    The daughter may have been missing in the first frame of her life, but not her sister.
+    """
+    found = [
+        (mother, begin, cost + GAP_COST * (lag - 1))
+        for begin in np.flatnonzero((links.previous < 0) & (nodes.frame > 0)).tolist()
+        if _lasts(nodes, links, begin)
+        for lag in range(1, min(LATE + 1, int(nodes.frame[begin])) + 1)
+        for mother, cost in _mothers(nodes, links, begin, lag)
+    ]
+    if not found:
+        return NONE
+    before, after, cost = zip(*found, strict=True)
+    return _Pairs(np.array(before), np.array(after), np.array(cost))
+
+
+def _mothers(nodes: Nodes, links: Links, begin: int, lag: int) -> Iterator[tuple[int, float]]:
+    """Yield who may have divided `lag` frames before, with the cost."""
+    frame = int(nodes.frame[begin])
+    mothers, sisters = _followed(nodes, links, frame, lag)
+    size = nodes.diameters[mothers]
+    apart = np.linalg.norm(nodes.places[sisters] - nodes.places[begin], axis=1)
+    one, other = (nodes.areas[x] / nodes.areas[mothers] for x in (sisters, begin))
+    whole = (one + other)[:, None]
+    both = (one[:, None] * nodes.places[sisters] + other[:, None] * nodes.places[begin]) / whole
+    moved = both - nodes.places[mothers] - nodes.drift(frame, lag)
+    off = np.linalg.norm(moved, axis=1) / size
+    sane = (
+        (apart <= SEPARATE * size)
+        & (off <= APART)
+        & (SUM[0] <= one + other)
+        & (one + other <= SUM[1])
+        & (np.minimum(one, other) >= SHARE[0])
+        & (np.maximum(one, other) <= SHARE[1])
+        & (nodes.areas[links.following[mothers]] <= SHARE[1] * nodes.areas[mothers])
+    )
+    cost = off + np.abs(np.log(one + other)) + np.abs(np.log(one / other)) / 2
+    yield from zip(mothers[sane].tolist(), cost[sane].tolist(), strict=True)
+
+
+def _followed(nodes: Nodes, links: Links, frame: int, lag: int) -> tuple[Indices, Indices]:
+    """Return the nodes of `lag` frames before that go on without a gap, and as what."""
+    before = nodes.of_frame(frame - lag)
+    mothers = np.arange(before.start, before.stop)
+    last = mothers
+    for _ in range(lag):
+        goes_on = links.following[last] >= 0
+        mothers, last = mothers[goes_on], links.following[last[goes_on]]
+    return mothers, last
+
+
+def _lasts(nodes: Nodes, links: Links, node: int) -> bool:
+    """Whether an object lives long enough to be believed."""
+    for _ in range(SHORTEST - 1):
+        if links.following[node] < 0:
+            return bool(nodes.frame[node] == nodes.frames - 1 or nodes.at_border[node])
+        node = int(links.following[node])
+    return True
