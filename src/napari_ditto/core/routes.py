@@ -59,12 +59,13 @@ class Route:
 
     def __init__(self, bounds: Sequence[range], anchors: Mapping[Index, str]) -> None:
         self.bounds, self.anchors = tuple(bounds), dict(anchors)
-        self._start = np.array([b.start for b in bounds])
+        self._start = tuple(b.start for b in bounds)
         shape = tuple(len(b) for b in bounds)
-        grid = np.indices(shape) + self._start.reshape(-1, *(1,) * len(shape))
+        flat = (-1, *(1,) * len(shape))
+        grid = np.indices(shape) + np.reshape(self._start, flat)
         self._distance = np.full(shape, np.iinfo(np.int64).max)
         for anchor in self.anchors:
-            steps = np.abs(grid - np.reshape(anchor, (-1, *(1,) * len(shape)))).sum(axis=0)
+            steps = np.abs(grid - np.reshape(anchor, flat)).sum(axis=0)
             np.minimum(self._distance, steps, out=self._distance)
 
     def __len__(self) -> int:
@@ -73,7 +74,7 @@ class Route:
     def __iter__(self) -> Iterator[Visit]:
         for flat in np.argsort(self._distance, axis=None, kind="stable"):
             at = np.unravel_index(flat, self._distance.shape)
-            yield self.visit(tuple(int(i) for i in np.array(at) + self._start))
+            yield self.visit(tuple(int(i) + s for i, s in zip(at, self._start, strict=True)))
 
     def visit(self, index: Index) -> Visit:
         """Return one plane with what it may read."""
@@ -82,7 +83,7 @@ class Route:
 
     def distance(self, index: Index) -> int:
         """Return the steps to the nearest anchor."""
-        return int(self._distance[tuple(np.array(index) - self._start)])
+        return int(self._distance[tuple(i - s for i, s in zip(index, self._start, strict=True))])
 
     def neighbours(self, index: Index, distance: int) -> list[Index]:
         """Return the neighbours within bounds that are so far from an anchor."""

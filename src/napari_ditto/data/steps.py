@@ -217,7 +217,8 @@ class DiskSteps:
             scratch.write_bytes(block)
             scratch.replace(self.folder / name)
         except OSError as error:
-            scratch.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                scratch.unlink()
             raise self._error("written", error) from error
 
     def _make_room(self, added: int) -> None:

@@ -71,3 +71,31 @@ def snake(shape: tuple[int, int], width: int = 9, step: int = 28) -> Plane:
             side = slice(5, 5 + width) if i % 2 else slice(-5 - width, -5)
             plane[top : top + step + width, side] = True
     return plane
+
+
+def truth_stack(truth: NDArray[np.integer], axes: str = "zyx") -> Source:
+    """Return a source of several planes whose pixels tell the ids of a label image.
+
+    Parameters
+    ----------
+    truth : ndarray of int
+        Ids up to 2**24 - 1.
+    axes : str
+        One letter per axis of `truth`.
+    """
+    return open_source(paint_truth(truth), axes=f"{axes}c", window=TRUTH_WINDOW)
+
+
+def drifting(
+    depth: int, shape: tuple[int, int] = (40, 48), count: int = 3, seed: int = 0
+) -> NDArray[np.int32]:
+    """Return a stack of discs that drift slowly, ids from 1, later ones on top."""
+    rng = np.random.default_rng(seed)
+    start = rng.uniform(0.25, 0.75, (count, 2)) * shape
+    drift = rng.uniform(-0.7, 0.7, (count, 2))
+    radius = rng.uniform(5, 8, count)
+    stack = np.zeros((depth, *shape), dtype=np.int32)
+    for z, n in np.ndindex(depth, count):
+        y, x = start[n] + (z - depth / 2) * drift[n]
+        stack[z][disc(shape, (float(y), float(x)), float(radius[n]))] = n + 1
+    return stack
