@@ -1,0 +1,108 @@
+"""How the image has moved from one plane to the next.
+
+A shift of the whole (phase correlation) and, on top of it, a smooth flow (iterative Lucas-Kanade,
+Le Besnerais & Champagnat 2005). Nearly still stacks are not moved at all: there the flow would only
+add noise, and :mod:`.transfer` finds small motions itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Value = TypeVar("Value", bound=np.generic)
+
+RADIUS = 7
+"""Half side of the flow's windows, pixels at half size."""
+
+LARGEST_SHIFT = 0.25
+"""A shift by more than this part of the image is taken as a false match."""
+
+GAIN = 0.8
+"""A flow is used if it leaves less than this part of the squared difference."""
+
+SMALLEST = 32
+"""Sides of less than so many pixels show too little to find a flow."""
+
+
+def estimate_flow(before: Floats, now: Floats) -> Floats:
+    """Return where each pixel has come from.
+
+    Parameters
+    ----------
+    before, now : ndarray of float32, shape (h, w)
+        The same window of two planes, values in [0, 1].
+
+    Returns
+    -------
+    ndarray of float32, shape (2, h, w)
+        Pixel ``p`` of `now` shows what was at ``p + flow[:, p]`` in `before`; all zeros where
+        nothing is gained.
+    """
+    still = np.zeros((2, *now.shape), np.float32)
+    if min(now.shape) < SMALLEST:
+        return still
+    flow = _flow(before, now)
+    left, moved = _difference(before, now), _difference(move(before, flow, order=1), now)
+    return flow if moved < GAIN * left else still
+
+
+def move(values: NDArray[Value], flow: Floats, order: Literal[0, 1] = 0) -> NDArray[Value]:
+    """Return `values`, shape (h, w), where a flow has brought them; `order` 0 is for labels."""
+    from scipy.ndimage import map_coordinates
+
+    if not flow.any():
+        return values
+    rows, columns = np.indices(values.shape, np.float32)
+    at = [rows + flow[0], columns + flow[1]]
+    found: Any = map_coordinates(values, at, order=order, mode="nearest")
+    return np.asarray(found, values.dtype)
+
+
+def _flow(before: Floats, now: Floats) -> Floats:
+    from scipy.ndimage import shift
+    from skimage.registration import optical_flow_ilk
+
+    small, target = _halved(before), _halved(now)
+    offset = _whole_shift(small, target)
+    small = shift(small, offset, order=1, mode="nearest")
+    flow: Any = optical_flow_ilk(target, small, radius=RADIUS)  # type: ignore[no-untyped-call]
+    found = np.stack(flow)
+    full = 2 * (found - offset[:, None, None])
+    return np.stack([_doubled(part, now.shape) for part in full])
+
+
+def _whole_shift(before: Floats, now: Floats) -> NDArray[np.float64]:
+    """Return the shift (rows, columns) that brings `before` onto `now`."""
+    from skimage.registration import phase_cross_correlation
+
+    pair = now - now.mean(), before - before.mean()
+    found: Any = phase_cross_correlation(*pair, normalization=None)  # type: ignore[no-untyped-call]
+    offset = np.asarray(found[0], np.float64)
+    if (np.abs(offset) > LARGEST_SHIFT * np.array(now.shape)).any():
+        return np.zeros(2)
+    return offset
+
+
+def _halved(image: Floats) -> Floats:
+    from scipy.ndimage import gaussian_filter
+
+    smooth = gaussian_filter(image, 1.0)
+    even = smooth[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2]
+    mean = even.reshape(even.shape[0] // 2, 2, even.shape[1] // 2, 2).mean(axis=(1, 3))
+    return np.asarray(mean, np.float32)
+
+
+def _doubled(part: NDArray[np.floating], shape: tuple[int, ...]) -> Floats:
+    from scipy.ndimage import map_coordinates
+
+    rows, columns = np.indices(shape, np.float32)
+    at = [(rows - 0.5) / 2, (columns - 0.5) / 2]
+    return np.asarray(map_coordinates(part, at, order=1, mode="nearest"), np.float32)
+
+
+def _difference(before: Floats, now: Floats) -> float:
+    return float(np.mean((before - now) ** 2))
