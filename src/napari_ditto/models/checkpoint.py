@@ -167,7 +167,7 @@ def fill(
         raise WeightsError(
             f"the weights are of another architecture: {'; '.join(problems[:3])}{more}",
             where=str(path),
-            todo="Name the right family, e.g. sam:, sam_hq: or sam2:",
+            todo="Name the right family, e.g. sam:, sam_hq:, sam2: or seggpt:",
         )
     model.load_state_dict({n: t.float() for n, t in offered.items()}, assign=True)
     return model.eval().requires_grad_(False)

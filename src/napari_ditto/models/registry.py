@@ -72,6 +72,11 @@ FAMILIES: tuple[Family, ...] = (
     Family("sam", "Segment Anything", "napari_ditto.models.sam.model:load_sam"),
     Family("sam_hq", "Segment Anything, high quality", "napari_ditto.models.sam.model:load_sam_hq"),
     Family("sam2", "Segment Anything 2", "napari_ditto.models.sam2.loading:load_sam2"),
+    Family(
+        "seggpt",
+        "SegGPT: by example only",
+        "napari_ditto.models.seggpt.model:load_seggpt",
+    ),
 )
 
 _PICKLES = {".pth", ".pt"}  # original checkpoints; a config.json beside them is not theirs

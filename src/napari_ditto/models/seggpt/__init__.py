@@ -1,0 +1,1 @@
+"""SegGPT, segmentation by example alone, through Hugging Face transformers."""
