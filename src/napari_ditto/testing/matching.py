@@ -74,3 +74,20 @@ def ditto_features(embedding: Embedding, stride: int = 8) -> Dense:
     count = channels()[stride][0]
     values = np.asarray(embedding.arrays[f"context{stride}"][:count], np.float32)
     return Dense.cut(values, (height / stride, width / stride), embedding.tile_shape)
+
+
+def truth_features(embedding: Embedding, cell: int = 4, kinds: int = 3) -> Dense:
+    """Return features for :class:`~napari_ditto.testing.fakes.PerfectModel`, blurred and noisy.
+
+    They tell what kind an object is, its id modulo `kinds`, but not which object.
+    """
+    truth = np.asarray(embedding.arrays["truth"], np.intp)
+    rng = np.random.default_rng(0)
+    looks = rng.standard_normal((1 + kinds, 12))
+    seen = looks[np.where(truth > 0, 1 + truth % kinds, 0)]
+    seen = seen + 0.3 * rng.standard_normal(seen.shape)
+    height, width = truth.shape
+    pixels = np.pad(seen, [(0, -height % cell), (0, -width % cell), (0, 0)])
+    cells = pixels.reshape(pixels.shape[0] // cell, cell, -1, cell, 12).mean(axis=(1, 3))
+    values = np.moveaxis(cells, -1, 0).astype(np.float32)
+    return Dense.cut(values, (height / cell, width / cell), embedding.tile_shape)

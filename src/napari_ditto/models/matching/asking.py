@@ -23,18 +23,24 @@ from napari_ditto.models.matching.dense import Floats
 from napari_ditto.models.protocols import PromptModel
 
 MOST = 16
-"""Components of a tile that are asked about, and prompt sets of all of them."""
+"""Components of a tile that are asked about."""
+
+ALONE = 16
+"""Points of a tile that are asked about alone."""
 
 POINTS = 4
-"""Points of one component, each kind."""
+"""Points of each sign in one prompt set."""
+
+DEEP = 0.5
+"""Least depth of a point, in parts of the deepest one's."""
 
 SURELY_NOT = 0.25
 """Probability below which a pixel is an example of what is not meant."""
 
-PURE = 0.6
+PURE = 0.5
 """Least mean probability inside a mask."""
 
-AGREES = 0.5
+AGREES = 0.4
 """Least overlap (soft Dice) of the masks with their component; else the decoder is not heard."""
 
 AROUND = 0.5
@@ -80,14 +86,13 @@ def ask(
     model: PromptModel, embedding: Embedding, chances: Floats
 ) -> Iterator[tuple[Region, Floats]]:
     """Yield the components on which the decoder agrees, and its probabilities, shape (h, w)."""
-    asked: list[tuple[Region, PromptSet]] = []
-    for region in regions(chances):
-        sets = list(_prompts(region, chances[region.label]))
-        asked += [(region, p) for p in sets][: MOST - len(asked)]
+    sets = [(r, list(_prompts(r, chances[r.label]))) for r in regions(chances)]
+    alone = [(r, p) for r, prompts in sets for p in prompts[1:]][:ALONE]
+    asked = [(r, prompts[0]) for r, prompts in sets] + alone
     first = _decode(model, embedding, asked, chances)
     again = [(r, _again(p, logits)) for (r, p), logits in zip(asked, first, strict=True)]
     second = _decode(model, embedding, again, chances)
-    for region in dict.fromkeys(r for r, _ in asked):
+    for region, _ in sets:
         own = [z for (r, _), z in zip(asked, second, strict=True) if r is region]
         joined = _join(own, chances[region.label], region)
         if joined is not None:
@@ -115,24 +120,30 @@ def refine(chances: Floats, heard: Sequence[tuple[Region, Floats]], trust: float
 
 
 def _prompts(region: Region, chance: Floats) -> Iterator[PromptSet]:
+    """Yield what to ask about the whole component, then about each of its points."""
     box = bounding_box(region.mask)
-    inside = _deep(region.mask, box, POINTS)
-    height, width = box.shape
-    wide = Box(
-        box.y0 - int(AROUND * height) - 1,
-        box.x0 - int(AROUND * width) - 1,
-        box.y1 + int(AROUND * height) + 1,
-        box.x1 + int(AROUND * width) + 1,
-    ).intersect(Box.of_shape(chance.shape))
-    outside = tuple(PointPrompt(p.y, p.x, False) for p in _deep(chance < SURELY_NOT, wide, POINTS))
-    yield PromptSet((*inside, *outside), box=_drawn(box), diameter=float(max(box.shape)))
+    inside = _deep(region.mask, box, ALONE)
+    outside = _deep(chance < SURELY_NOT, _around(box, chance.shape), POINTS)
+    denied = tuple(replace(p, positive=False) for p in outside)
+    yield PromptSet((*inside[:POINTS], *denied), box=_drawn(box), diameter=float(max(box.shape)))
     if len(inside) > 1:
-        yield from (PromptSet((p, *outside)) for p in inside)
+        yield from (PromptSet((p, *denied)) for p in inside)
+
+
+def _around(box: Box, shape: tuple[int, ...]) -> Box:
+    height, width = (1 + int(AROUND * n) for n in box.shape)
+    wide = Box(box.y0 - height, box.x0 - width, box.y1 + height, box.x1 + width)
+    return wide.intersect(Box.of_shape(shape))
 
 
 def _deep(mask: Mask, box: Box, count: int) -> tuple[PointPrompt, ...]:
+    """Return points where a mask is deep, the deepest first, none in its thin ends."""
+    from scipy.ndimage import distance_transform_edt
+
     picks = deepest_pixels(mask[box.slices], count)
-    return tuple(PointPrompt(float(y + box.y0), float(x + box.x0)) for y, x in picks)
+    depth = distance_transform_edt(np.pad(mask[box.slices], 1))[1:-1, 1:-1]
+    deep = [(y, x) for y, x in picks if depth[y, x] >= DEEP * depth[picks[0]]]
+    return tuple(PointPrompt(float(y + box.y0), float(x + box.x0)) for y, x in deep)
 
 
 def _drawn(box: Box) -> BoxPrompt:

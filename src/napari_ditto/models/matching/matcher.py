@@ -13,7 +13,7 @@ from napari_ditto.core.embedding import Embedding
 from napari_ditto.errors import ModelError
 from napari_ditto.models.matching.asking import ask, refine
 from napari_ditto.models.matching.dense import Dense, Floats, unit
-from napari_ditto.models.matching.prototypes import Bank, Cells, Coreset
+from napari_ditto.models.matching.prototypes import Bank, Cells, Coreset, starts
 from napari_ditto.models.matching.similarity import Kernel, calibrate, softmax
 from napari_ditto.models.matching.weighing import reweigh
 from napari_ditto.models.protocols import UNKNOWN, ContextMap, Example, Memory, PromptModel
@@ -31,14 +31,14 @@ LABELLED = 0.1
 MOST_CELLS = 1 << 15
 """Cells that are learnt from, of all examples."""
 
-TRUSTS = (0.0, 0.5, 0.8)
-"""The decoder's part in a map; which one is best is tried on the examples."""
+TRUSTS = (0.5, 0.8, 0.0)
+"""The decoder's part in a map, the first by default; which one is best is tried on the examples."""
 
 TRIALS = 3
 """Examples on which the decoder is tried."""
 
-MARGIN = 0.005
-"""Dice by which a decoder must be better than none."""
+MARGIN = 0.02
+"""Dice by which another trust must be better: similarity knows its own examples too well."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,12 +113,8 @@ class Matcher:
         """
         classes = self._check(examples)
         ordered = sorted(examples, key=_digest)
-        found = [self.dense(e.embedding) for e in ordered]
-        cells = _gather(ordered, found, classes)
-        middle = _middle(cells)
-        moved = replace(cells, features=unit(cells.features - middle))
-        kernel = calibrate(Coreset(moved, _sizes(classes)))
-        learnt = Learnt(middle, kernel, 0.0)
+        middle, coreset = self._condense(ordered, classes)
+        learnt = Learnt(middle, calibrate(coreset), 0.0)
         return self._trusting(learnt, ordered, classes).to_memory(classes, self.model.spec.key)
 
     def recall(self, embedding: Embedding, memory: Memory) -> ContextMap:
@@ -133,7 +129,9 @@ class Matcher:
         return ContextMap(chances)
 
     def tune(self, memory: Memory, examples: Sequence[Example], steps: int = 20) -> Memory:
-        """Return a memory that fits the examples better, or the same one if none does.
+        """Return a memory that fits the examples better, or the same one if none is found.
+
+        Only examples that show all that the memory knows can tell, so with others it stays.
 
         Raises
         ------
@@ -148,15 +146,23 @@ class Matcher:
                 todo="Make a new memory of all examples",
             )
         ordered = sorted(examples, key=_digest)
-        found = [self.dense(e.embedding) for e in ordered]
-        old = Learnt.of(memory)
-        cells = _gather(ordered, found, memory.classes)
-        moved = replace(cells, features=unit(cells.features - old.middle))
-        new = replace(old, kernel=reweigh(old.kernel, moved, steps))
-        new = self._trusting(new, ordered, memory.classes)
-        tuned = new.to_memory(memory.classes, memory.model)
+        middle, coreset = self._condense(ordered, memory.classes)
+        if (_places(Learnt.of(memory).kernel.bank) > _places(coreset.bank())).any():
+            return memory
+        learnt = Learnt(middle, reweigh(calibrate(coreset), coreset, steps), 0.0)
+        learnt = self._trusting(learnt, ordered, memory.classes)
+        tuned = learnt.to_memory(memory.classes, memory.model)
         before, after = (self._worth(m, ordered) for m in (memory, tuned))
         return tuned if after > before else memory
+
+    def _condense(
+        self, examples: Sequence[Example], classes: tuple[int, ...]
+    ) -> tuple[Floats, Coreset]:
+        """Return the point from which directions are seen, and the examples' cells in clusters."""
+        cells = _gather(examples, [self.dense(e.embedding) for e in examples], classes)
+        middle = _middle(cells)
+        moved = replace(cells, features=unit(cells.features - middle))
+        return middle, Coreset(moved, _sizes(classes))
 
     def _trusting(
         self, learnt: Learnt, examples: Sequence[Example], classes: tuple[int, ...]
@@ -209,6 +215,11 @@ def dice(chances: Floats, labels: NDArray[np.integer], classes: tuple[int, ...])
 
 def _sizes(classes: tuple[int, ...]) -> tuple[int, ...]:
     return (BACKGROUND, *(OBJECTS for _ in classes))
+
+
+def _places(bank: Bank) -> NDArray[np.bool_]:
+    """Return which classes have any prototype, the background first."""
+    return np.add.reduceat(bank.weights, starts(bank.sizes)) > 0
 
 
 def _gather(examples: Sequence[Example], found: Sequence[Dense], classes: tuple[int, ...]) -> Cells:

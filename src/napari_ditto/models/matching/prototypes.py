@@ -7,6 +7,7 @@ is random.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -97,11 +98,18 @@ class Coreset:
         """Return the prototypes."""
         return _bank(*self.total(), self.sizes)
 
-    def bank_without(self, group: int, everything: tuple[Floats, Floats]) -> Bank:
-        """Return the prototypes had a group not been seen, but for the partition into clusters.
+    def left_out(self) -> Iterator[tuple[Ints, Bank]]:
+        """Yield the cells of each group, and the prototypes had they not been seen.
 
-        A class that would be left with nothing stays as it is. `everything` is :meth:`total`.
+        The partition into clusters stays, and so does a class that would be left with nothing.
         """
+        everything = self.total()
+        order = np.argsort(self.cells.group, kind="stable")
+        numbers, first = np.unique(self.cells.group[order], return_index=True)
+        for number, chosen in zip(numbers.tolist(), np.split(order, first[1:]), strict=True):
+            yield chosen, self._without(number, everything)
+
+    def _without(self, group: int, everything: tuple[Floats, Floats]) -> Bank:
         (sums, weights), (less, lighter) = everything, self.total(group)
         left = weights - lighter
         left[left < 1e-4 * weights] = 0

@@ -57,13 +57,18 @@ class Kernel:
 
 def densities(cells: Floats, bank: Bank, kappa: float) -> Floats:
     """Return the log density of each class, shape (n, 1 + c), of directions (n, d)."""
-    with np.errstate(divide="ignore"):
-        terms = kappa * (cells @ bank.directions.T - 1) + np.log(bank.weights)
+    terms = log_terms(cells, bank, kappa)
     first = starts(bank.sizes)
     peak = np.maximum(np.maximum.reduceat(terms, first, axis=1), NOTHING)
     parts = np.exp(terms - np.repeat(peak, bank.sizes, axis=1))
     total = np.add.reduceat(parts, first, axis=1)
-    return np.asarray(peak + np.log(np.maximum(total, 1e-9)), np.float32)
+    return np.asarray(peak + np.log(np.maximum(total, 1)), np.float32)
+
+
+def log_terms(cells: Floats, bank: Bank, kappa: float) -> Floats:
+    """Return what each prototype adds to its class, log, shape (n, k)."""
+    with np.errstate(divide="ignore"):
+        return np.asarray(kappa * (cells @ bank.directions.T - 1) + np.log(bank.weights))
 
 
 def softmax(scores: Floats) -> Floats:
@@ -102,15 +107,11 @@ def cross_entropy(
 
 def _left_out(coreset: Coreset) -> list[Floats]:
     """Return the densities of each cell by what is known without its group, for each kappa."""
-    cells = coreset.cells
-    everything = coreset.total()
-    out = [np.empty((len(cells.features), len(coreset.sizes)), np.float32) for _ in KAPPAS]
-    order = np.argsort(cells.group, kind="stable")
-    numbers, first = np.unique(cells.group[order], return_index=True)
-    for number, chosen in zip(numbers.tolist(), np.split(order, first[1:]), strict=True):
-        bank = coreset.bank_without(number, everything)
+    features = coreset.cells.features
+    out = [np.empty((len(features), len(coreset.sizes)), np.float32) for _ in KAPPAS]
+    for chosen, bank in coreset.left_out():
         for found, kappa in zip(out, KAPPAS, strict=True):
-            found[chosen] = densities(cells.features[chosen], bank, kappa)
+            found[chosen] = densities(features[chosen], bank, kappa)
     return out
 
 

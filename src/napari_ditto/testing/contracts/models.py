@@ -206,6 +206,9 @@ class PromptModelContract:
 class ContextModelContract:
     """Subclass and override the fixture `model`."""
 
+    seeks_objects = True
+    """False for a network without trained weights: then nothing is asked of what it finds."""
+
     @pytest.fixture
     def model(self) -> ContextModel:
         """Return the model under test."""
@@ -225,7 +228,8 @@ class ContextModelContract:
         assert found.probability.dtype == np.float32
         assert found.probability.min() >= 0
         assert found.probability.sum(axis=0).max() <= 1 + 1e-5
-        assert iou(found.probability[0] > 0.5, disc()) > 0.8
+        if self.seeks_objects:
+            assert iou(found.probability[0] > 0.5, disc()) > 0.8
 
     def test_memory_does_not_grow(self, model: ContextModel) -> None:
         one = model.remember([self.example(model)])
@@ -246,7 +250,8 @@ class ContextModelContract:
         after = model.tune(before, [example], steps=3)
         assert after.classes == before.classes
         found = model.recall(example.embedding, after).probability[0]
-        assert iou(found > 0.5, disc()) > 0.8
+        if self.seeks_objects:
+            assert iou(found > 0.5, disc()) > 0.8
 
     def test_examples_without_objects_are_refused(self, model: ContextModel) -> None:
         example = self.example(model, label=0)
