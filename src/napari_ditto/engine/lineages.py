@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from napari_ditto.core.geometry import PlaneAddress
 from napari_ditto.core.lineage import Lineage
 from napari_ditto.core.propagation import Doubt
+from napari_ditto.engine.frames import Frames
 from napari_ditto.engine.links import Links, Nodes
 from napari_ditto.engine.observation import LARGEST_ID, Indices
 from napari_ditto.errors import LabelsError
@@ -41,7 +42,7 @@ class Tracks:
     scores: NDArray[np.float32]
 
 
-def name_tracks(nodes: Nodes, links: Links, keep: Collection[int] = (0,)) -> Tracks:
+def name_tracks(nodes: Nodes, links: Links, keep: Collection[int] = (0,), start: int = 0) -> Tracks:
     """Return tracks under the ids that the user gave, the others under new ones.
 
     Parameters
@@ -51,6 +52,8 @@ def name_tracks(nodes: Nodes, links: Links, keep: Collection[int] = (0,)) -> Tra
     keep : collection of int
         Frames whose ids are the user's. A track has the id of its first object in one of them,
         unless an earlier track has it already.
+    start : int
+        Number of the first frame.
     """
     number = _chains(links)
     kept = np.isin(nodes.frame, sorted(keep))
@@ -69,13 +72,11 @@ def name_tracks(nodes: Nodes, links: Links, keep: Collection[int] = (0,)) -> Tra
     born = np.flatnonzero(links.mother >= 0)
     parents = {int(ids[n]): (int(ids[links.mother[n]]),) for n in born}
     order = np.lexsort((nodes.frame, ids))
-    points = np.column_stack([ids, nodes.frame, nodes.centers])[order]
+    points = np.column_stack([ids, nodes.frame + start, nodes.centers])[order]
     return Tracks(ids, Lineage(points, dict(sorted(parents.items()))), links.score[order])
 
 
-def doubts(
-    nodes: Nodes, links: Links, ids: Indices, axes: Sequence[str], axis: str
-) -> tuple[Doubt, ...]:
+def doubts(nodes: Nodes, links: Links, ids: Indices, frames: Frames) -> tuple[Doubt, ...]:
     """Return what wants a look, worst first.
 
     Parameters
@@ -84,11 +85,11 @@ def doubts(
         Who goes on as whom.
     ids : ndarray of int64, shape (n,)
         The track of each node.
-    axes, axis : sequence of str, str
-        The axes of the labels, and the one that is time.
+    frames : Frames
+        Says which plane a place is in.
     """
     found = [
-        Doubt(_address(nodes, node, axes, axis), int(ids[node]), confidence, reasons)
+        Doubt(_address(nodes, node, frames), int(ids[node]), confidence, reasons)
         for node, confidence, reasons in (*_weak(nodes, links), *_loose(nodes, links))
     ]
     return tuple(sorted(found, key=lambda d: (d.confidence, str(d.address), d.label)))
@@ -144,10 +145,8 @@ def _loose(nodes: Nodes, links: Links) -> Iterator[Found]:
         yield node, UNEXPLAINED, ("vanishes inside the picture",)
 
 
-def _address(nodes: Nodes, node: int, axes: Sequence[str], axis: str) -> PlaneAddress:
+def _address(nodes: Nodes, node: int, frames: Frames) -> PlaneAddress:
     """Return the plane through an object's centre."""
-    place = dict(zip((a for a in axes if a != axis), nodes.centers[node], strict=True))
-    index: Mapping[str, int] = {axis: int(nodes.frame[node])} | {
-        name: round(float(at)) for name, at in place.items()
-    }
-    return PlaneAddress(axes[-2], axes[-1], tuple((name, index[name]) for name in axes[:-2]))
+    others = [name for name in frames.axes if name != frames.axis]
+    place = dict(zip(others, np.rint(nodes.centers[node]).astype(int).tolist(), strict=True))
+    return frames.address(int(nodes.frame[node]), place)

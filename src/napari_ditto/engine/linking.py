@@ -7,6 +7,7 @@ gaps and divisions (:mod:`.segments`). Neither the ids of the objects nor their 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,9 @@ from numpy.typing import NDArray
 from napari_ditto.core.lineage import Lineage
 from napari_ditto.core.progress import Progress
 from napari_ditto.core.propagation import Doubt, PlaneDone
-from napari_ditto.engine.frames import Frames, new_store, write_frame
+from napari_ditto.data.arrays import Sliceable
+from napari_ditto.data.protocols import LabelStore
+from napari_ditto.engine.frames import Frames, new_store, write_plane
 from napari_ditto.engine.joining import relabel
 from napari_ditto.engine.lineages import Tracks, doubts, name_tracks
 from napari_ditto.engine.links import Links, Nodes, Rules, link_frames
@@ -53,7 +56,7 @@ class Linked:
 
 
 def link_steps(
-    labels: NDArray[np.integer] | Iterable[NDArray[np.integer]],
+    labels: Sliceable | Iterable[NDArray[np.integer]],
     *,
     axes: Sequence[str] | None = None,
     axis: str = "t",
@@ -64,7 +67,8 @@ def link_steps(
     keep: Collection[int] = (0,),
     linker: Linker = "laptrack",
     image: NDArray[np.generic] | None = None,
-    out: Path | str | None = None,
+    within: tuple[int, int] | None = None,
+    out: Path | str | LabelStore | None = None,
 ) -> Generator[Progress, None, Linked]:
     """Return tracks of labelled objects.
 
@@ -93,8 +97,11 @@ def link_steps(
         image, and holds image and labels in memory.
     image : array, optional
         The movie itself, of the shape of `labels`.
-    out : Path, optional
-        A new OME-Zarr for the tracks' labels; in memory by default.
+    within : (int, int), optional
+        The frames to link, half-open; all by default. Others stay empty.
+    out : Path or LabelStore, optional
+        A new OME-Zarr for the tracks' labels, or where to write them, which may be the store that
+        `labels` come from; in memory by default.
 
     Yields
     ------
@@ -115,7 +122,7 @@ def link_steps(
     A daughter has .2 to .8 of the mother's area, both together .5 to 1.6, and their common centre
     lies within her diameter. Both daughters are new tracks.
     """
-    frames = Frames(labels, axes, axis)
+    frames = Frames(labels, axes, axis, within)
     rules = Rules(max_distance, gap, divisions, None if spacing is None else tuple(spacing))
     _check(rules, frames)
     tables, meetings = yield from observe_steps(frames, gap + 1)
@@ -128,10 +135,11 @@ def link_steps(
     else:
         links = link_frames(nodes)
         join_segments(nodes, links, rules)
-    tracks = name_tracks(nodes, links, keep)
-    review = doubts(nodes, links, tracks.ids, frames.axes, axis)
-    written = yield from _write(frames, tables, nodes, links, tracks, review, out)
-    return Linked(written, tracks.lineage, tracks.scores, review)
+    tracks = name_tracks(nodes, links, [k - frames.start for k in keep], frames.start)
+    review = doubts(nodes, links, tracks.ids, frames)
+    store = out if isinstance(out, LabelStore) else new_store(frames.shape, frames.axes, out)
+    yield from _write(store, frames, tables, nodes, links, tracks, review)
+    return Linked(store.data, tracks.lineage, tracks.scores, review)
 
 
 def _check(rules: Rules, frames: Frames) -> None:
@@ -144,29 +152,25 @@ def _check(rules: Rules, frames: Frames) -> None:
 
 
 def _write(
+    store: LabelStore,
     frames: Frames,
     tables: Sequence[FrameObjects],
     nodes: Nodes,
     links: Links,
     tracks: Tracks,
     review: Sequence[Doubt],
-    out: Path | str | None,
-) -> Generator[Progress, None, object]:
-    """Return the labels under the ids of their tracks, written frame by frame."""
-    store = new_store(frames, None if out is None else Path(out))
+) -> Generator[Progress, None, None]:
+    """Write the labels under the ids of their tracks, frame by frame."""
+    by_plane = defaultdict(list)
+    for doubt in review:
+        by_plane[doubt.address].append(doubt)
     total = len(frames)
     for number, table in enumerate(tables):
         here = nodes.of_frame(number)
         frame = relabel(frames[number], table, tracks.ids[here])
         known = dict(zip(tracks.ids[here].tolist(), links.score[here].tolist(), strict=True))
-        for address in write_frame(store, frames.axes, frames.axis, number, frame):
-            index = tuple(i for name, i in address.fixed if name != frames.axis)
-            ids = np.unique(frame[index])
-            done = PlaneDone(
-                address,
-                frame[index],
-                {int(i): known[int(i)] for i in ids if i},
-                tuple(d for d in review if d.address == address),
-            )
+        for at, address in frames.planes(number):
+            write_plane(store, address, frame[at])
+            shown = {i: known[i] for i in np.unique(frame[at]).tolist() if i}
+            done = PlaneDone(address, frame[at], shown, tuple(by_plane[address]))
             yield Progress("write", number + 1, total, f"frame {number + 1} of {total}", done)
-    return store.data
