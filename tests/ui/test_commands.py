@@ -20,12 +20,13 @@ def opened(monkeypatch):
         class controller:  # noqa: N801
             act = staticmethod(told.append)
 
-    monkeypatch.setattr(commands, "show_dock", lambda viewer: Dock)
+    for name in ("show_dock", "show_examples"):
+        monkeypatch.setattr(commands, name, lambda viewer: Dock)
     monkeypatch.setattr("napari.current_viewer", lambda: object())
     return told
 
 
-@pytest.mark.parametrize("action", sorted(set(ACTIONS) - {"open_dock"}))
+@pytest.mark.parametrize("action", sorted(set(ACTIONS) - {"open_dock", "open_examples"}))
 def test_every_action_has_a_command(opened, action):
     getattr(commands, action)()
     assert opened == [action]

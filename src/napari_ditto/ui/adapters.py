@@ -3,11 +3,13 @@
 from napari_ditto.ui.image_layers import (
     axis_names,
     describe_window,
+    layer_shape,
     plane_from_viewer,
     source_axes,
     source_from_layer,
 )
 from napari_ditto.ui.label_layers import (
+    label_image_on_plane,
     label_store_for,
     labels_on_plane,
     new_labels_layer,
@@ -39,8 +41,10 @@ __all__ = [
     "copy_transform",
     "data_to_world",
     "describe_window",
+    "label_image_on_plane",
     "label_store_for",
     "labels_on_plane",
+    "layer_shape",
     "mask_from_labels",
     "new_labels_layer",
     "new_points_layer",

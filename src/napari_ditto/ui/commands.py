@@ -8,9 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari.viewer import Viewer
 
     from napari_ditto.ui.widgets.dock import DittoDock
+    from napari_ditto.ui.widgets.docking import Dock
+    from napari_ditto.ui.widgets.examples_dock import ExamplesDock
 
 
 def show_dock(napari_viewer: Viewer) -> DittoDock:
@@ -19,12 +23,26 @@ def show_dock(napari_viewer: Viewer) -> DittoDock:
     return cast("DittoDock", widget)
 
 
+def show_examples(napari_viewer: Viewer) -> ExamplesDock:
+    """Return the dock of examples of a viewer, opened if need be."""
+    _, widget = napari_viewer.window.add_plugin_dock_widget("napari-ditto", "Ditto examples")
+    return cast("ExamplesDock", widget)
+
+
 def _act(action: str) -> None:
+    _on_viewer(action, show_dock)
+
+
+def _act_on_examples(action: str) -> None:
+    _on_viewer(action, show_examples)
+
+
+def _on_viewer(action: str, show: Callable[[Viewer], Dock]) -> None:
     from napari import current_viewer
 
     viewer = current_viewer()
     if viewer is not None:
-        show_dock(viewer).controller.act(action)
+        show(viewer).controller.act(action)
 
 
 def new_points() -> None:
@@ -89,3 +107,72 @@ def open_dock() -> None:
     viewer = current_viewer()
     if viewer is not None:
         show_dock(viewer)
+
+
+def open_examples() -> None:
+    """Open the dock of examples, or find it."""
+    from napari import current_viewer
+
+    viewer = current_viewer()
+    if viewer is not None:
+        show_examples(viewer)
+
+
+def add_example() -> None:
+    """Take the labels on this plane as an example."""
+    _act_on_examples("add_example")
+
+
+def draw_example() -> None:
+    """Take what is drawn on this plane as an example."""
+    _act_on_examples("draw_example")
+
+
+def like() -> None:
+    """Find everything that looks like the examples."""
+    _act_on_examples("like")
+
+
+def follow() -> None:
+    """Carry the labels along, plane by plane."""
+    _act_on_examples("follow")
+
+
+def tune() -> None:
+    """Tune on the examples for a minute."""
+    _act_on_examples("tune")
+
+
+def save_examples() -> None:
+    """Write the examples to a file."""
+    _act_on_examples("save_examples")
+
+
+def load_examples() -> None:
+    """Add the examples of a file."""
+    _act_on_examples("load_examples")
+
+
+def next_doubt() -> None:
+    """Go to the next doubtful object."""
+    _act_on_examples("next_doubt")
+
+
+def accept_doubt() -> None:
+    """Accept the doubtful object as it is."""
+    _act_on_examples("accept_doubt")
+
+
+def fix_doubt() -> None:
+    """Fix the doubtful object with prompts."""
+    _act_on_examples("fix_doubt")
+
+
+def delete_doubt() -> None:
+    """Delete the doubtful object from its plane."""
+    _act_on_examples("delete_doubt")
+
+
+def export_tracks() -> None:
+    """Write the tracks for other programs."""
+    _act_on_examples("export_tracks")

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from napari_ditto.ui.desk import Desk
 from napari_ditto.ui.dockstate import resolve
 from napari_ditto.ui.everything import Everything
+from napari_ditto.ui.examples.parts import Examples
 from napari_ditto.ui.labelling import Labelling
 from napari_ditto.ui.model_choices import DEVICE_CHOICES, download_question, model_choices
 from napari_ditto.ui.prompting import Prompting
@@ -61,7 +62,11 @@ class Controller:
         self._prompting = Prompting(self._desk)
         self._proposing = Proposing(self._desk)
         self._labelling = Labelling(self._desk, self._prompting, self._proposing)
-        self._everything = Everything(self._desk, self._proposing, self._labelling, self._confirm)
+        self._everything = Everything(self._desk, self._proposing, self._labelling, self.confirm)
+        self.examples = Examples(
+            self._desk, self._proposing, self._prompting, self._labelling,
+            self, self._new_points, self.interrupt,
+        )  # fmt: skip
         self._actions: dict[str, Callable[[], None]] = {
             "new_points": self._new_points,
             "new_boxes": self._new_boxes,
@@ -74,6 +79,7 @@ class Controller:
             "clear": self._clear,
             "segment_all": self._everything.start,
             "cancel": self.cancel,
+            **self.examples.actions,
         }
         self.session.model_choices, self.session.device_choices = model_choices(), DEVICE_CHOICES
         self._connect()
@@ -86,6 +92,8 @@ class Controller:
         self._scene.plane_changed.connect(self._on_plane_changed)
         self._scene.action_pressed.connect(self.act)
         self.session.events.connect(self._show)
+        self.session.events.working.connect(self._on_working)
+        self.examples.state.events.connect(self._show_examples)
 
     # --- docks -----------------------------------------------------------------------------
 
@@ -95,6 +103,7 @@ class Controller:
         view.acted.connect(self.act)
         view.chose.connect(self.choose)
         view.show_state(resolve(self.session))
+        view.show_examples(self.examples.shown)
 
     def detach(self, view: DockView) -> None:
         """Forget a dock; with the last one everything ends."""
@@ -105,6 +114,10 @@ class Controller:
         view.chose.disconnect(self.choose)
         if not self._views:
             self.close()
+
+    def shows(self, view: DockView) -> bool:
+        """Whether a dock is attached."""
+        return view in self._views
 
     @property
     def is_closed(self) -> bool:
@@ -128,9 +141,34 @@ class Controller:
         state = resolve(self.session)
         for view in self._views:
             view.show_state(state)
+        self._show_examples()
 
-    def _confirm(self, question: str) -> bool:
+    def _show_examples(self, *_: object) -> None:
+        state = self.examples.shown
+        for view in self._views:
+            view.show_examples(state)
+
+    def _on_working(self, name: str) -> None:
+        if not name:
+            self.examples.model_ready()
+
+    # --- what only the user knows ------------------------------------------------------------
+
+    def confirm(self, question: str) -> bool:
+        """Ask for yes or no; without a dock the answer is no."""
         return bool(self._views) and self._views[0].confirm(question)
+
+    def ask_text(self, question: str, suggestion: str) -> str:
+        """Ask for a name."""
+        return self._views[0].ask_text(question, suggestion) if self._views else ""
+
+    def ask_open(self, title: str, pattern: str) -> str:
+        """Ask for a file to read."""
+        return self._views[0].ask_open(title, pattern) if self._views else ""
+
+    def ask_save(self, title: str, suggestion: str, pattern: str) -> str:
+        """Ask for a file to write."""
+        return self._views[0].ask_save(title, suggestion, pattern) if self._views else ""
 
     # --- what the user does ------------------------------------------------------------------
 
@@ -153,6 +191,7 @@ class Controller:
         self.interrupt()
         self.session.hint = "Cancelled"
         self._everything.cancelled()
+        self.examples.cancelled()
 
     def interrupt(self) -> None:
         """Drop what is running, whatever it has found."""
@@ -160,6 +199,8 @@ class Controller:
         self._proposing.cancelled()
 
     def _choose(self, field: str, value: object) -> None:
+        if self.examples.takes(field):
+            return self.examples.choose(field, value)
         if field == "model" and not self._may_use(str(value)):
             return self._show()
         if field == "window":
@@ -184,7 +225,7 @@ class Controller:
     def _may_use(self, model: str) -> bool:
         """Whether a model is here; if not, offer to fetch it, and choose it once it is."""
         question = download_question(model)
-        if question and self._confirm(question):
+        if question and self.confirm(question):
             self._desk.run(
                 f"downloading {model}",
                 lambda: self._desk.workshop.fetch(model),
@@ -243,6 +284,7 @@ class Controller:
             self._proposing.start_over()
         else:
             self._proposing.look()
+        self.examples.refresh()
 
     def _on_image_edited(self, image: str) -> None:
         if image in self.session.images:
@@ -261,6 +303,7 @@ class Controller:
 
     def _on_plane_changed(self) -> None:
         self._desk.guarded(self._proposing.look)
+        self._desk.guarded(self.examples.plane_changed)
 
 
 def _present(chosen: tuple[str, ...], choices: tuple[Choice, ...]) -> tuple[str, ...]:

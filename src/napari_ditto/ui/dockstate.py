@@ -135,15 +135,15 @@ def _proposal(session: Session) -> str:
 
 
 def _buttons(session: Session) -> dict[str, Button]:
-    image = _when(bool(session.images), "Open an image first")
+    image = when(bool(session.images), "Open an image first")
     asking = bool(session.working) and session.cancellable
-    mask = _when(session.has_object or session.asked, "Nothing to accept yet: click on an object")
+    mask = when(session.has_object or session.asked, "Nothing to accept yet: click on an object")
     several = session.has_object and session.proposals is not None and len(session.proposals) > 1
     return {
         "new_points": image,
         "new_boxes": image,
-        "toggle_sign": _when(bool(session.prompt_layers), "Add points or boxes first"),
-        "next_proposal": _when(
+        "toggle_sign": when(bool(session.prompt_layers), "Add points or boxes first"),
+        "next_proposal": when(
             several,
             "There is only one proposal"
             if session.has_object
@@ -151,15 +151,16 @@ def _buttons(session: Session) -> dict[str, Button]:
         ),
         "accept": mask,
         "swap_model": Button(),
-        "undo": _when(bool(session.undo_text), "Nothing to undo"),
-        "redo": _when(bool(session.redo_text), "Nothing to redo"),
-        "clear": _when(not session.prompts.is_empty, "No prompts on this plane"),
+        "undo": when(bool(session.undo_text), "Nothing to undo"),
+        "redo": when(bool(session.redo_text), "Nothing to redo"),
+        "clear": when(not session.prompts.is_empty, "No prompts on this plane"),
         "segment_all": _everything(session, image),
-        "cancel": _when(asking, "Nothing is running"),
+        "cancel": when(asking, "Nothing is running"),
     }
 
 
-def _when(possible: bool, otherwise: str) -> Button:
+def when(possible: bool, otherwise: str) -> Button:
+    """Return an enabled button, or a disabled one with the reason."""
     return Button() if possible else Button(False, otherwise)
 
 

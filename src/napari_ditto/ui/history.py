@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from napari_ditto.data.protocols import LabelDelta, LabelStore
@@ -38,15 +39,16 @@ class LabelEdit:
         Unique id of the Labels layer.
     store : LabelStore
         What was written.
-    deltas : tuple of LabelDelta
-        The writes, in order.
+    deltas : sequence of LabelDelta
+        The writes, in order. The job that writes may add to a list until it has wound down; jobs
+        run one at a time, so Undo sees all of it.
     prompts : PromptEdit
         The prompts before and after.
     """
 
     target: str
     store: LabelStore
-    deltas: tuple[LabelDelta, ...]
+    deltas: Sequence[LabelDelta]
     prompts: PromptEdit
 
     @property

@@ -65,8 +65,46 @@ ACTIONS: Mapping[str, Action] = MappingProxyType(
             "Segment everything here", "Label every object on this plane", ("G",)
         ),
         "cancel": Action("Cancel", "Stop; what is finished is kept", ("H",)),
+        "open_examples": Action("Open Ditto examples", "Show the dock of examples"),
+        "add_example": Action(
+            "Add example",
+            "Take the labels on this plane as an example of what you look for",
+            ("Shift+E",),
+        ),
+        "draw_example": Action(
+            "From drawing",
+            "Take what you drew on this plane; the model outlines it first, and you see it "
+            "before it is used",
+        ),
+        "like": Action(
+            "More like this", "Find everything that looks like the examples", ("Shift+M",)
+        ),
+        "follow": Action(
+            "Follow", "Carry the labels along, plane by plane, in both directions", ("Shift+F",)
+        ),
+        "tune": Action(
+            "Tune (1 min)",
+            "Let the model fit itself to the examples for a minute; saved under a name",
+        ),
+        "save_examples": Action("Save set…", "Write these examples to one small file"),
+        "load_examples": Action("Load set…", "Add the examples of a file, of any image"),
+        "next_doubt": Action(
+            "Next", "Go to the next doubtful object, the worst first", ("Shift+N",)
+        ),
+        "accept_doubt": Action("Accept as is", "It is right: go on to the next", ("Shift+Q",)),
+        "fix_doubt": Action(
+            "Fix", "Click on the object and accept: the new mask takes its place", ("Shift+X",)
+        ),
+        "delete_doubt": Action("Delete", "Remove the object from this plane", ("Shift+D",)),
+        "export_tracks": Action("Export tracks…", "Write them for other programs: CTC or GEFF"),
     }
 )
+
+REVIEW_ACTIONS = (
+    *("add_example", "like", "follow"),
+    *("next_doubt", "accept_doubt", "fix_doubt", "delete_doubt", "cancel"),
+)
+"""Actions whose keys work on the Labels layers, too, that examples or results are in."""
 
 
 def button_text(action: str, label: str = "") -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_ditto.core.geometry import Box, PlaneAddress
+from napari_ditto.core.masks import place
 from napari_ditto.errors import LabelsError, PromptError
 from napari_ditto.ui.image_layers import axis_names, layer_shape, level_0
 from napari_ditto.ui.transforms import data_to_world, inverse, same_place, transform_kwargs
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels
 
     from napari_ditto.data.protocols import LabelStore, Source
+
+Values = TypeVar("Values", bound=np.generic)
 
 METADATA = "ditto"
 """Key in ``layer.metadata`` under which provenance is kept."""
@@ -96,7 +99,10 @@ def label_store_for(layer: Labels, source: Source, image: Image) -> LabelStore:
             todo=f"{_NEW}, or copy the image's transform to the labels",
         )
     own: LabelStore | None = layer.metadata.get(_STORE)
-    return own if own is not None else _store_over(layer, source, where)
+    # A duplicate of a layer shares its metadata; the user may also have given it other data.
+    if own is None or own.data is not level_0(layer):
+        own = layer.metadata[_STORE] = _store_over(layer, source, where)
+    return own
 
 
 def _store_over(layer: Labels, source: Source, where: str) -> LabelStore:
@@ -136,6 +142,36 @@ def labels_on_plane(
     PromptError
         If the layer is tilted against the plane, or too large to search.
     """
+    here, linear, shift = _slice_under(layer, image, plane, dims)
+    mask, corner = _crop(here == label)
+    return _resample(mask, linear, shift - corner)
+
+
+def label_image_on_plane(
+    layer: Labels, image: Image, plane: PlaneAddress, box: Box, dims: Dims | None = None
+) -> NDArray[np.integer]:
+    """Return all labels in a box of a plane of an image, whatever the layer's own transform.
+
+    Returns
+    -------
+    ndarray of int, shape ``box.shape``
+        A copy; ids as in the layer, negative ones are background.
+
+    Raises
+    ------
+    PromptError
+        As :func:`labels_on_plane`.
+    """
+    here, linear, shift = _slice_under(layer, image, plane, dims)
+    labels, corner = _crop(np.maximum(here, 0))
+    found, (y, x) = _resample(labels, linear, shift - corner)
+    return place(found, Box.of_shape(found.shape).shift(y, x), box).copy()
+
+
+def _slice_under(
+    layer: Labels, image: Image, plane: PlaneAddress, dims: Dims | None
+) -> tuple[NDArray[np.integer], NDArray[np.float64], NDArray[np.float64]]:
+    """Return the layer's slice under a plane, and the map from the plane's pixels to its own."""
     linear, shift = _plane_to_labels(layer, image, plane, dims)
     flat = np.abs(linear).max(axis=1) * max(layer_shape(image)) < 0.01
     kept = np.flatnonzero(~flat)
@@ -147,9 +183,8 @@ def labels_on_plane(
     for axis in np.flatnonzero(flat):
         index[axis] = math.floor(shift[axis] + 0.5)
         if not 0 <= index[axis] < layer_shape(layer)[axis]:
-            return np.zeros((0, 0), dtype=bool), (0, 0)
-    here, corner = _crop(_slice_of(layer, tuple(index)) == label)
-    return _resample(here, linear[kept], shift[kept] - corner)
+            return np.zeros((0, 0), dtype=np.uint8), linear[kept], shift[kept]
+    return _slice_of(layer, tuple(index)), linear[kept], shift[kept]
 
 
 def _plane_to_labels(
@@ -183,7 +218,8 @@ def _slice_of(layer: Labels, index: tuple[Any, ...]) -> NDArray[np.integer]:
     return np.asarray(data[index])
 
 
-def _crop(mask: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], tuple[int, int]]:
+def _crop(mask: NDArray[Values]) -> tuple[NDArray[Values], tuple[int, int]]:
+    """Return what is not zero in its bounding box, and where that begins."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if len(rows) == 0:
         return mask[:0, :0], (0, 0)
@@ -192,12 +228,15 @@ def _crop(mask: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], tuple[int, int]]:
 
 
 def _resample(
-    mask: NDArray[np.bool_], linear: NDArray[np.float64], shift: NDArray[np.float64]
-) -> tuple[NDArray[np.bool_], tuple[int, int]]:
-    """Sample a mask at the pixels of the plane that fall on it (nearest)."""
-    if mask.size == 0:
-        return mask, (0, 0)
-    h, w = mask.shape
+    values: NDArray[Values], linear: NDArray[np.float64], shift: NDArray[np.float64]
+) -> tuple[NDArray[Values], tuple[int, int]]:
+    """Sample labels or a mask at the pixels of the plane that fall on it (nearest)."""
+    if values.size == 0:
+        return values, (0, 0)
+    first = np.round(shift).astype(int)
+    if np.allclose(linear, np.eye(2)) and np.allclose(shift, first, atol=0.01):
+        return values, (-int(first[0]), -int(first[1]))
+    h, w = values.shape
     edges = np.array([(-0.5, -0.5), (-0.5, w - 0.5), (h - 0.5, w - 0.5), (h - 0.5, -0.5)])
     corners = (edges - shift) @ np.linalg.inv(linear).T
     low, high = np.floor(corners.min(axis=0)), np.ceil(corners.max(axis=0)) + 1
@@ -210,4 +249,6 @@ def _resample(
         for a, b in zip(linear, shift, strict=True)
     ]
     inside = (at[0] >= 0) & (at[0] < h) & (at[1] >= 0) & (at[1] < w)
-    return inside & mask[np.clip(at[0], 0, h - 1), np.clip(at[1], 0, w - 1)], (box.y0, box.x0)
+    sampled = values[np.clip(at[0], 0, h - 1), np.clip(at[1], 0, w - 1)]
+    sampled[~inside] = 0
+    return sampled, (box.y0, box.x0)

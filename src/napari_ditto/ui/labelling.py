@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from psygnal import Signal
+
+from napari_ditto.core.proposals import Proposals
 from napari_ditto.data.protocols import LabelStore, Source
 from napari_ditto.errors import DittoError
 from napari_ditto.ui.desk import Desk
@@ -12,7 +15,7 @@ from napari_ditto.ui.prompt_state import PromptState
 from napari_ditto.ui.prompting import Prompting
 from napari_ditto.ui.proposing import Proposing
 from napari_ditto.ui.runner import Steps
-from napari_ditto.ui.session import NEW_LABELS
+from napari_ditto.ui.session import NEW_LABELS, Fixing
 from napari_ditto.ui.workshop import Setup, Written, take_back
 
 _WRITING = "writing labels"
@@ -23,6 +26,11 @@ ALL_LABELLED = "Everything found on this plane has a label already"
 
 class Labelling:
     """Writes to the target and keeps the line of steps that Undo walks back."""
+
+    written = Signal(str)
+    """Labels of a layer were written, taken back or done again; carries its id."""
+    fixed = Signal(object)
+    """An accepted mask took the place of an object; carries the Fixing."""
 
     def __init__(self, desk: Desk, prompting: Prompting, proposing: Proposing) -> None:
         self._desk, self._session, self._scene = desk, desk.session, desk.scene
@@ -45,7 +53,10 @@ class Labelling:
         proposals, choice, overlap = session.proposals, session.choice, session.overlap
         if proposals is None:
             return
-        setup = self._proposing.setup()
+        setup, fixing = self._proposing.setup(), session.fixing
+        if fixing is not None and fixing.address == proposals.address:
+            self._fix(setup, fixing, proposals)
+            return
         store = self.target_store(setup)
         self.write(
             lambda: workshop.accept(setup, store, proposals, choice, overlap),
@@ -53,6 +64,53 @@ class Labelling:
             self._prompting.clear(),
         )
         self._proposing.look()
+
+    def _fix(self, setup: Setup, fixing: Fixing, proposals: Proposals) -> None:
+        """Write the candidate on show in the place of an object."""
+        session, workshop, prompts = self._session, self._desk.workshop, self._prompting.clear()
+        choice, overlap = session.choice, session.overlap
+
+        def done() -> None:
+            session.fixing = None
+            session.hint = f"Label {fixing.label} was fixed on this plane"
+            self.fixed.emit(fixing)
+
+        self.write_to(
+            fixing.layer,
+            lambda: workshop.replace_object(
+                setup, fixing.store, proposals, choice, fixing.label, overlap
+            ),
+            done,
+            prompts,
+        )
+        self._proposing.look()
+
+    def write_to(
+        self,
+        layer: str,
+        steps: Callable[[], Steps],
+        then: Callable[[], None],
+        prompts: PromptEdit | None = None,
+    ) -> None:
+        """Run a job that writes to a layer which is there; its end is one step for Undo."""
+        prompts = prompts or PromptEdit({}, {})
+
+        def done(written: Written) -> None:
+            self._scene.refresh_labels(layer, written.provenance)
+            self.record(LabelEdit(layer, written.store, written.deltas, prompts))
+            then()
+
+        def failed(error: DittoError) -> None:
+            self._restore(prompts.before)
+            self._desk.fail(error)
+
+        self._desk.run(_WRITING, steps, done, failed, cancellable=False)
+
+    def record(self, edit: LabelEdit) -> None:
+        """Add a step to the line that Undo walks back, and tell that labels have changed."""
+        self._history.add(edit)
+        self._show_history()
+        self.written.emit(edit.target)
 
     def target_store(self, setup: Setup) -> LabelStore | None:
         """Return the store to write to; None for a new one."""
@@ -99,8 +157,7 @@ class Labelling:
             self._session.target = target
         self._scene.refresh_labels(target, done.provenance)
         edit = LabelEdit(target, done.store, done.deltas, prompts)
-        self._history.add(edit)
-        self._show_history()
+        self.record(edit)
         self._session.hint = f"Accepted as {edit.text}"
 
     def undo(self) -> None:
@@ -145,6 +202,7 @@ class Labelling:
             self._show_history()
             self._scene.refresh_labels(edit.target)
             self._restore(prompts)
+            self.written.emit(edit.target)
 
         def failed(error: DittoError) -> None:
             give_back(edit)

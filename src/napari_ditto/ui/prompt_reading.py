@@ -107,7 +107,7 @@ def collect_prompts(
     """
     total = Collected()
     for layer in layers:
-        total = total + _read(layer, image, plane, dims)
+        total = total + read_layer(layer, image, plane, dims)
     box, mask, notes = join_regions(total.regions)
     if total.used and not is_orthogonal(image, plane):
         notes += (f"'{image.name}' is tilted against this plane; napari shows it only roughly",)
@@ -115,7 +115,8 @@ def collect_prompts(
     return CollectedPrompts(prompts, total.used, total.elsewhere, total.notes + notes)
 
 
-def _read(layer: Layer, image: Image, plane: PlaneAddress, dims: Dims | None) -> Collected:
+def read_layer(layer: Layer, image: Image, plane: PlaneAddress, dims: Dims | None) -> Collected:
+    """Return what one layer says about a plane."""
     from napari.layers import Labels, Points, Shapes
 
     if isinstance(layer, Points):

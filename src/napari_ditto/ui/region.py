@@ -77,7 +77,7 @@ def join_regions(
         return box, None, (*notes, "the area is too large for a rough mask; only its box is used")
     canvas = np.zeros(pixels.shape, dtype=bool)
     for region in regions:
-        canvas |= _paint(region, pixels)
+        canvas |= paint(region, pixels)
     return box if drawn else None, MaskPrompt(pixels, canvas) if canvas.any() else None, notes
 
 
@@ -94,7 +94,7 @@ def _hull(boxes: Sequence[BoxPrompt]) -> BoxPrompt:
     return BoxPrompt(float(low[0]), float(low[1]), float(high[0]), float(high[1]))
 
 
-def _paint(region: Region, pixels: Box) -> NDArray[np.bool_]:
+def paint(region: Region, pixels: Box) -> NDArray[np.bool_]:
     """Return which pixels of a box have their centre in the region."""
     if isinstance(region, MaskPrompt):
         here = MaskPrompt(region.box.shift(-pixels.y0, -pixels.x0), region.mask)

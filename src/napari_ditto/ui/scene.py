@@ -15,7 +15,8 @@ from napari_ditto.data.protocols import LabelStore, Source
 from napari_ditto.errors import DittoError, PromptError
 from napari_ditto.ui import adapters
 from napari_ditto.ui.bridge import Debounce
-from napari_ditto.ui.keymap import ACTIONS, bind
+from napari_ditto.ui.examples.stage import ViewerStage
+from napari_ditto.ui.keymap import ACTIONS, REVIEW_ACTIONS, bind
 from napari_ditto.ui.preview import Preview, above_images
 from napari_ditto.ui.prompt_state import PromptState, capture, put_back
 from napari_ditto.ui.session import Choice
@@ -54,6 +55,7 @@ class ViewerScene:
         self._drawing: set[str] = set()
         self._unbind: dict[str, Callable[[], None]] = {}
         self._handlers = {action: partial(self.action_pressed.emit, action) for action in ACTIONS}
+        self._stage = ViewerStage(viewer, {name: self._handlers[name] for name in REVIEW_ACTIONS})
         self._layers_soon = Debounce(self._tell_layers)
         self._prompts_soon = Debounce(self._tell_prompts)
         self._plane_soon = Debounce(self.plane_changed.emit, PLANE_MILLISECONDS)
@@ -269,8 +271,14 @@ class ViewerScene:
                 adapters.record_provenance(layer, int(str(entry["label"])), entry)
             adapters.refresh_labels(layer)
 
+    @property
+    def stage(self) -> ViewerStage:
+        """What examples and their results need of the viewer."""
+        return self._stage
+
     def close(self) -> None:
         """Let go of the viewer."""
+        self._stage.close()
         for soon in (self._layers_soon, self._prompts_soon, self._plane_soon):
             soon.stop()
         self.watch(())

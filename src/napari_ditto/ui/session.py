@@ -12,7 +12,7 @@ from napari_ditto.core.progress import Progress
 from napari_ditto.core.prompts import PromptSet
 from napari_ditto.core.proposals import Proposals
 from napari_ditto.core.window import Window
-from napari_ditto.data.protocols import OverlapPolicy
+from napari_ditto.data.protocols import LabelStore, OverlapPolicy
 from napari_ditto.models.registry import DEFAULT_MODEL, FALLBACK_MODEL
 
 NEW_LABELS = ""
@@ -38,6 +38,28 @@ class Choice:
     key: str
     text: str
     note: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Fixing:
+    """One object on one plane that the next accepted mask replaces.
+
+    Attributes
+    ----------
+    layer : str
+        Unique id of the Labels layer.
+    store : LabelStore
+        What it shows.
+    address : PlaneAddress
+        The plane.
+    label : int
+        The object.
+    """
+
+    layer: str
+    store: LabelStore
+    address: PlaneAddress
+    label: int
 
 
 @dataclass
@@ -82,6 +104,8 @@ class Session:
         One line on prompts that are not read as the user may think.
     ready : bool
         Whether image and model are loaded, so that the next click is quick.
+    fixing : Fixing or None
+        What the next accepted mask replaces, if it is on that plane.
     undo_text, redo_text : str
         What Undo and Redo would do, ``""`` for nothing.
     """
@@ -118,6 +142,7 @@ class Session:
     error: str = ""
     remark: str = ""
     ready: bool = False
+    fixing: Fixing | None = None
     undo_text: str = ""
     redo_text: str = ""
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
 from psygnal import SignalInstance
 
-from napari_ditto.core.geometry import PlaneAddress
+from napari_ditto.core.geometry import Box, PlaneAddress
+from napari_ditto.core.lineage import Lineage
 from napari_ditto.core.proposals import Proposals
 from napari_ditto.core.window import Window
 from napari_ditto.data.protocols import LabelStore, Source
 from napari_ditto.ui.dockstate import DockState
+from napari_ditto.ui.examples.state import ExamplesState
 from napari_ditto.ui.prompt_reading import CollectedPrompts
 from napari_ditto.ui.prompt_state import PromptState
 from napari_ditto.ui.session import Choice
@@ -111,8 +115,90 @@ class Scene(Protocol):
         """Draw a Labels layer again after a write, and note where its labels come from."""
         ...
 
+    @property
+    def stage(self) -> Stage:
+        """What examples and their results need of the viewer."""
+        ...
+
     def close(self) -> None:
         """Let go of the viewer: disconnect, and remove the preview."""
+        ...
+
+
+class Stage(Protocol):
+    """The part of the viewer that examples are taken from and results are shown on."""
+
+    labels_edited: SignalInstance
+    """A watched Labels layer was edited by hand; carries its id. Debounced."""
+
+    def watch(self, labels: Sequence[str]) -> None:
+        """Report edits of these Labels layers, and bind the keys of the review to them."""
+        ...
+
+    def likely_labels(self) -> str:
+        """Return the Labels layer that the user most likely means, ``""`` if there is none."""
+        ...
+
+    def selected_label(self, labels: str) -> int:
+        """Return the id that is selected in a Labels layer."""
+        ...
+
+    def name(self, key: str) -> str:
+        """Return the name of a layer, ``""`` if it is gone."""
+        ...
+
+    def is_partly_labelled(self, labels: str) -> bool:
+        """Whether the labels were made object by object, so that others may be unlabelled."""
+        ...
+
+    def labels_on_plane(
+        self, labels: str, images: Sequence[str], address: PlaneAddress, box: Box
+    ) -> NDArray[np.integer]:
+        """Return a copy of the labels in a box of an image's plane, shape ``box.shape``."""
+        ...
+
+    def drawing(
+        self, layers: Sequence[str], images: Sequence[str], box: Box
+    ) -> NDArray[np.integer]:
+        """Return what is drawn on the plane on show, each shape under an id of its own."""
+        ...
+
+    def view_box(self, images: Sequence[str]) -> Box:
+        """Return the part of the plane that the canvas shows."""
+        ...
+
+    def go_to(self, images: Sequence[str], address: PlaneAddress) -> None:
+        """Show a plane of an image."""
+        ...
+
+    def select_label(
+        self, labels: str, label: int, images: Sequence[str], center: tuple[float, float] | None
+    ) -> None:
+        """Make a Labels layer active with a label selected, and bring `center` into view."""
+        ...
+
+    def add_result(
+        self, images: Sequence[str], source: Source, store: LabelStore, name: str
+    ) -> str:
+        """Show a new store as a Labels layer named after the image, return its id."""
+        ...
+
+    def describe_labels(
+        self, labels: str, ids: Sequence[int], confidence: Sequence[float], model: str
+    ) -> None:
+        """Put a table of confidences into the layer's features, and draw it again."""
+        ...
+
+    def redraw(self, labels: str, images: Sequence[str], address: PlaneAddress) -> None:
+        """Draw a Labels layer again if it shows this plane."""
+        ...
+
+    def add_tracks(self, images: Sequence[str], source: Source, lineage: Lineage) -> str:
+        """Show tracks and their graph as a Tracks layer, return its id."""
+        ...
+
+    def close(self) -> None:
+        """Disconnect."""
         ...
 
 
@@ -128,6 +214,22 @@ class DockView(Protocol):
         """Show this and nothing else."""
         ...
 
+    def show_examples(self, state: ExamplesState) -> None:
+        """Show this of the examples and their results; a dock may have no place for it."""
+        ...
+
     def confirm(self, question: str) -> bool:
         """Ask the user before something long."""
+        ...
+
+    def ask_text(self, question: str, suggestion: str) -> str:
+        """Ask for a name; ``""`` if the user thinks better of it."""
+        ...
+
+    def ask_open(self, title: str, pattern: str) -> str:
+        """Ask for a file to read, ``"Examples (*.ditto-examples)"``; ``""`` for none."""
+        ...
+
+    def ask_save(self, title: str, suggestion: str, pattern: str) -> str:
+        """Ask for a file to write; ``""`` for none."""
         ...

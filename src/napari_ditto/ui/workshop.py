@@ -6,7 +6,7 @@ All generators run in the one worker thread of a dock, so nothing here is locked
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,14 +23,17 @@ from napari_ditto.data.protocols import (
     OverlapPolicy,
     Source,
 )
-from napari_ditto.models.protocols import Estimate, ModelSpec, PromptModel
+from napari_ditto.errors import ModelError
+from napari_ditto.models.protocols import ContextModel, Estimate, ModelSpec, PromptModel
 from napari_ditto.models.registry import FALLBACK_MODEL
+from napari_ditto.ui.label_writing import exchange, write_plane
 
 if TYPE_CHECKING:
     from napari_ditto.engine.annotator import Annotator
     from napari_ditto.engine.everything import EverythingResult
 
-LoadModel = Callable[[str, str], PromptModel]
+Model = PromptModel | ContextModel
+LoadModel = Callable[[str, str], Model]
 Name = tuple[str, str]  # model and device
 
 QUICK_SECONDS = 1.0
@@ -80,7 +83,7 @@ class Written:
     provenance: tuple[dict[str, object], ...] = ()
 
 
-def _load_model(name: str, device: str) -> PromptModel:
+def _load_model(name: str, device: str) -> Model:
     from napari_ditto.models.registry import load_model
 
     return load_model(name, device)
@@ -105,7 +108,7 @@ class Workshop:
     ) -> None:
         self._open_cache, self._load_model = open_cache, load_model
         self._cache: EmbeddingStore | None = None
-        self._models: dict[Name, PromptModel] = {}
+        self._models: dict[Name, Model] = {}
         self._annotators: dict[Name, Annotator] = {}
 
     def has(self, model: str, device: str) -> bool:
@@ -177,7 +180,7 @@ class Workshop:
                 setup.source,
                 model,
                 address,
-                cache=self._embeddings(),
+                cache=self.embeddings(),
                 settings=Settings(min_area, min_score),
             )
         )
@@ -214,6 +217,40 @@ class Workshop:
                 deltas.append(delta)
         return Written(store, tuple(deltas), tuple(notes))
 
+    def replace_object(
+        self,
+        setup: Setup,
+        store: LabelStore,
+        proposals: Proposals,
+        choice: int,
+        label: int,
+        overlap: OverlapPolicy,
+    ) -> Generator[Progress, None, Written]:
+        """Put a proposed mask in the place of one object on its plane."""
+        yield Progress("write", text="writing the label")
+        shape = setup.source.plane_shape(proposals.address)
+        mask = proposals.masks[choice]
+        delta = exchange(store, proposals.address, shape, label, proposals.box, mask, overlap)
+        note = {"label": label, "model": setup.model, "prompts": "fixed"}
+        return Written(store, (delta,), (note,))
+
+    def erase(
+        self, setup: Setup, store: LabelStore, address: PlaneAddress, labels: Sequence[int]
+    ) -> Generator[Progress, None, Written]:
+        """Remove some objects from one plane."""
+        yield Progress("write", text="removing the label")
+        box = Box.of_shape(setup.source.plane_shape(address))
+        old = store.read(address, box)
+        new = np.where(np.isin(old, np.asarray(labels, dtype=old.dtype)), 0, old)
+        return Written(store, (write_plane(store, address, box, old, new),))
+
+    def new_labels(self, source: Source) -> Generator[Progress, None, LabelStore]:
+        """Return an empty label image for a source."""
+        from napari_ditto.data.labels import new_labels
+
+        yield Progress("write", text="making a label image")
+        return new_labels(source)
+
     def fetch(self, model: str) -> Generator[Progress, None, None]:
         """Download the weights of a model; the user has agreed."""
         from napari_ditto.models.manifest import manifest
@@ -221,7 +258,7 @@ class Workshop:
 
         yield from download(manifest()[model], agree=True)
 
-    def load(self, model: str, device: str) -> Generator[Progress, None, PromptModel]:
+    def load(self, model: str, device: str) -> Generator[Progress, None, Model]:
         """Return a model that stays loaded until another one takes its place."""
         name = (model, device)
         if name not in self._models:
@@ -234,10 +271,10 @@ class Workshop:
             self._rehearse(self._models[name])
         return self._models[name]
 
-    def _rehearse(self, model: PromptModel) -> None:
+    def _rehearse(self, model: Model) -> None:
         """Ask a quick model once: first calls import and set up what later ones need."""
-        if 0 < model.spec.encode_seconds < QUICK_SECONDS:
-            self._embeddings()
+        if isinstance(model, PromptModel) and 0 < model.spec.encode_seconds < QUICK_SECONDS:
+            self.embeddings()
             tile = np.random.default_rng(0).random((1, 64, 64, 3), dtype=np.float32)
             model.decode(model.encode(tile)[0], [PromptSet((PointPrompt(32.0, 32.0),))])
 
@@ -246,7 +283,13 @@ class Workshop:
         self._annotators = {name: a for name, a in self._annotators.items() if name[0] == model}
 
     def _loaded(self, setup: Setup) -> Generator[Progress, None, PromptModel]:
-        return (yield from self.load(setup.model, setup.device))
+        model = yield from self.load(setup.model, setup.device)
+        if not isinstance(model, PromptModel):
+            raise ModelError(
+                f"{model.spec.id} takes no clicks",
+                todo="Choose another model, or use the dock 'Ditto examples'",
+            )
+        return model
 
     def _ready(self, setup: Setup) -> Generator[Progress, None, Annotator]:
         model = yield from self._loaded(setup)
@@ -256,10 +299,11 @@ class Workshop:
         if name not in self._annotators:
             from napari_ditto.engine.annotator import Annotator
 
-            self._annotators[name] = Annotator(setup.source, model, cache=self._embeddings())
+            self._annotators[name] = Annotator(setup.source, model, cache=self.embeddings())
         return self._annotators[name]
 
-    def _embeddings(self) -> EmbeddingStore:
+    def embeddings(self) -> EmbeddingStore:
+        """Return where embeddings are kept; for jobs of the same thread."""
         if self._cache is None:
             from napari_ditto.data.embeddings import EmbeddingCache
 

@@ -1,0 +1,249 @@
+"""The background jobs over examples, as generators over the engine; no Qt and no layers.
+
+They run in the dock's one worker thread, like those of :class:`~napari_ditto.ui.workshop.Workshop`,
+and share its models and embeddings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_ditto.core.geometry import Box, PlaneAddress
+from napari_ditto.core.progress import Progress
+from napari_ditto.data.protocols import LabelStore
+from napari_ditto.errors import ModelError
+from napari_ditto.models.protocols import ContextModel, Estimate, Memory
+from napari_ditto.ui.examples.follow_jobs import Tracks, Way
+from napari_ditto.ui.label_writing import write_plane
+from napari_ditto.ui.workshop import Setup, Workshop
+
+if TYPE_CHECKING:
+    from napari_ditto.engine.context import ContextResult
+    from napari_ditto.engine.examples import PlaneExample
+    from napari_ditto.engine.tuning import Tuned
+
+Picture = NDArray[np.uint8]
+
+OBJECTS_PER_PLANE = 30
+"""Prompts that "more like this" asks about in a tile, for estimates."""
+
+
+@dataclass(frozen=True, eq=False)
+class Liked:
+    """One image or plane searched by examples, and what of it is in a Labels layer.
+
+    Attributes
+    ----------
+    result : ContextResult
+        All that was found, at any confidence.
+    address : PlaneAddress
+        Where.
+    store : LabelStore
+        What the layer shows.
+    labels, ids, scores
+        What was written last, the labels in it and their confidences.
+    similarity : tuple of float
+        Of each example to this plane.
+    model : str
+        Who found it.
+    """
+
+    result: ContextResult
+    address: PlaneAddress
+    store: LabelStore
+    labels: NDArray[np.uint32]
+    ids: tuple[int, ...]
+    scores: tuple[float, ...]
+    similarity: tuple[float, ...] = ()
+    model: str = ""
+
+
+class ExampleJobs:
+    """Makes the jobs.
+
+    Parameters
+    ----------
+    workshop : Workshop
+        Where models and embeddings are kept.
+    """
+
+    def __init__(self, workshop: Workshop) -> None:
+        self.workshop = workshop
+
+    # --- examples --------------------------------------------------------------------------------
+
+    def picture(self, example: PlaneExample) -> Generator[Progress, None, Picture]:
+        """Return an example's thumbnail."""
+        from napari_ditto.engine.examples import thumbnail
+
+        yield Progress("read", text="reading the example")
+        return thumbnail(example)
+
+    def sharpen(
+        self, setup: Setup, example: PlaneExample
+    ) -> Generator[Progress, None, PlaneExample]:
+        """Return an example with its rough labels replaced by what the model outlines."""
+        from napari_ditto.engine.examples import sharpen_steps
+
+        model = yield from self.workshop.load(setup.model, setup.device)
+        return (yield from sharpen_steps(example, model, self.workshop.embeddings()))
+
+    def save(
+        self, setup: Setup, examples: Sequence[PlaneExample], path: Path
+    ) -> Generator[Progress, None, None]:
+        """Write a set of examples to one file."""
+        from napari_ditto.data.example_file import save_examples
+
+        model = yield from self.workshop.load(setup.model, setup.device)
+        yield Progress("write", text=f"writing {path.name}")
+        save_examples(path, examples, model.spec.key)
+
+    def load(
+        self, path: Path
+    ) -> Generator[Progress, None, tuple[tuple[PlaneExample, Picture], ...]]:
+        """Return the examples of a file with their thumbnails."""
+        from napari_ditto.data.example_file import load_examples
+        from napari_ditto.engine.examples import thumbnail
+
+        yield Progress("read", text=f"reading {path.name}")
+        return tuple((example, thumbnail(example)) for example in load_examples(path).examples)
+
+    # --- more like this --------------------------------------------------------------------------
+
+    def estimate(
+        self, setup: Setup, pixels: int, planes: int, objects: int
+    ) -> Generator[Progress, None, Estimate]:
+        """Return what it takes to look at some planes of so many pixels for some objects each."""
+        from napari_ditto.models.device import available_memory
+        from napari_ditto.models.estimate import estimate
+
+        spec = (yield from self.workshop.load(setup.model, setup.device)).spec
+        # Tiles overlap by half.
+        tiles = max(1, round(4 * pixels / spec.input_size**2)) * planes
+        free = available_memory(spec.device)
+        return estimate(spec, tiles, objects * planes, available=free)
+
+    def like(
+        self,
+        setup: Setup,
+        examples: Sequence[PlaneExample],
+        address: PlaneAddress,
+        region: Box | None,
+        threshold: float,
+        *,
+        one_kind: bool,
+        memory: Memory | None = None,
+        before: Liked | None = None,
+    ) -> Generator[Progress, None, Liked]:
+        """Find what is like the examples, and write what is sure enough.
+
+        It goes into new labels, or into those of an earlier search in place of what that found.
+        """
+        from napari_ditto.data.labels import new_labels
+        from napari_ditto.engine.context import segment_like_steps
+        from napari_ditto.engine.examples import weigh_steps
+
+        model = yield from self._context_model(setup)
+        cache, source = self.workshop.embeddings(), setup.source
+        alike = yield from weigh_steps(examples, source, address, model, cache)
+        result = yield from segment_like_steps(
+            source, examples, model, address,
+            instances=one_kind, region=region, memory=memory, cache=cache,
+        )  # fmt: skip
+        yield Progress("write", text="writing the labels")
+        nothing = np.zeros(result.box.shape, dtype=np.uint32)
+        store = before.store if before else new_labels(source)
+        if before:
+            gone = np.zeros_like(before.labels)
+            write_plane(store, before.address, before.result.box, before.labels, gone)
+        empty = Liked(result, address, store, nothing, (), (), alike, model.spec.key)
+        return rewrite(empty, threshold)
+
+    def above(self, liked: Liked, threshold: float) -> Generator[Progress, None, Liked]:
+        """Show what is at least so sure, without asking the model."""
+        yield Progress("write", text="choosing by confidence")
+        return rewrite(liked, threshold)
+
+    def _context_model(self, setup: Setup) -> Generator[Progress, None, ContextModel]:
+        model = yield from self.workshop.load(setup.model, setup.device)
+        if not isinstance(model, ContextModel):
+            raise ModelError(
+                f"{model.spec.id} does not learn from examples",
+                todo="Choose another model, such as ditto",
+            )
+        return model
+
+    # --- through time ----------------------------------------------------------------------------
+
+    def track(
+        self, setup: Setup, way: Way, examples: Sequence[PlaneExample]
+    ) -> Generator[Progress, None, Tracks]:
+        """Find cells frame by frame and link them."""
+        from napari_ditto.data.labels import ArrayLabels
+        from napari_ditto.engine.tracking import track_steps
+
+        model = yield from self._context_model(setup)
+        (axis,) = way.axes[:1]
+        found = yield from track_steps(
+            setup.source, examples, model, axis=axis, within=way.within[axis],
+            cache=self.workshop.embeddings(),
+        )  # fmt: skip
+        return Tracks(ArrayLabels(found.labels, setup.source.axes), found.lineage, found.review)
+
+    def export(self, setup: Setup, tracks: Tracks, path: Path) -> Generator[Progress, None, None]:
+        """Write tracks in the format that the name's ending tells."""
+        raise NotImplementedError
+        yield
+
+    # --- tuned prompts ---------------------------------------------------------------------------
+
+    def tune(
+        self,
+        setup: Setup,
+        examples: Sequence[PlaneExample],
+        seconds: float,
+        *,
+        instances: bool,
+    ) -> Generator[Progress, None, Tuned]:
+        """Fit what the model keeps of the examples better to them."""
+        from napari_ditto.engine.tuning import tune_steps
+
+        model = yield from self._context_model(setup)
+        cache = self.workshop.embeddings()
+        return (yield from tune_steps(examples, model, seconds=seconds, cache=cache))
+
+    def save_tuned(self, tuned: Tuned, name: str) -> Generator[Progress, None, tuple[str, ...]]:
+        """Keep a tuned prompt under a name; return the names for its model."""
+        from napari_ditto.models.tuned import list_tuned, save_tuned
+
+        yield Progress("write", text=f"saving {name}")
+        save_tuned(replace(tuned, name=name))
+        return tuple(entry.name for entry in list_tuned(tuned.model))
+
+    def list_tuned(self, name: str, device: str) -> Generator[Progress, None, tuple[str, ...]]:
+        """Return the names of the tuned prompts for a model."""
+        from napari_ditto.models.tuned import list_tuned
+
+        model = yield from self.workshop.load(name, device)
+        return tuple(entry.name for entry in list_tuned(model.spec.key))
+
+    def tuned_memory(self, setup: Setup, name: str) -> Generator[Progress, None, Memory]:
+        """Return a tuned prompt; one of another model is refused."""
+        from napari_ditto.models.tuned import load_tuned
+
+        model = yield from self.workshop.load(setup.model, setup.device)
+        return load_tuned(name, model.spec.key).memory
+
+
+def rewrite(liked: Liked, threshold: float) -> Liked:
+    """Write what is at least so sure over what was written last; edits by hand stay."""
+    labels, scores = liked.result.above(threshold)
+    write_plane(liked.store, liked.address, liked.result.box, liked.labels, labels)
+    ids = tuple(range(1, len(scores) + 1)) if liked.result.instances else liked.result.classes
+    return replace(liked, labels=labels, ids=ids, scores=tuple(float(s) for s in scores))

@@ -1,0 +1,228 @@
+"""A napari viewer as examples and results see it; the other half of the scene."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from psygnal import Signal
+
+from napari_ditto.core.geometry import Box, PlaneAddress
+from napari_ditto.errors import DittoError, PromptError
+from napari_ditto.ui import adapters
+from napari_ditto.ui.bridge import Debounce
+from napari_ditto.ui.examples import result_layers
+from napari_ditto.ui.examples.drawings import drawing_on_plane
+from napari_ditto.ui.keymap import bind
+from napari_ditto.ui.preview import NAME as PREVIEW
+from napari_ditto.ui.preview import above_images
+from napari_ditto.ui.transforms import data_to_world, transform
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Labels, Layer
+    from napari.utils.events import Event
+    from napari.viewer import Viewer
+
+    from napari_ditto.core.lineage import Lineage
+    from napari_ditto.data.protocols import LabelStore, Source
+
+CALM_MILLISECONDS = 250
+"""A stroke of the brush ends before its labels are compared with an example's."""
+
+_EDITS = ("paint", "labels_update", "data")
+
+
+class ViewerStage:
+    """A napari viewer as a :class:`~napari_ditto.ui.views.Stage`.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Proxied or not; only public attributes are used.
+    handlers : mapping of str to callable
+        What the keys of the review call, by action; bound on watched layers.
+    """
+
+    labels_edited = Signal(str)
+
+    def __init__(self, viewer: Viewer, handlers: Mapping[str, Callable[[], None]]) -> None:
+        self._viewer, self._handlers = viewer, handlers
+        self._watched: dict[str, Layer] = {}
+        self._unbind: dict[str, Callable[[], None]] = {}
+        self._edited: set[str] = set()
+        self._edits_soon = Debounce(self._tell_edits, CALM_MILLISECONDS)
+
+    # --- what is there ---------------------------------------------------------------------------
+
+    def _by_id(self) -> dict[str, Any]:
+        return {str(layer.unique_id): layer for layer in self._viewer.layers}
+
+    def _layer(self, key: str) -> Any:  # noqa: ANN401 - any kind of layer
+        layer = self._by_id().get(key)
+        if layer is None:
+            raise DittoError("the layer is gone", todo="Choose another one in the dock")
+        return layer
+
+    def _image(self, images: Sequence[str]) -> Image:
+        if not images:
+            raise PromptError("no image is chosen", todo="Open an image first")
+        image: Image = self._layer(images[0])
+        return image
+
+    def likely_labels(self) -> str:
+        """Return the active Labels layer, else the topmost visible one, else the topmost."""
+        from napari.layers import Labels
+
+        active = self._viewer.layers.selection.active
+        found = [x for x in self._viewer.layers if isinstance(x, Labels) and x.name != PREVIEW]
+        found.sort(key=lambda layer: (layer == active, layer.visible))
+        return str(found[-1].unique_id) if found else ""
+
+    def selected_label(self, labels: str) -> int:
+        """Return the id that is selected in a Labels layer."""
+        return int(self._layer(labels).selected_label)
+
+    def name(self, key: str) -> str:
+        """Return the name of a layer, ``""`` if it is gone."""
+        layer = self._by_id().get(key)
+        return str(layer.name) if layer is not None else ""
+
+    def is_partly_labelled(self, labels: str) -> bool:
+        """Whether objects may be unlabelled: true unless "segment everything" wrote the labels."""
+        notes = self._layer(labels).metadata.get("ditto", {}).get("labels", {})
+        return not any(note.get("prompts") == "everything" for note in notes.values())
+
+    def labels_on_plane(
+        self, labels: str, images: Sequence[str], address: PlaneAddress, box: Box
+    ) -> NDArray[np.integer]:
+        """Return a copy of the labels in a box of an image's plane."""
+        layer, image = self._layer(labels), self._image(images)
+        return adapters.label_image_on_plane(layer, image, address, box, self._viewer.dims)
+
+    def drawing(
+        self, layers: Sequence[str], images: Sequence[str], box: Box
+    ) -> NDArray[np.integer]:
+        """Return what is drawn on the plane on show, each shape under an id of its own."""
+        image, dims = self._image(images), self._viewer.dims
+        plane = adapters.plane_from_viewer(dims, image)
+        return drawing_on_plane([self._layer(key) for key in layers], image, plane, box, dims)
+
+    # --- where the user looks --------------------------------------------------------------------
+
+    def view_box(self, images: Sequence[str]) -> Box:
+        """Return the part of the plane that the canvas shows, pixels of level 0."""
+        image = self._image(images)
+        plane = adapters.plane_from_viewer(self._viewer.dims, image)
+        names = adapters.axis_names(image)
+        rows, columns = names.index(plane.rows), names.index(plane.columns)
+        corners = np.asarray(image.corner_pixels, dtype=np.float64)
+        if image.multiscale:
+            corners = corners * np.asarray(image.downsample_factors)[image.data_level]
+        low, high = np.floor(corners.min(axis=0)), np.ceil(corners.max(axis=0)) + 1
+        shape = adapters.layer_shape(image)
+        box = Box(int(low[rows]), int(low[columns]), int(high[rows]), int(high[columns]))
+        return box.intersect(Box.of_shape((shape[rows], shape[columns])))
+
+    def go_to(self, images: Sequence[str], address: PlaneAddress) -> None:
+        """Show a plane of an image: move the sliders of its fixed axes."""
+        image, dims = self._image(images), self._viewer.dims
+        names, index = adapters.axis_names(image), address.index
+        first = np.array([[index.get(name, 0) for name in names]])
+        world = transform(data_to_world(image, dims.units), first)[0]
+        axes = [names.index(name) for name in index]
+        missing = dims.ndim - image.ndim
+        dims.set_point([axis + missing for axis in axes], [float(world[axis]) for axis in axes])
+
+    def select_label(
+        self, labels: str, label: int, images: Sequence[str], center: tuple[float, float] | None
+    ) -> None:
+        """Make a Labels layer active with a label selected; move the camera only if needed."""
+        layer = self._layer(labels)
+        layer.visible = True
+        if label:
+            layer.selected_label = label
+        self._viewer.layers.selection.active = layer
+        if center is not None and not self.view_box(images).contains(*center):
+            self._look_at(images, center)
+
+    def _look_at(self, images: Sequence[str], center: tuple[float, float]) -> None:
+        image = self._image(images)
+        plane = adapters.plane_from_viewer(self._viewer.dims, image)
+        names = adapters.axis_names(image)
+        at = {**plane.index, plane.rows: center[0], plane.columns: center[1]}
+        point = np.array([[at.get(name, 0) for name in names]], dtype=np.float64)
+        world = transform(data_to_world(image, self._viewer.dims.units), point)[0]
+        shown = [names.index(plane.rows), names.index(plane.columns)]
+        camera = self._viewer.scene.camera
+        camera.center = (*camera.center[:-2], float(world[shown[0]]), float(world[shown[1]]))
+
+    # --- results ---------------------------------------------------------------------------------
+
+    def add_result(
+        self, images: Sequence[str], source: Source, store: LabelStore, name: str
+    ) -> str:
+        """Show a new store as a Labels layer, return its id; the active layer stays active."""
+        return self._add(result_layers.result_layer(self._image(images), source, store, name))
+
+    def _add(self, layer: Layer) -> str:
+        layers = self._viewer.layers
+        active = layers.selection.active
+        layers.insert(above_images(self._viewer), layer)
+        layers.selection.active = active
+        return str(layer.unique_id)
+
+    def describe_labels(
+        self, labels: str, ids: Sequence[int], confidence: Sequence[float], model: str
+    ) -> None:
+        """Put a table of confidences into the layer's features, and draw it again."""
+        layer = self._by_id().get(labels)
+        if layer is not None:
+            result_layers.describe_labels(layer, ids, confidence, model)
+            adapters.refresh_labels(layer)
+
+    def redraw(self, labels: str, images: Sequence[str], address: PlaneAddress) -> None:
+        """Draw a Labels layer again if it shows this plane; others are read when they are shown."""
+        layer = self._by_id().get(labels)
+        if layer is None or not layer.visible:
+            return
+        if adapters.plane_from_viewer(self._viewer.dims, self._image(images)) == address:
+            adapters.refresh_labels(layer)
+
+    def add_tracks(self, images: Sequence[str], source: Source, lineage: Lineage) -> str:
+        """Show tracks and their graph as a Tracks layer, return its id."""
+        return self._add(result_layers.tracks_layer(self._image(images), source, lineage))
+
+    # --- edits by hand ---------------------------------------------------------------------------
+
+    def watch(self, labels: Sequence[str]) -> None:
+        """Report edits of these layers from now on, and of no others."""
+        present = self._by_id()
+        wanted = {key: present[key] for key in labels if key in present}
+        for key in self._watched.keys() - wanted.keys():
+            self._each_event(self._watched[key], "disconnect")
+            self._unbind.pop(key)()
+        for key in wanted.keys() - self._watched.keys():
+            self._each_event(wanted[key], "connect")
+            self._unbind[key] = bind(wanted[key], self._handlers)
+        self._watched = wanted
+
+    def _each_event(self, layer: Labels, how: str) -> None:
+        for name in _EDITS:
+            if name in layer.events:
+                getattr(layer.events[name], how)(self._on_edit)
+
+    def _on_edit(self, event: Event) -> None:
+        self._edited.add(str(event.source.unique_id))
+        self._edits_soon()
+
+    def _tell_edits(self) -> None:
+        edited, self._edited = self._edited, set()
+        for key in sorted(edited):
+            self.labels_edited.emit(key)
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._edits_soon.stop()
+        self.watch(())

@@ -1,0 +1,120 @@
+"""What both docks are: a passive view, and its place in a napari window."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from psygnal import Signal
+from qtpy.QtCore import QEvent, QObject
+from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox, QWidget
+
+from napari_ditto.ui.assembly import controller_for
+from napari_ditto.ui.bridge import Debounce
+from napari_ditto.ui.dockstate import DockState
+from napari_ditto.ui.examples.state import ExamplesState
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+    from qtpy.QtGui import QShowEvent
+
+WARM_MILLISECONDS = 300
+"""After the dock is on show, its model is loaded: the window has been drawn by then."""
+
+
+class Dock(QWidget):
+    """A :class:`~napari_ditto.ui.views.DockView` that can be given a viewer.
+
+    A dock draws when the event loop is idle; of several states only the last is drawn.
+    """
+
+    acted = Signal(str)
+    chose = Signal(str, object)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.state, self.examples = DockState(), ExamplesState()
+        self.draw_soon = Debounce(self.draw)
+        self._viewer: Viewer | None = None
+        self._window: QWidget | None = None
+        self._warm_soon = Debounce(self._warm_up, WARM_MILLISECONDS)
+
+    def draw(self) -> None:
+        """Show `state` and `examples`."""
+        raise NotImplementedError
+
+    # --- DockView ------------------------------------------------------------------------------
+
+    def show_state(self, state: DockState) -> None:
+        """Show this state soon."""
+        self.state = state
+        self.draw_soon()
+
+    def show_examples(self, state: ExamplesState) -> None:
+        """Show this of the examples soon."""
+        self.examples = state
+        self.draw_soon()
+
+    def confirm(self, question: str) -> bool:
+        """Ask the user before something long."""
+        answer = QMessageBox.question(self, "Ditto", question)
+        return bool(answer == QMessageBox.StandardButton.Yes)
+
+    def ask_text(self, question: str, suggestion: str) -> str:
+        """Ask for a name."""
+        text, agreed = QInputDialog.getText(self, "Ditto", question, text=suggestion)
+        return str(text).strip() if agreed else ""
+
+    def ask_open(self, title: str, pattern: str) -> str:
+        """Ask for a file to read."""
+        return str(QFileDialog.getOpenFileName(self, title, "", pattern)[0])
+
+    def ask_save(self, title: str, suggestion: str, pattern: str) -> str:
+        """Ask for a file to write."""
+        return str(QFileDialog.getSaveFileName(self, title, suggestion, pattern)[0])
+
+    # --- in a window -----------------------------------------------------------------------------
+
+    def open(self, viewer: Viewer) -> None:
+        """Show the session of a viewer from now on."""
+        self._viewer = viewer
+        self.controller = controller_for(viewer)
+        self.controller.attach(self)
+        # When the window goes, it takes us along without asking.
+        self.destroyed.connect(self.controller.stop)
+
+    def _let_go(self) -> None:
+        """Leave the session; the other dock may still show it."""
+        if not self.controller.shows(self):
+            return
+        self.controller.detach(self)
+        self.destroyed.disconnect(self.controller.stop)
+
+    def _warm_up(self) -> None:
+        if self._viewer is not None and not self.controller.is_closed:
+            self.controller.warm_up()
+
+    def event(self, event: QEvent | None) -> bool:
+        """Notice when napari takes the dock out of its window, or puts it back."""
+        changed = event is not None and event.type() == QEvent.Type.ParentChange
+        if changed and self._viewer is not None:
+            if self.parent() is None:
+                self._let_go()
+            elif not self.controller.shows(self):
+                self.open(self._viewer)
+        return bool(super().event(event))
+
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Follow the window we are in, so that its end is noticed; load the model meanwhile."""
+        super().showEvent(event)
+        self._warm_soon()
+        window = self.window()
+        if window is not None and window is not self._window:
+            window.installEventFilter(self)
+            self._window = window
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
+        """Drop what runs when the window closes; it may be gone before the answer."""
+        closing = event is not None and event.type() == QEvent.Type.Close
+        if closing and watched is self._window and self._viewer is not None:
+            self.controller.interrupt()
+        return False
