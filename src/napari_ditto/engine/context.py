@@ -168,7 +168,7 @@ def segment_like_steps(
             source, shown, model, address,
             instances=instances, region=region, weighted=weighted, cache=encoder.cache,
         )  # fmt: skip
-    probability, center = yield from _recall(encoder, model, memory, address, box)
+    probability, center = yield from recall_steps(encoder, model, memory, address, box)
     if not instances:
         yield Progress("merge", 0, 1, "painting labels")
         labels, scores = paint_classes(probability, memory.classes)
@@ -286,7 +286,7 @@ def _object_labels(
     return [object_labels(e) for e in _at_size_of(shown, source, address)]
 
 
-def _recall(
+def recall_steps(
     encoder: TileEncoder, model: ContextModel, memory: Memory, address: PlaneAddress, box: Box
 ) -> Generator[Progress, None, tuple[NDArray[np.float32], Map | None]]:
     """Return the blended probability of each class, (c, *box.shape), and of centres."""

@@ -7,8 +7,10 @@ the same planes read give the same result, bit for bit, in any run.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Protocol
+
+import numpy as np
 
 from napari_ditto.core.geometry import PlaneAddress
 from napari_ditto.core.progress import Progress
@@ -40,3 +42,16 @@ class Stepper(Protocol):
             The nearest labelled planes of the user, at most one on each side of each axis.
         """
         ...
+
+
+def newest(before: Sequence[Seen]) -> Iterator[tuple[Seen, tuple[int, ...]]]:
+    """Yield planes, the nearest first, with those of their objects that no nearer one shows.
+
+    Where two runs meet, both of two equally near planes may tell of an object.
+    """
+    nearest: dict[int, int] = {}
+    for seen in sorted(before, key=lambda s: s.distance):
+        ids = [int(n) for n in np.unique(seen.labels) if n]
+        new = tuple(n for n in ids if nearest.setdefault(n, seen.distance) == seen.distance)
+        if new:
+            yield seen, new
