@@ -2,8 +2,9 @@
 
 What the model suggests of itself is kept where the kind is likely and the size is as in the
 examples. Where the map shows the kind and nothing was found, the ground is parted at its waists and
-between the model's centres, and each piece becomes a prompt. What is found twice is kept once, the
-surest first, as in "segment everything".
+between the model's centres, and each piece becomes a prompt: a point first, and where that finds
+nothing and the map is sure, its box and shape. What is found twice is kept once, the surest first,
+as in "segment everything".
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from numpy.typing import NDArray
 from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.core.masks import PlacedMask
 from napari_ditto.core.progress import Progress
-from napari_ditto.core.prompts import Frame, PointPrompt, PromptSet
-from napari_ditto.core.tiling import Grid, Tile
+from napari_ditto.core.prompts import BoxPrompt, Frame, MaskPrompt, PointPrompt, PromptSet
+from napari_ditto.core.tiling import Tile
 from napari_ditto.engine.candidates import Settings, choose, decode_all
 from napari_ditto.engine.encode import TileEncoder
 from napari_ditto.engine.everything import Sweep, paint
@@ -51,6 +52,15 @@ LEAST_SCORE = 0.5
 
 LEAST_FREE = 0.5
 """A piece of the map is asked about if so much of it is not yet painted."""
+
+SURE_SHARE, SURE_CONTRAST = 0.7, 0.5
+"""Least mean probability of a piece that is asked about by its shape, and least contrast.
+
+An answer to a box is good where there is an object and as confident where there is none: with six
+coins as the only example in turn, 21.3 of 24 are found with and 19.7 without it, but the accuracy
+at IoU .5 on training nuclei falls from .826 to .796 if every piece is asked about so, and to .813
+with these limits.
+"""
 
 CONTRAST = 0.3
 """How much of the score goes with the contrast of the kind to a ring around the mask."""
@@ -89,25 +99,30 @@ class Sizes:
         return cls(*(float(q) for q in np.quantile(areas, (0.2, 0.5, 0.8))))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Piece:
-    """One object as the maps show it: its number, box, a point deep inside, and its size."""
+    """One object as the maps show it, and a point deep inside."""
 
-    number: int
-    box: Box
+    mask: PlacedMask
     point: tuple[int, int]
-    diameter: float
 
     @property
-    def prompt(self) -> PromptSet:
-        """What the decoder is asked, pixels of the plane."""
+    def by_point(self) -> PromptSet:
+        """What the decoder is asked first, pixels of the plane."""
         point = PointPrompt(float(self.point[0]), float(self.point[1]))
-        return PromptSet((point,), diameter=self.diameter)
+        return PromptSet((point,), diameter=float(max(self.mask.box.shape)))
+
+    @property
+    def by_shape(self) -> PromptSet:
+        """What the decoder is asked where the point did not do, pixels of the plane."""
+        box = self.mask.box
+        frame = BoxPrompt(box.y0 - 0.5, box.x0 - 0.5, box.y1 - 0.5, box.x1 - 0.5)
+        return PromptSet(box=frame, mask=MaskPrompt(box, self.mask.mask))
 
     def shifted(self, dy: int, dx: int) -> Piece:
         """Return the piece moved by whole pixels."""
         y, x = self.point
-        return replace(self, box=self.box.shift(dy, dx), point=(y + dy, x + dx))
+        return Piece(replace(self.mask, box=self.mask.box.shift(dy, dx)), (y + dy, x + dx))
 
 
 def part(probability: Map, center: Map | None, sizes: Sizes) -> tuple[NDArray[np.int32], Map]:
@@ -151,7 +166,7 @@ def pieces(numbered: NDArray[np.int32], height: Map, sizes: Sizes) -> Iterator[P
             y, x = np.unravel_index(np.where(own, height[window], -1).argmax(), own.shape)
             rows, columns = window
             box = Box(rows.start, columns.start, rows.stop, columns.stop)
-            yield Piece(number, box, (int(y) + box.y0, int(x) + box.x0), float(max(box.shape)))
+            yield Piece(PlacedMask(box, own), (int(y) + box.y0, int(x) + box.x0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,14 +192,22 @@ class Kind:
         area = mask.area
         if not SMALLEST * self.sizes.small <= area <= LARGEST * self.sizes.large:
             return 0.0
-        shown = mask.in_box(self.box.intersect(mask.box))
-        if not shown.any():
-            return 0.0
-        inside = float(self._map(mask.box)[shown].mean())
+        inside = self._inside(mask)
         if inside < LEAST_SHARE:
             return 0.0
         contrast = max(0.0, 1 - self._around(mask) / inside)
         return float(mask.score * np.sqrt(inside) * (1 - CONTRAST + CONTRAST * contrast))
+
+    def strict(self, mask: PlacedMask) -> float:
+        """Return the same for a mask that is surely of the kind, 0 for any other."""
+        inside = self._inside(mask)
+        sure = inside >= SURE_SHARE and self._around(mask) <= (1 - SURE_CONTRAST) * inside
+        return self(mask) if sure else 0.0
+
+    def _inside(self, mask: PlacedMask) -> float:
+        """Return the mean probability in a mask, 0 outside of the map."""
+        shown = mask.in_box(self.box.intersect(mask.box))
+        return float(self._map(mask.box)[shown].mean()) if shown.any() else 0.0
 
     def _around(self, mask: PlacedMask) -> float:
         """Return the mean probability in a ring around a mask."""
@@ -231,43 +254,45 @@ def objects_steps(
     settings = Settings(min_area=least, score_threshold=LEAST_SCORE)
     kind = Kind(probability, box, sizes)
     numbered, height = part(probability, center, sizes)
-    found = list(pieces(numbered, height, sizes))
+    found = [p.shifted(box.y0, box.x0) for p in pieces(numbered, height, sizes)]
     if not isinstance(encoder.model, PromptModel):
-        masks = (PlacedMask(p.box, numbered[p.box.slices] == p.number) for p in found)
-        moved = [replace(m, box=m.box.shift(box.y0, box.x0)) for m in masks]
-        return [replace(m, score=kind(m)) for m in moved], settings
+        return [replace(p.mask, score=kind(p.mask)) for p in found], settings
     sweep = Sweep(encoder, address, box, settings, kind)
     if isinstance(encoder.model, AutoPromptModel):
         yield from sweep.find()
         yield from sweep.follow()
-    free = paint(sweep.finished, box, settings)[0] == 0
-    missed = [p for p in found if _is_free(p, numbered, free)]
-    yield from _ask_steps(sweep, [p.shifted(box.y0, box.x0) for p in missed])
+    missed = _not_found(found, sweep)
+    yield from _ask_steps(sweep, missed, [p.by_point for p in missed])
+    yield from sweep.follow()
+    sweep.judge = kind.strict
+    missed = _not_found([p for p in missed if kind.strict(p.mask)], sweep)
+    yield from _ask_steps(sweep, missed, [p.by_shape for p in missed])
     yield from sweep.follow()
     yield Progress("merge", 0, 1, "painting labels")
     return sweep.finished, settings
 
 
-def _is_free(piece: Piece, numbered: NDArray[np.int32], free: NDArray[np.bool_]) -> bool:
-    own = numbered[piece.box.slices] == piece.number
-    return float(free[piece.box.slices][own].mean()) >= LEAST_FREE
+def _not_found(found: Sequence[Piece], sweep: Sweep) -> list[Piece]:
+    """Return the pieces that are not painted yet."""
+    box = sweep.box
+    free = paint(sweep.finished, box, sweep.settings)[0] == 0
+    parts = (free[p.mask.box.shift(-box.y0, -box.x0).slices][p.mask.mask].mean() for p in found)
+    return [p for p, part in zip(found, parts, strict=True) if part >= LEAST_FREE]
 
 
-def _ask_steps(sweep: Sweep, missed: Sequence[Piece]) -> Generator[Progress, None, None]:
+def _ask_steps(
+    sweep: Sweep, missed: Sequence[Piece], prompts: Sequence[PromptSet]
+) -> Generator[Progress, None, None]:
     """Ask the model about pieces of the map; keep the answers that are of the kind."""
+    groups: dict[Tile, list[PromptSet]] = defaultdict(list)
+    for piece, prompt in zip(missed, prompts, strict=True):
+        groups[sweep.grid.nearest(*piece.mask.box.center)].append(prompt)
     done = 0
-    for tile, group in _by_tile(missed, sweep.grid).items():
+    for tile, group in groups.items():
         yield Progress("decode", done, len(missed), f"object {done + 1} of {len(missed)}")
         (embedding,) = yield from sweep.encoder.embed_steps(sweep.address, [tile])
         frame = Frame(origin=(tile.box.y0, tile.box.x0))
-        asked = [p.prompt.to_frame(frame) for p in group]
+        asked = [prompt.to_frame(frame) for prompt in group]
         answers = decode_all(sweep.model, embedding, asked, every=False)
         sweep.keep(list(choose(answers, tile, sweep.grid, sweep.settings, sweep.judge)))
         done += len(group)
-
-
-def _by_tile(wanted: Sequence[Piece], grid: Grid) -> dict[Tile, list[Piece]]:
-    groups: dict[Tile, list[Piece]] = defaultdict(list)
-    for piece in wanted:
-        groups[grid.nearest(*piece.box.center)].append(piece)
-    return groups
