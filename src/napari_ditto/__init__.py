@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from napari_ditto.engine.context import segment_like
     from napari_ditto.engine.everything import segment_all
     from napari_ditto.engine.propagate import propagate
+    from napari_ditto.engine.tracking import track
     from napari_ditto.models.registry import load_model
 
 __version__ = "0.1.0"
@@ -25,6 +26,7 @@ _HOMES = {
     "propagate": "napari_ditto.engine.propagate",
     "segment_all": "napari_ditto.engine.everything",
     "segment_like": "napari_ditto.engine.context",
+    "track": "napari_ditto.engine.tracking",
 }
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "propagate",
     "segment_all",
     "segment_like",
+    "track",
 ]
 
 
