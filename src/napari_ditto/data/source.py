@@ -37,6 +37,7 @@ def open_source(
     window: WindowLike | None = None,
     name: str | None = None,
     channels: Sequence[int] | None = None,
+    scale: Sequence[float] | None = None,
 ) -> ArraySource | ComposedSource:
     """Open any image; no pixel is read yet (picture files excepted).
 
@@ -58,6 +59,9 @@ def open_source(
         For messages; by default the path.
     channels : sequence of int, optional
         One to three channels to read; by default the first three.
+    scale : sequence of float, optional
+        Physical size of a pixel along the axes but the channels', 1 where not known; by default
+        from the metadata.
 
     Returns
     -------
@@ -80,11 +84,11 @@ def open_source(
     try:
         pyramid, notes = _pyramid(opened, axes, channel_axis, channels, where)
         fixed = None if window is None else as_window(window, max(1, len(pyramid.picks)))
+        sizes = _scale(pyramid, opened) if scale is None else _given_scale(scale, pyramid, where)
     except SourceError:
         resource.close()
         raise
-    scale = _scale(pyramid, opened)
-    return ArraySource(where, pyramid, scale, (*opened.notes, *notes), _Windowing(fixed), resource)
+    return ArraySource(where, pyramid, sizes, (*opened.notes, *notes), _Windowing(fixed), resource)
 
 
 def compose_sources(
@@ -336,3 +340,14 @@ def _picks(
 def _scale(pyramid: Pyramid, opened: Opened) -> tuple[float, ...]:
     sizes = opened.scales[0] if opened.scales else (1.0,) * len(pyramid.axes.names)
     return tuple(s for i, s in enumerate(sizes) if i != pyramid.axes.channel)
+
+
+def _given_scale(scale: Sequence[float], pyramid: Pyramid, where: str) -> tuple[float, ...]:
+    sizes = tuple(float(s) for s in scale)
+    if len(sizes) != len(pyramid.names) or not all(0 < s < float("inf") for s in sizes):
+        raise SourceError(
+            f"a scale of {sizes} for the axes {', '.join(pyramid.names)}",
+            where=where,
+            todo="Give a positive pixel size for each axis",
+        )
+    return sizes

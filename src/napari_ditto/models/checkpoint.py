@@ -14,12 +14,12 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
+from napari_ditto.core.tensor_header import LENGTH_BYTES, header_length, parse_header
 from napari_ditto.errors import WeightsError
 
 if TYPE_CHECKING:
     import torch
 
-MAX_HEADER = 100 << 20
 MAX_CONFIG = 1 << 20
 _WRAPPERS = ("model_state", "state_dict", "model")
 _PREFIXES = ("module.", "sam.")
@@ -57,18 +57,12 @@ def tensor_names(path: Path) -> set[str]:
 def read_header(path: Path) -> dict[str, Any]:
     """Return the header of a safetensors file after checking that it fits into the file."""
     size = path.stat().st_size
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if size < 8 or length > min(MAX_HEADER, size - 8):
-            raise _damaged(path, "it is truncated, or its header is too long")
-        raw = file.read(length)
     try:
-        header = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise _damaged(path, "its header is not readable") from error
-    if not isinstance(header, dict):
-        raise _damaged(path, "its header is not a table")
-    return header
+        with path.open("rb") as file:
+            length = header_length(file.read(LENGTH_BYTES), size)
+            return parse_header(file.read(length))
+    except ValueError as error:
+        raise _damaged(path, str(error)) from error
 
 
 def _read_safetensors(path: Path) -> Tensors:
