@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,6 +55,8 @@ class TileEncoder:
         Whose encoder to use.
     cache : EmbeddingStore, optional
         Where embeddings are kept; in memory only by default.
+    on_read : callable, optional
+        Is handed each tile that was read: its plane, the tile, its pixels (h, w, 3).
     """
 
     def __init__(
@@ -62,8 +64,9 @@ class TileEncoder:
         source: Source,
         model: PromptModel | ContextModel,
         cache: EmbeddingStore | None = None,
+        on_read: Callable[[PlaneAddress, Tile, NDArray[np.float32]], None] | None = None,
     ) -> None:
-        self.source, self.model = source, model
+        self.source, self.model, self._on_read = source, model, on_read
         self.cache = EmbeddingCache(directory=None) if cache is None else cache
         self.counts = EncodeCounts()
         self.problem = ""
@@ -128,6 +131,8 @@ class TileEncoder:
     def _read(self, address: PlaneAddress, tile: Tile) -> NDArray[np.float32]:
         pixels = self.source.read(address, tile.box, tile.level)
         self.counts.read += 1
+        if self._on_read:
+            self._on_read(address, tile, pixels)
         key = embedding_key(self.model.spec.key, pixels, self.source.window)
         self._keys[address, tile] = key
         if len(self._keys) > REMEMBERED_KEYS:

@@ -37,6 +37,7 @@ from napari_ditto.engine.encode import TileEncoder
 from napari_ditto.engine.judging import NOTHING
 from napari_ditto.engine.placing import place_logits
 from napari_ditto.engine.predict import Pyramid
+from napari_ditto.engine.tile_motion import TileMotion
 from napari_ditto.engine.video_carry import Arrays, Handed, pack, unpack
 from napari_ditto.models.protocols import MemoryFrame, VideoModel
 
@@ -71,7 +72,7 @@ class _Subject:
     """An object that is looked for: where, and the planes that show it, the nearest first."""
 
     label: int
-    expected: PlacedMask
+    last: PlacedMask
     tile: Tile
     planes: tuple[_Plane, ...]
 
@@ -98,7 +99,8 @@ class VideoStepper:
         cache: EmbeddingStore | None = None,
         mask_bytes: int = MASK_BYTES,
     ) -> None:
-        self.model, self.encoder = model, TileEncoder(source, model, cache)
+        self._motion = TileMotion(source)
+        self.model, self.encoder = model, TileEncoder(source, model, cache, self._motion.saw)
         self._whole = set(model.reach)
         self._lasting = [name for name, reach in model.reach.items() if reach > MOST_BEFORE]
         self._furthest = max(model.reach.values())
@@ -124,6 +126,7 @@ class VideoStepper:
         """
         pyramid = Pyramid.of(self.encoder.source, address)
         planes = _planes(address, before, anchors)
+        self._motion.forget_all_but({address, *(seen.address for seen in before)})
         labels = sorted({n for p in planes[: len(before)] for n in p.ids})
         subjects = [self._subject(n, planes, pyramid) for n in labels]
         found: dict[int, Carried] = {}
@@ -150,10 +153,10 @@ class VideoStepper:
 
     def _subject(self, label: int, planes: Sequence[_Plane], pyramid: Pyramid) -> _Subject:
         shown = tuple(p for p in planes if label in p.ids)
-        expected = _placed(shown[0].seen.labels, label)
+        last = _placed(shown[0].seen.labels, label)
         handed = unpack(shown[0].seen.carry, label)
-        tile = self._tile(expected.box, pyramid, handed.tile if handed else None)
-        return _Subject(label, expected, tile, shown)
+        tile = self._tile(last.box, pyramid, handed.tile if handed else None)
+        return _Subject(label, last, tile, shown)
 
     def _tile(self, box: Box, pyramid: Pyramid, latest: Tile | None = None) -> Tile:
         """Return where to look for an object that is expected in a box."""
@@ -172,7 +175,7 @@ class VideoStepper:
         memories = yield from self._recall(subject, pyramid)
         if not any(self._whole <= m.arrays.keys() for m in memories):
             # Too thin to be seen on the level that shows all of it.
-            return Carried(subject.label, NOTHING, subject.expected), None
+            return Carried(subject.label, NOTHING, subject.last), None
         tile = subject.tile
         (embedding,) = yield from self.encoder.embed_steps(address, [tile])
         found = self.model.track(embedding, [memories])
@@ -185,7 +188,18 @@ class VideoStepper:
             for m in memories
             if not m.is_anchor and m.distance < self._furthest
         )
-        return Carried(subject.label, scored, subject.expected), Handed(tile, memory, past)
+        expected = self._expected(address, subject, pyramid)
+        return Carried(subject.label, scored, expected), Handed(tile, memory, past)
+
+    def _expected(self, address: PlaneAddress, subject: _Subject, pyramid: Pyramid) -> PlacedMask:
+        """Return the mask of the nearest plane, moved along with the image."""
+        nearest, tile = subject.planes[0].seen, subject.tile
+        mask = _on_tile(nearest.labels, subject.label, tile, pyramid)
+        moved = self._motion.moved(mask, tile, nearest.address, address)
+        if moved is None:
+            return subject.last
+        logits = np.where(moved, np.float32(1), np.float32(-1))
+        return place_logits(logits, tile.box, pyramid.factors[tile.level], pyramid.shapes[0])
 
     def _recall(self, subject: _Subject, pyramid: Pyramid) -> Steps[list[MemoryFrame]]:
         """Return what is remembered of an object; memorize what is not known yet."""
