@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from napari_ditto.core.embedding import Embedding
+from napari_ditto.core.masks import deepest_pixels
 from napari_ditto.data.source import open_source
 from napari_ditto.engine.context import segment_like
 from napari_ditto.errors import ModelError
@@ -156,6 +157,34 @@ def test_objects_without_background(knowing, shown):
     query = shown(5)
     found = knowing.recall(query.embedding, memory).probability
     assert dice(found, (query.labels == 1).astype(int), (1,)) > 0.8
+
+
+def test_classes_that_fill_the_image(knowing, shown):
+    example = shown(0)
+    labels = np.where(example.labels == 0, 9, example.labels)
+    memory = knowing.remember([replace(example, labels=labels)])
+    query = shown(5)
+    expected = np.where(query.labels == 0, 9, query.labels)
+    assert dice(knowing.recall(query.embedding, memory).probability, expected, (1, 2, 3, 9)) > 0.9
+
+
+def test_a_few_pixels_are_enough(knowing, shown):
+    example = shown(0)
+    labels = np.full_like(example.labels, UNKNOWN)
+    for value in range(4):
+        y, x = deepest_pixels(example.labels == value)[0]
+        labels[y, x] = value
+    memory = knowing.remember([replace(example, labels=labels)])
+    query = shown(5)
+    found = knowing.recall(query.embedding, memory).probability
+    assert dice(found, query.labels, (1, 2, 3)) > 0.7
+
+
+def test_without_background_nothing_is_tuned(knowing, shown):
+    example = shown(0)
+    example = replace(example, labels=np.where(example.labels == 0, UNKNOWN, example.labels))
+    memory = knowing.remember([example])
+    assert knowing.tune(memory, [example]) is memory
 
 
 def test_tuning_is_never_worse(knowing, shown):

@@ -74,7 +74,8 @@ class Region:
 def regions(chances: Floats) -> list[Region]:
     """Return the components where a class is likelier than not, the most evident first."""
     found = []
-    for label, chance in enumerate(chances):
+    for label in np.flatnonzero((chances > 0.5).any(axis=(1, 2))).tolist():
+        chance = chances[label]
         numbered, count = components(chance > 0.5)
         weights = np.bincount(numbered.ravel(), (chance - 0.5).ravel(), count + 1)[1:]
         found += [(float(w), label, n, numbered) for n, w in enumerate(weights, 1)]
@@ -86,15 +87,15 @@ def ask(
     model: PromptModel, embedding: Embedding, chances: Floats
 ) -> Iterator[tuple[Region, Floats]]:
     """Yield the components on which the decoder agrees, and its probabilities, shape (h, w)."""
-    sets = [(r, list(_prompts(r, chances[r.label]))) for r in regions(chances)]
-    alone = [(r, p) for r, prompts in sets for p in prompts[1:]][:ALONE]
-    asked = [(r, prompts[0]) for r, prompts in sets] + alone
-    first = _decode(model, embedding, asked, chances)
-    again = [(r, _again(p, logits)) for (r, p), logits in zip(asked, first, strict=True)]
-    second = _decode(model, embedding, again, chances)
-    for region, _ in sets:
-        own = [z for (r, _), z in zip(asked, second, strict=True) if r is region]
-        joined = _join(own, chances[region.label], region)
+    alone = ALONE
+    for region in regions(chances):
+        chance = chances[region.label]
+        whole, *single = _prompts(region, chance)
+        asked = [whole, *single[:alone]]
+        alone -= len(asked) - 1
+        first = _decode(model, embedding, asked, chance)
+        again = [_again(p, logits) for p, logits in zip(asked, first, strict=True)]
+        joined = _join(_decode(model, embedding, again, chance), chance, region)
         if joined is not None:
             yield region, joined
 
@@ -165,22 +166,17 @@ def _again(prompts: PromptSet, logits: Floats) -> PromptSet:
 
 
 def _decode(
-    model: PromptModel,
-    embedding: Embedding,
-    asked: Sequence[tuple[Region, PromptSet]],
-    chances: Floats,
+    model: PromptModel, embedding: Embedding, asked: Sequence[PromptSet], chance: Floats
 ) -> list[Floats]:
     """Return for each prompt set the answer with the most evidence in it, logits (h, w)."""
     height, width = embedding.tile_shape
     at_once = max(1, DECODE_BYTES // (12 * height * width))
     found: list[Floats] = []
     for start in range(0, len(asked), at_once):
-        some = asked[start : start + at_once]
-        sets = [translate(p, model.spec.capabilities) for _, p in some]
-        answers = model.decode(embedding, sets).logits
-        for (region, _), logits in zip(some, answers, strict=True):
-            evidence = chances[region.label] - 0.5
-            found.append(logits[int(np.argmax([evidence[z > 0].sum() for z in logits]))])
+        some = [translate(p, model.spec.capabilities) for p in asked[start : start + at_once]]
+        for answers in model.decode(embedding, some).logits:
+            evidence = [float((chance[z > 0] - 0.5).sum()) for z in answers]
+            found.append(answers[int(np.argmax(evidence))].copy())
     return found
 
 

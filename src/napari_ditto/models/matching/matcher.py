@@ -13,7 +13,7 @@ from napari_ditto.core.embedding import Embedding
 from napari_ditto.errors import ModelError
 from napari_ditto.models.matching.asking import ask, refine
 from napari_ditto.models.matching.dense import Dense, Floats, unit
-from napari_ditto.models.matching.prototypes import Bank, Cells, Coreset, starts
+from napari_ditto.models.matching.prototypes import Bank, Cells, Coreset
 from napari_ditto.models.matching.similarity import Kernel, calibrate, softmax
 from napari_ditto.models.matching.weighing import reweigh
 from napari_ditto.models.protocols import UNKNOWN, ContextMap, Example, Memory, PromptModel
@@ -25,13 +25,10 @@ BACKGROUND, OBJECTS = 64, 32
 SIDE = 2
 """Cells of a square of so many a side are left out together."""
 
-LABELLED = 0.1
-"""Least known part of a cell that is learnt from."""
-
 MOST_CELLS = 1 << 15
 """Cells that are learnt from, of all examples."""
 
-TRUSTS = (0.5, 0.8, 0.0)
+TRUSTS = (0.8, 0.5, 0.0)
 """The decoder's part in a map, the first by default; which one is best is tried on the examples."""
 
 TRIALS = 3
@@ -131,7 +128,7 @@ class Matcher:
     def tune(self, memory: Memory, examples: Sequence[Example], steps: int = 20) -> Memory:
         """Return a memory that fits the examples better, or the same one if none is found.
 
-        Only examples that show all that the memory knows can tell, so with others it stays.
+        Only examples that show background and every class can tell, so with others it stays.
 
         Raises
         ------
@@ -147,7 +144,7 @@ class Matcher:
             )
         ordered = sorted(examples, key=_digest)
         middle, coreset = self._condense(ordered, memory.classes)
-        if (_places(Learnt.of(memory).kernel.bank) > _places(coreset.bank())).any():
+        if not coreset.cells.shares.any(axis=0).all():
             return memory
         learnt = Learnt(middle, reweigh(calibrate(coreset), coreset, steps), 0.0)
         learnt = self._trusting(learnt, ordered, memory.classes)
@@ -179,12 +176,12 @@ class Matcher:
         return replace(learnt, trust=TRUSTS[int(worth.argmax())])
 
     def _worth(self, memory: Memory, examples: Sequence[Example]) -> float:
-        maps = (self.recall(e.embedding, memory).probability for e in examples)
-        return float(
-            np.mean(
-                [dice(m, e.labels, memory.classes) for m, e in zip(maps, examples, strict=True)]
-            )
+        """Return the mean Dice on examples."""
+        found = (
+            dice(self.recall(e.embedding, memory).probability, e.labels, memory.classes)
+            for e in examples
         )
+        return float(np.mean(list(found)))
 
     def _check(self, examples: Sequence[Example]) -> tuple[int, ...]:
         for example in examples:
@@ -217,11 +214,6 @@ def _sizes(classes: tuple[int, ...]) -> tuple[int, ...]:
     return (BACKGROUND, *(OBJECTS for _ in classes))
 
 
-def _places(bank: Bank) -> NDArray[np.bool_]:
-    """Return which classes have any prototype, the background first."""
-    return np.add.reduceat(bank.weights, starts(bank.sizes)) > 0
-
-
 def _gather(examples: Sequence[Example], found: Sequence[Dense], classes: tuple[int, ...]) -> Cells:
     """Return the labelled cells of all examples, evenly thinned out where there are too many."""
     features, shares, groups = [], [], []
@@ -239,8 +231,7 @@ def _gather(examples: Sequence[Example], found: Sequence[Dense], classes: tuple[
 
 def _thinned(shares: Floats, limit: int) -> NDArray[np.intp]:
     """Return which cells to learn from, each class getting its part of the limit."""
-    known = shares.sum(axis=1) >= LABELLED
-    lists = [np.flatnonzero(known & (s > 0)) for s in shares.T]
+    lists = [np.flatnonzero(s > 0) for s in shares.T]
     each = max(1, limit // max(1, sum(1 for x in lists if len(x))))
     return np.unique(np.concatenate([x[:: max(1, -(-len(x) // each))] for x in lists]))
 

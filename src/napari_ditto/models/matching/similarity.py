@@ -18,6 +18,9 @@ from napari_ditto.models.matching.prototypes import Bank, Coreset, starts
 
 KAPPAS = (8.0, 16.0, 32.0, 64.0)
 
+ALONE = 1
+"""Which kappa suits a class with nothing to tell it from."""
+
 BALANCE = 0.5
 """1 counts classes by their area, 0 equally; between them, rare classes are not overdone."""
 
@@ -80,12 +83,17 @@ def softmax(scores: Floats) -> Floats:
 def calibrate(coreset: Coreset) -> Kernel:
     """Return the kernel that tells left out cells best."""
     told = _left_out(coreset)
-    if not coreset.cells.shares[:, 0].any():
-        return _one_sided(coreset, told)
-    target = balance(coreset.cells.shares)
-    fits = [_fit(scores, target) for scores in told]
-    best = int(np.argmin([loss for loss, _, _ in fits]))
-    return Kernel(coreset.bank(), KAPPAS[best], *fits[best][1:])
+    shown = np.asarray(coreset.cells.shares.any(axis=0))
+    best, slope, bias = ALONE, 1.0, np.zeros(shown.size, np.float32)
+    if shown.sum() > 1:
+        target = balance(coreset.cells.shares)
+        fits = [_fit(scores, target) for scores in told]
+        best = int(np.argmin([loss for loss, _, _ in fits]))
+        _, slope, bias = fits[best]
+    if not shown[0]:
+        likest = (slope * told[best] + bias)[:, 1:].max(axis=1)
+        bias[0] = np.quantile(likest, TYPICAL) - slope * NOTHING
+    return Kernel(coreset.bank(), KAPPAS[best], slope, bias)
 
 
 def balance(shares: Floats) -> NDArray[np.float64]:
@@ -113,15 +121,6 @@ def _left_out(coreset: Coreset) -> list[Floats]:
         for found, kappa in zip(out, KAPPAS, strict=True):
             found[chosen] = densities(features[chosen], bank, kappa)
     return out
-
-
-def _one_sided(coreset: Coreset, told: list[Floats]) -> Kernel:
-    """Return a kernel that was never shown any background."""
-    middle = KAPPAS.index(16.0)
-    typical = np.quantile(told[middle].max(axis=1), TYPICAL)
-    bias = np.zeros(len(coreset.sizes), np.float32)
-    bias[0] = typical - NOTHING
-    return Kernel(coreset.bank(), KAPPAS[middle], 1.0, bias)
 
 
 def _fit(scores: Floats, target: NDArray[np.float64]) -> tuple[float, float, Floats]:
