@@ -10,7 +10,20 @@ from types import ModuleType
 from typing import NoReturn
 
 from napari_ditto import __version__
-from napari_ditto.cli import cache, demo, doctor, encode, evaluate, info, label, models, prompt
+from napari_ditto.cli import (
+    cache,
+    demo,
+    doctor,
+    encode,
+    evaluate,
+    info,
+    label,
+    like,
+    models,
+    prompt,
+    propagate,
+    tracks,
+)
 from napari_ditto.cli.console import Console
 from napari_ditto.errors import DittoError, JobCancelled
 
@@ -21,6 +34,9 @@ COMMANDS: dict[str, ModuleType] = {
     "encode": encode,
     "prompt": prompt,
     "all": label,
+    "like": like,
+    "propagate": propagate,
+    "tracks": tracks,
     "evaluate": evaluate,
     "models": models,
     "cache": cache,

@@ -2,8 +2,9 @@
 
 Every step teaches the model anew: the nearest planes of the user, and at most three finished planes
 with what is believed on them (what the gate has doubted is not there). Objects are of one kind to
-the model, since neighbours often look the same. Which pixel of that kind is whose is told by where
-each object is expected: its last mask, moved along with the image.
+the model, since neighbours often look the same. Which pixel of that kind is whose is told by the
+planes before, whose labels are carried over by motion and by patches that look alike
+(:mod:`~napari_ditto.core.transfer`). The two are multiplied, as independent witnesses.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ditto.core.geometry import Box, PlaneAddress
-from napari_ditto.core.masks import Mask, PlacedMask, bounding_box, components_meeting
+from napari_ditto.core.masks import Mask, PlacedMask, bounding_box, place
 from napari_ditto.core.motion import estimate_flow, move
 from napari_ditto.core.progress import Progress
 from napari_ditto.core.propagation import Carried, Seen, Step
+from napari_ditto.core.transfer import transfer_labels
 from napari_ditto.data.plane_example import PlaneExample
 from napari_ditto.data.protocols import EmbeddingStore, Source
 from napari_ditto.engine.context import recall_steps
@@ -36,16 +38,14 @@ RECENT = 3
 RECENT_WEIGHT = 0.5
 """Of a finished plane, beside 1 of a user's plane."""
 
-REACH = 0.5
-"""How far from where it is expected an object may reach, in radii."""
-
-CORE = 0.4
-"""Pixels deeper in the expected mask than this part of its depth are the object's own."""
+LEAST = 0.05
+"""The model alone neither makes nor ends an object: its probabilities stay so far from 0 and 1."""
 
 MARGIN = 24
 """Pixels around the objects that are looked at: motion must be seen to be found."""
 
 Map = NDArray[np.float32]
+Votes = tuple[Box, Map]
 Kinds = Literal["objects", "classes"]
 
 
@@ -87,10 +87,10 @@ class ContextStepper:
         if self.kinds == "classes":
             return (yield from self._find_classes(address, memory, before))
         yield Progress("read", 0, 1, "following the image")
-        expected = self._expect(address, before)
-        box = _around(expected.values()).intersect(self._plane(address))
+        votes, expected = self._transfer(address, before)
+        box = _around(where for where, _ in votes.values())
         maps, _ = yield from recall_steps(self.encoder, self.model, memory, address, box)
-        return Step(tuple(_part(maps[0], box, expected)))
+        return Step(tuple(_part(maps[0], box, votes, expected)))
 
     def _plane(self, address: PlaneAddress) -> Box:
         return Box.of_shape(self.source.plane_shape(address))
@@ -134,7 +134,9 @@ class ContextStepper:
         maps, _ = yield from recall_steps(self.encoder, self.model, memory, address, box)
         every = np.concatenate([maps, 1 - maps.sum(axis=0, keepdims=True)])
         winner, second = every.argmax(axis=0), np.partition(every, -2, axis=0)[-2]
-        last = {n: _placed(s.labels == n, box) for s, ids in newest(before) for n in ids}
+        last = {
+            n: PlacedMask(box, s.labels == n).cropped() for s, ids in newest(before) for n in ids
+        }
         found = []
         for own, label in zip(range(len(maps)), memory.classes, strict=True):
             if label in last:
@@ -143,68 +145,83 @@ class ContextStepper:
                 found.append(Carried(label, _scored(mask, box, every[own]), last[label], likeness))
         return Step(tuple(found))
 
-    def _expect(self, address: PlaneAddress, before: Sequence[Seen]) -> dict[int, PlacedMask]:
-        """Return each object's last mask, moved along with the image."""
-        found: dict[int, PlacedMask] = {}
+    def _transfer(
+        self, address: PlaneAddress, before: Sequence[Seen]
+    ) -> tuple[dict[int, Votes], dict[int, PlacedMask]]:
+        """Return for each object the votes of the planes before, and its last mask, moved."""
+        votes: dict[int, list[Votes]] = {}
+        expected: dict[int, PlacedMask] = {}
         for seen, ids in newest(before):
             labels = np.where(np.isin(seen.labels, ids), seen.labels, np.uint32(0))
             box = bounding_box(labels > 0).grow(MARGIN).intersect(self._plane(address))
-            then, now = (self.source.read(a, box).mean(axis=2) for a in (seen.address, address))
-            moved = move(labels[box.slices], estimate_flow(then, now))
-            for label in ids:
-                placed = _placed(moved == label, box)
-                found[label] = _union(found[label], placed) if label in found else placed
-        return dict(sorted(found.items()))
+            then, now = (self.source.read(a, box) for a in (seen.address, address))
+            flow = estimate_flow(then.mean(axis=2), now.mean(axis=2))
+            moved = move(labels[box.slices], flow)
+            brought = np.stack([move(c, flow, order=1) for c in np.moveaxis(then, 2, 0)], axis=2)
+            for label, (where, chance) in transfer_labels(brought, moved, now).chances.items():
+                votes.setdefault(label, []).append((where.shift(box.y0, box.x0), chance))
+                mask = PlacedMask(box, moved == label).cropped()
+                old = expected.get(label)
+                expected[label] = _union(old, mask) if old else mask
+        return {label: _mean(votes[label]) for label in sorted(votes)}, expected
 
 
-def _around(expected: Iterable[PlacedMask]) -> Box:
-    """Return the box in which all objects are looked for."""
-    whole = Box(0, 0, 0, 0)
-    for mask in expected:
-        if mask.area:
-            whole = whole.union(mask.box.grow(_reach(mask)))
-    return whole
+def _mean(several: Sequence[Votes]) -> Votes:
+    """Return the votes of several planes as one."""
+    box = several[0][0]
+    for other, _ in several[1:]:
+        box = box.union(other)
+    total = sum(place(chance, where, box) for where, chance in several)
+    return box, np.asarray(total / len(several), np.float32)
 
 
-def _part(probability: Map, box: Box, expected: Mapping[int, PlacedMask]) -> Iterator[Carried]:
-    """Yield the objects: the ground of their kind, parted among the places they are expected at.
+def _part(
+    kind: Map, box: Box, votes: Mapping[int, Votes], expected: Mapping[int, PlacedMask]
+) -> Iterator[Carried]:
+    """Yield the objects: each pixel goes to the likeliest, or to none.
 
-    Each grows from the core of its place, downhill from the likeliest pixels (watershed), as far
-    as it reaches; where two meet, the less likely pixels between them are the border.
+    Parameters
+    ----------
+    kind : ndarray of float32, shape ``box.shape``
+        Probability of the objects' kind.
+    box : Box
+        Around all objects.
+    votes : mapping of int to (Box, ndarray of float32)
+        For each object.
+    expected : mapping of int to PlacedMask
+        Where each one was, moved along with the image.
     """
-    from skimage.segmentation import watershed
-
-    near = np.zeros(box.shape, dtype=bool)
-    cores = np.zeros(box.shape, dtype=np.int32)
-    present = {label: mask for label, mask in expected.items() if mask.area}
-    for n, mask in enumerate(present.values(), 1):
-        window = mask.box.grow(_reach(mask)).intersect(box)
-        inner = window.shift(-box.y0, -box.x0).slices
-        within, core = _reached(mask, window)
-        near[inner] |= within
-        cores[inner][core] = n
-    ground = (probability > 0.5) & near
-    parted = watershed(-probability, cores * ground, mask=ground)  # type: ignore[no-untyped-call]
-    for n, (label, mask) in enumerate(present.items(), 1):
-        window = mask.box.grow(_reach(mask)).intersect(box)
-        inner = window.shift(-box.y0, -box.x0).slices
-        own = components_meeting(parted[inner] == n, mask.in_box(window))
-        around = _reached(mask, window)[0] & (parted[inner] == 0)
-        likeness = _share(probability[inner], probability[inner], own, around)
-        yield Carried(label, _scored(own, window, probability[inner]), mask, likeness)
+    inner = {n: where.shift(-box.y0, -box.x0).slices for n, (where, _) in votes.items()}
+    nobody = np.ones(box.shape, np.float32)
+    for n, (_, vote) in votes.items():
+        nobody[inner[n]] -= vote
+    likely = np.clip(kind, np.float32(LEAST), np.float32(1 - LEAST))
+    nobody = np.maximum(nobody, 0) * (1 - likely)
+    chance = {n: vote * likely[inner[n]] for n, (_, vote) in votes.items()}
+    total, best = nobody.copy(), nobody.copy()
+    for n, own in chance.items():
+        total[inner[n]] += own
+        best[inner[n]] = np.maximum(best[inner[n]], own)
+    for n, own in chance.items():
+        mask = (own > 0) & (own >= best[inner[n]]) & (own > nobody[inner[n]])
+        share = np.asarray(own / np.maximum(total[inner[n]], 1e-6), np.float32)
+        found = PlacedMask(votes[n][0], mask, expected_iou(share, mask)).cropped()
+        around = ~mask & (nobody[inner[n]] >= best[inner[n]])
+        likeness = _share(kind[inner[n]], kind[inner[n]], mask, around)
+        yield Carried(n, found, expected[n], likeness)
 
 
-def _reached(mask: PlacedMask, window: Box) -> tuple[Mask, Mask]:
-    """Return the pixels that an object may reach, and those that are its own."""
-    from scipy.ndimage import distance_transform_edt
-
-    here = mask.in_box(window)
-    depth = distance_transform_edt(np.pad(here, 1))[1:-1, 1:-1]
-    return distance_transform_edt(~here) <= _reach(mask), depth > CORE * depth.max(initial=0)
+def expected_iou(chance: Map, mask: Mask) -> float:
+    """Return the IoU that a mask has on average if each pixel is on the object by its chance."""
+    inside = float(chance[mask].sum())
+    return inside / max(1e-6, float(mask.sum()) + float(chance.sum()) - inside)
 
 
-def _reach(mask: PlacedMask) -> int:
-    return 2 + int(REACH * np.sqrt(mask.area / np.pi))
+def _around(boxes: Iterable[Box]) -> Box:
+    whole = Box(0, 0, 0, 0)
+    for box in boxes:
+        whole = whole.union(box)
+    return whole
 
 
 def _share(one: Map, other: Map, here: Mask, there: Mask) -> float:
@@ -219,10 +236,6 @@ def _scored(mask: Mask, box: Box, probability: Map) -> PlacedMask:
     """Return a mask with its mean probability as score."""
     score = float(probability[mask].mean()) if mask.any() else 0.0
     return PlacedMask(box, mask, min(1.0, score)).cropped()
-
-
-def _placed(mask: Mask, box: Box) -> PlacedMask:
-    return PlacedMask(box, mask).cropped()
 
 
 def _union(a: PlacedMask, b: PlacedMask) -> PlacedMask:

@@ -168,7 +168,7 @@ def propagate_steps(
         if model is None:
             raise ModelError("nothing to carry labels with", todo="Give a model or a stepper")
         stepper = choose_stepper(model, source, cache, kinds)
-    labels, kept = _open(source, out, stepper)
+    labels, kept = _open(source, out, stepper, model)
     run = Run(job, stepper, Judge(gate or Gate(), patience), kept if steps is None else steps)
     sheet = _Sheet(job, labels)
     for progress in run.walk():
@@ -178,11 +178,21 @@ def propagate_steps(
     return sheet.result()
 
 
-def _open(source: Source, out: Path | str | None, stepper: Stepper) -> tuple[LabelStore, StepStore]:
+def _open(
+    source: Source,
+    out: Path | str | None,
+    stepper: Stepper,
+    model: PromptModel | ContextModel | None,
+) -> tuple[LabelStore, StepStore]:
     """Return where labels and finished steps go."""
     if out is None:
         return new_labels(source), MemorySteps()
-    made = {"program": f"napari-ditto {__version__}", "stepper": stepper.key, "image": source.name}
+    made: dict[str, object] = {
+        "program": f"napari-ditto {__version__}",
+        **(model.spec.provenance if model else {}),
+        "stepper": stepper.key,
+        "image": source.name,
+    }
     return open_resumable(Path(out).expanduser(), source, made)
 
 
