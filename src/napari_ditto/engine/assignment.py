@@ -17,7 +17,13 @@ Indices = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 
-def assign(rows: Indices, columns: Indices, costs: Floats, limit: float) -> Indices:
+def assign(
+    rows: Indices,
+    columns: Indices,
+    costs: Floats,
+    limit: float,
+    settled: NDArray[np.bool_] | None = None,
+) -> Indices:
     """Return which of the pairs are chosen: each row and each column at most once.
 
     Parameters
@@ -28,18 +34,23 @@ def assign(rows: Indices, columns: Indices, costs: Floats, limit: float) -> Indi
         Of each pair, at least 0.
     limit : float
         Pairs of this cost and above are not chosen. Below it, a pair is better than none.
+    settled : ndarray of bool, shape (n,), optional
+        Pairs that are chosen whatever they cost; no two of them may share a row or a column. In a
+        dense tissue they take the frame apart into groups that are quickly solved.
 
     Returns
     -------
     ndarray of int64
         Indices of the chosen pairs, ascending.
     """
-    possible = np.flatnonzero(costs < limit)
+    done = np.zeros(rows.size, dtype=bool) if settled is None else settled
+    free = ~np.isin(rows, rows[done]) & ~np.isin(columns, columns[done])
+    possible = np.flatnonzero(free & (costs < limit))
     if not possible.size:
-        return possible
+        return np.flatnonzero(done)
     row, column = (np.unique(x[possible], return_inverse=True)[1] for x in (rows, columns))
     alone = (np.bincount(row)[row] == 1) & (np.bincount(column)[column] == 1)
-    chosen = [possible[alone]]
+    chosen = [np.flatnonzero(done), possible[alone]]
     for group in _groups(row, column, np.flatnonzero(~alone)):
         best = _solve(row[group], column[group], costs[possible[group]], limit)
         chosen.append(possible[group[best]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
@@ -98,13 +99,14 @@ class Frames(Sequence["Frame"]):
 
 
 def new_store(shape: Sequence[int], axes: Sequence[str], out: Path | str | None) -> LabelStore:
-    """Return an empty label image: numpy, or a new OME-Zarr at `out`."""
-    from napari_ditto.data.labels import ArrayLabels
+    """Return an empty label image: a new OME-Zarr at `out`, or numpy while that fits 1 GiB."""
+    from napari_ditto.data.labels import MEMORY_LIMIT, ArrayLabels
     from napari_ditto.data.pyramid_labels import PyramidLabels
 
-    if out is not None:
-        return PyramidLabels.create(Path(out), shape, axes)
-    return ArrayLabels(np.zeros(tuple(shape), dtype=np.uint32), axes)
+    nbytes = math.prod(shape) * np.dtype(np.uint32).itemsize
+    if out is None and nbytes <= MEMORY_LIMIT:
+        return ArrayLabels(np.zeros(tuple(shape), dtype=np.uint32), axes)
+    return PyramidLabels.create(None if out is None else Path(out), shape, axes)
 
 
 def write_plane(store: LabelStore, address: PlaneAddress, labels: NDArray[np.integer]) -> None:

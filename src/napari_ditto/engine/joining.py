@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from napari_ditto.core.progress import Progress
 from napari_ditto.engine.assignment import assign
 from napari_ditto.engine.jobs import drain
-from napari_ditto.engine.observation import FrameObjects, Indices, Shared, observe_steps
+from napari_ditto.engine.observation import Floats, FrameObjects, Indices, Shared, observe_steps
 
 LEAST_OVERLAP = 0.35
 """Mean of IoU and containment. The last slices of a ball shrink fast, and IoU alone parts them."""
@@ -82,18 +82,19 @@ def _join(
         for number in range(lag + 1, len(tables)):
             met = meetings[number][lag]
             before, after = first[number - 1 - lag] + met.before, first[number] + met.after
-            overlap = _overlap(met, tables[number - 1 - lag], tables[number])
+            iou, overlap = _overlap(met, tables[number - 1 - lag], tables[number])
             free = np.flatnonzero(ended[before] & (previous[after] < 0) & (overlap >= least))
-            chosen = free[assign(before[free], after[free], 1 - overlap[free], 1.0)]
+            pairs = before[free], after[free], 1 - overlap[free]
+            chosen = free[assign(*pairs, 1.0, iou[free] > 0.5)]
             previous[after[chosen]], ended[before[chosen]] = before[chosen], False
     return np.split(_numbers(previous), first[1:-1])
 
 
-def _overlap(met: Shared, before: FrameObjects, after: FrameObjects) -> NDArray[np.float64]:
-    """Return the mean of IoU and containment of each pair."""
+def _overlap(met: Shared, before: FrameObjects, after: FrameObjects) -> tuple[Floats, Floats]:
+    """Return the IoU of each pair, and its mean with their containment."""
     a, b = before.areas[met.before], after.areas[met.after]
-    found: NDArray[np.float64] = met.pixels * (1 / (a + b - met.pixels) + 1 / np.minimum(a, b)) / 2
-    return found
+    iou = met.pixels / (a + b - met.pixels)
+    return iou, (iou + met.pixels / np.minimum(a, b)) / 2
 
 
 def _numbers(previous: Indices) -> Indices:

@@ -177,19 +177,50 @@ class Links:
             self.score[daughter] = score
 
 
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Nodes that may be one object in two frames.
+
+    Attributes
+    ----------
+    before, after : ndarray of int64, shape (n,)
+        The nodes.
+    cost : ndarray of float64, shape (n,)
+        At least 0; the possible ones lie below :data:`LIMIT`.
+    settled : ndarray of bool, shape (n,)
+        Whether they share more than half of their union, as no other pair of theirs can.
+    """
+
+    before: Indices
+    after: Indices
+    cost: Floats
+    settled: NDArray[np.bool_]
+
+    def where(self, kept: NDArray[np.bool_]) -> Pairs:
+        """Return some of the pairs."""
+        return Pairs(self.before[kept], self.after[kept], self.cost[kept], self.settled[kept])
+
+    @classmethod
+    def joined(cls, parts: Sequence[Pairs]) -> Pairs:
+        """Return all pairs of several."""
+        whole = [np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0), np.zeros(0, bool)]
+        columns = zip(whole, *((p.before, p.after, p.cost, p.settled) for p in parts), strict=True)
+        return cls(*(np.concatenate(column) for column in columns))
+
+
 def link_frames(nodes: Nodes) -> Links:
     """Return the links between neighbouring frames."""
     links = Links.none(len(nodes))
     for frame in range(1, nodes.frames):
-        before, after, cost = candidates(nodes, frame, 1)
-        chosen = assign(before, after, cost, LIMIT)
-        sure = scores(before, after, cost)
-        links.add(before[chosen], after[chosen], sure[chosen])
+        pairs = candidates(nodes, frame, 1)
+        chosen = assign(pairs.before, pairs.after, pairs.cost, LIMIT, pairs.settled)
+        sure = scores(pairs.before, pairs.after, pairs.cost)
+        links.add(pairs.before[chosen], pairs.after[chosen], sure[chosen])
     return links
 
 
-def candidates(nodes: Nodes, frame: int, lag: int) -> tuple[Indices, Indices, Floats]:
-    """Return the pairs of a frame and `lag` frames before that may be one object, with costs.
+def candidates(nodes: Nodes, frame: int, lag: int) -> Pairs:
+    """Return the pairs of a frame and `lag` frames before that may be one object.
 
     They overlap or are within reach, which grows with the root of the time, as in diffusion.
     """
@@ -207,8 +238,7 @@ def candidates(nodes: Nodes, frame: int, lag: int) -> tuple[Indices, Indices, Fl
     away = np.linalg.norm(expected[row] - nodes.places[after], axis=1) / reach
     change = np.abs(np.log(nodes.areas[after] / nodes.areas[before]))
     cost = np.minimum(away, 1) + 1 - iou + AREA_WEIGHT * change
-    possible = change <= np.log(MOST_CHANGE)
-    return before[possible], after[possible], cost[possible]
+    return Pairs(before, after, cost, iou > 0.5).where(change <= np.log(MOST_CHANGE))
 
 
 def scores(before: Indices, after: Indices, cost: Floats) -> Floats:

@@ -8,14 +8,13 @@ in one assignment.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_ditto.engine.assignment import assign
-from napari_ditto.engine.links import LIMIT, Links, Nodes, Rules, candidates, scores
-from napari_ditto.engine.observation import Floats, Indices
+from napari_ditto.engine.links import LIMIT, Links, Nodes, Pairs, Rules, candidates, scores
+from napari_ditto.engine.observation import Indices
 
 GAP_COST = 0.2
 """Added for each frame that an object is missing in."""
@@ -39,38 +38,15 @@ SHORTEST = 2
 """Frames that a daughter lives, unless the movie ends or she leaves: fewer are a broken mask."""
 
 
-@dataclass(frozen=True, eq=False)
-class _Pairs:
-    """Candidates: what a piece that begins may come from."""
-
-    before: Indices
-    after: Indices
-    cost: Floats
-
-    def __add__(self, other: _Pairs) -> _Pairs:
-        return _Pairs(
-            np.concatenate([self.before, other.before]),
-            np.concatenate([self.after, other.after]),
-            np.concatenate([self.cost, other.cost]),
-        )
-
-    def where(self, kept: NDArray[np.bool_]) -> _Pairs:
-        return _Pairs(self.before[kept], self.after[kept], self.cost[kept])
-
-
-NONE = _Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
-
-
 def join_segments(nodes: Nodes, links: Links, rules: Rules) -> None:
     """Add links over gaps and divisions to the links between neighbouring frames."""
     gaps = _gaps(nodes, links, rules.gap)
-    divisions = _divisions(nodes, links) if rules.divisions else NONE
-    both = gaps + divisions
+    divisions = _divisions(nodes, links) if rules.divisions else Pairs.joined([])
+    both = Pairs.joined([gaps, divisions])
     # A mother divides once, whether or not her track could also go on over a gap.
     rows = np.concatenate([gaps.before, len(nodes) + divisions.before])
-    chosen = assign(rows, both.after, both.cost, LIMIT)
     sure = scores(rows, both.after, both.cost)
-    for at in chosen.tolist():
+    for at in assign(rows, both.after, both.cost, LIMIT).tolist():
         before, after = int(both.before[at]), int(both.after[at])
         if at < len(gaps.after):
             links.add(both.before[[at]], both.after[[at]], sure[[at]])
@@ -78,19 +54,19 @@ def join_segments(nodes: Nodes, links: Links, rules: Rules) -> None:
             links.divide(before, (int(links.following[before]), after), float(sure[at]))
 
 
-def _gaps(nodes: Nodes, links: Links, gap: int) -> _Pairs:
+def _gaps(nodes: Nodes, links: Links, gap: int) -> Pairs:
     """Return pairs of an end and a beginning with 1 to `gap` frames between."""
-    found = NONE
+    found = []
     for lag in range(2, gap + 2):
         for frame in range(lag, nodes.frames):
-            pairs = _Pairs(*candidates(nodes, frame, lag))
-            open_ = (links.following[pairs.before] < 0) & (links.previous[pairs.after] < 0)
-            pairs = pairs.where(open_)
-            found += replace(pairs, cost=pairs.cost + GAP_COST * (lag - 1))
-    return found
+            pairs = candidates(nodes, frame, lag)
+            pairs = pairs.where(links.following[pairs.before] < 0)
+            pairs = pairs.where(links.previous[pairs.after] < 0)
+            found.append(replace(pairs, cost=pairs.cost + GAP_COST * (lag - 1)))
+    return Pairs.joined(found)
 
 
-def _divisions(nodes: Nodes, links: Links) -> _Pairs:
+def _divisions(nodes: Nodes, links: Links) -> Pairs:
     """Return pairs of a mother and the daughter that is not yet hers, where both make sense.
 
     The daughter may have been missing in the first frame of her life, but not her sister.
@@ -102,10 +78,9 @@ def _divisions(nodes: Nodes, links: Links) -> _Pairs:
         for lag in range(1, min(LATE + 1, int(nodes.frame[begin])) + 1)
         for mother, cost in _mothers(nodes, links, begin, lag)
     ]
-    if not found:
-        return NONE
-    before, after, cost = zip(*found, strict=True)
-    return _Pairs(np.array(before), np.array(after), np.array(cost))
+    before, after, cost = np.array(found).reshape(-1, 3).T
+    unsettled = np.zeros(len(found), dtype=bool)
+    return Pairs(before.astype(np.int64), after.astype(np.int64), cost, unsettled)
 
 
 def _mothers(nodes: Nodes, links: Links, begin: int, lag: int) -> Iterator[tuple[int, float]]:

@@ -110,7 +110,7 @@ def track_steps(
     linker: Linker = "laptrack",
     memory: Memory | None = None,
     cache: EmbeddingStore | None = None,
-    out: Path | str | None = None,
+    out: Path | str | LabelStore | None = None,
 ) -> Generator[Progress, None, Tracked]:
     """Return what :func:`track` returns, plane by plane.
 
@@ -128,7 +128,7 @@ def track_steps(
     """
     movie = _Movie.of(source, examples, axis)
     cache = TileEncoder(source, model, cache).cache
-    store = new_store(source.shape, source.axes, out)
+    store = out if isinstance(out, LabelStore) else new_store(source.shape, source.axes, out)
     labels = cast("Sliceable", store.data)
     frames = Frames(labels, source.axes, axis, within)
     first = frames.address(0, dict.fromkeys(source.axes, 0))
@@ -143,7 +143,7 @@ def track_steps(
             labels,
             axes=source.axes, axis=axis, within=within, keep=movie.kept(len(frames.planes(0))),
             max_distance=max_distance, gap=gap, divisions=divisions, linker=linker,
-            image=_image(source) if linker == "trackastra" else None, out=store,
+            image=whole_image(source) if linker == "trackastra" else None, out=store,
         )
     )  # fmt: skip
 
@@ -277,7 +277,7 @@ def _complete(example: PlaneExample, found: NDArray[np.uint32]) -> NDArray[np.ui
     return np.where(rest > 0, rest + mine.max(), mine).astype(np.uint32)
 
 
-def _image(source: Source) -> NDArray[np.float32]:
+def whole_image(source: Source) -> NDArray[np.float32]:
     """Return the whole movie in one channel, for linkers that look at pixels."""
     whole = np.zeros(source.shape, dtype=np.float32)
     fixed = source.shape[:-2]
