@@ -25,6 +25,7 @@ from napari_ditto.engine.encode import TileEncoder
 from napari_ditto.engine.growth import Growth, grow_steps
 from napari_ditto.engine.jobs import drain
 from napari_ditto.engine.placing import MAX_PIXELS, place_patchwork
+from napari_ditto.engine.predict import prompted
 from napari_ditto.errors import SourceError
 from napari_ditto.models.protocols import PromptModel
 
@@ -159,10 +160,7 @@ class Sweep:
     @property
     def model(self) -> PromptModel:
         """The model, which takes prompts."""
-        model = self.encoder.model
-        if not isinstance(model, PromptModel):
-            raise TypeError(f"{model.spec.id} takes no prompts")
-        return model
+        return prompted(self.encoder.model)
 
     def find(self) -> Generator[Progress, None, None]:
         """Look at every tile; objects that lead out of theirs wait in ``cut``."""

@@ -19,8 +19,8 @@ from napari_ditto.data.protocols import Source
 from napari_ditto.engine.encode import TileEncoder
 from napari_ditto.engine.growth import Growth, agreement, grow_steps
 from napari_ditto.engine.placing import place_logits, place_patchwork, stack
-from napari_ditto.errors import PromptError
-from napari_ditto.models.protocols import MaskLogits, PromptModel
+from napari_ditto.errors import ModelError, PromptError
+from napari_ditto.models.protocols import ContextModel, MaskLogits, PromptModel
 
 GROWTH_TILES = 64
 """Tiles decoded for one object before a coarser level is tried; about a minute of SAM on a CPU."""
@@ -82,6 +82,22 @@ class Decoded:
     complete: NDArray[np.bool_]
 
 
+def prompted(model: PromptModel | ContextModel) -> PromptModel:
+    """Return a model that takes prompts.
+
+    Raises
+    ------
+    ModelError
+        If it takes only examples.
+    """
+    if isinstance(model, PromptModel):
+        return model
+    raise ModelError(
+        f"{model.spec.id} takes no prompts, only examples",
+        todo="Use more like this, or choose another model, e.g. ditto",
+    )
+
+
 class Predictor:
     """Prompts in, proposals out; knows no labels.
 
@@ -93,12 +109,20 @@ class Predictor:
         Reads and encodes tiles of one source.
     growth_tiles : int
         Budget of one growth.
+
+    Raises
+    ------
+    ModelError
+        If the model takes no prompts.
     """
 
     def __init__(
-        self, model: PromptModel, encoder: TileEncoder, growth_tiles: int = GROWTH_TILES
+        self,
+        model: PromptModel | ContextModel,
+        encoder: TileEncoder,
+        growth_tiles: int = GROWTH_TILES,
     ) -> None:
-        self.model, self.encoder, self.growth_tiles = model, encoder, growth_tiles
+        self.model, self.encoder, self.growth_tiles = prompted(model), encoder, growth_tiles
 
     def predict_steps(
         self, prompts: PromptSet, address: PlaneAddress, level: int | None = None

@@ -10,7 +10,9 @@ import pytest
 from napari_ditto.core.window import Window
 from napari_ditto.data.embeddings import EmbeddingCache, embedding_key
 from napari_ditto.data.source import open_source
+from napari_ditto.engine.annotator import Annotator
 from napari_ditto.engine.context import segment_like
+from napari_ditto.engine.everything import segment_all
 from napari_ditto.errors import ModelError
 from napari_ditto.models.protocols import ContextModel, PromptModel
 from napari_ditto.models.seggpt.look import Settings
@@ -241,6 +243,13 @@ def test_labels_of_another_shape_and_nothing_known(model, many):
         model.remember([replace(many[0], labels=np.ones((3, 3), int))])
     with pytest.raises(ModelError, match="No labelled pixel"):
         model.remember([replace(many[0], labels=np.full((64, 72), -1))])
+
+
+def test_prompts_are_refused_in_one_line(model):
+    source = open_source(np.zeros((64, 64), np.float32), axes="yx", window=(0, 1))
+    for ask in (lambda: Annotator(source, model), lambda: segment_all(source, model)):
+        with pytest.raises(ModelError, match=r"takes no prompts, only examples.*more like this"):
+            ask()
 
 
 # --- a whole plane ------------------------------------------------------------------------------
