@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_ditto.data.source import open_source
+from napari_ditto.engine.propagate import propagate
 from napari_ditto.models.registry import load_model
 from napari_ditto.testing.contracts.models import iou
 from napari_ditto.testing.small_seggpt import save_small_seggpt
@@ -71,3 +73,28 @@ def test_an_object_that_has_ended_is_not_painted(near, stack, example, scene):
     labels = found_labels(near, near.encode(tile[None])[0], memory)
     assert (labels == 70_000).sum() < 20
     assert iou(labels == 500, stack[0][1] == 500) > 0.9
+
+
+@pytest.mark.parametrize("kinds", ["objects", "classes"])
+def test_a_whole_stack_from_one_plane(near, stack, kinds):
+    """Through the propagation's own loop and gate."""
+    pixels = np.stack([tile for tile, _ in stack])
+    source = open_source(pixels, axes="zyxc", window=(0, 1))
+    truth = np.stack([labels for _, labels in stack])
+    result = propagate(source, {0: truth[0]}, "z", near, kinds=kinds)
+    assert result.ids == (7, 500, 70_000)
+    for label in result.ids:
+        overlaps = [iou(result.labels[z] == label, truth[z] == label) for z in range(PLANES)]
+        assert np.mean(overlaps) > 0.7, (label, overlaps)
+
+
+def test_more_than_seven_objects_take_two_passes_and_keep_their_ids(near, scene, example):
+    places = [(4 + 20 * r, 4 + 24 * c, 0.7) for r in range(3) for c in range(3)]
+    tile, numbers = scene(places, shape=(64, 72), side=12)
+    ids = 100 * numbers
+    memory = near.remember([example(near, tile, ids)])
+    moved, truth = scene([(y, x + 4, v) for y, x, v in places], seed=1, side=12)
+    labels = found_labels(near, near.encode(moved[None])[0], memory)
+    assert set(np.unique(labels)) == {0, *range(100, 1000, 100)}
+    for number in range(1, 10):
+        assert iou(labels == 100 * number, truth == number) > 0.6
