@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from napari_ditto.core.embedding import Embedding
 from napari_ditto.core.geometry import Box
 from napari_ditto.core.prompts import PromptSet
-from napari_ditto.models.protocols import MaskLogits, ModelSpec
+from napari_ditto.models.protocols import ContextMap, Example, MaskLogits, Memory, ModelSpec
 
 SPEC = ModelSpec(
     id="blob",
@@ -66,6 +66,34 @@ class BlobModel:
         logits = np.where(masks, np.float32(4), np.float32(-4))
         scores = np.tile(np.array([0.5, 0.9, 0.6], dtype=np.float32), (len(prompts), 1))
         return MaskLogits(logits, scores, np.ones(len(prompts), dtype=np.intp))
+
+
+class BlobContextModel(BlobModel):
+    """A blob model that learns from examples: as bright as they are is a class.
+
+    A class is what is within a quarter of the example's mean grey.
+    """
+
+    def remember(self, examples: Sequence[Example]) -> Memory:
+        """Keep the mean grey of each class."""
+        greys: dict[int, list[float]] = {}
+        for example in examples:
+            grey = np.asarray(example.embedding.arrays["grey"], dtype=np.float32)
+            for label in np.unique(example.labels[example.labels > 0]).tolist():
+                greys.setdefault(label, []).append(float(grey[example.labels == label].mean()))
+        classes = tuple(sorted(greys))
+        means = np.array([np.mean(greys[c]) for c in classes], dtype=np.float32)
+        return Memory({"grey": means}, classes, self.spec.key)
+
+    def recall(self, embedding: Embedding, memory: Memory) -> ContextMap:
+        """Return where the image is as bright as each class."""
+        grey = np.asarray(embedding.arrays["grey"], dtype=np.float32)
+        away = np.abs(grey[None] - np.asarray(memory.arrays["grey"])[:, None, None])
+        return ContextMap(np.where(away < 0.25, 0.9, 0.0).astype(np.float32))
+
+    def tune(self, memory: Memory, examples: Sequence[Example], steps: int = 20) -> Memory:
+        """Return the memory as it is."""
+        return memory
 
 
 def _candidates(grey: NDArray[np.generic], said: PromptSet) -> NDArray[np.bool_]:

@@ -10,7 +10,7 @@ from napari_ditto.core.geometry import Box
 from napari_ditto.models.protocols import Estimate
 from napari_ditto.ui.desk import Desk
 from napari_ditto.ui.everything import ASK_SECONDS, question
-from napari_ditto.ui.examples.jobs import ExampleJobs
+from napari_ditto.ui.examples.jobs import ExampleJobs, Work
 from napari_ditto.ui.examples.session import ExamplesSession
 from napari_ditto.ui.labelling import Labelling
 from napari_ditto.ui.prompting import Prompting
@@ -100,9 +100,7 @@ class Bench:
             return Box.of_shape(shape)
         return self.stage.view_box(images)
 
-    def when_agreed(
-        self, setup: Setup, pixels: int, planes: int, objects: int, go_on: Callable[[], None]
-    ) -> None:
+    def when_agreed(self, setup: Setup, work: Work, go_on: Callable[[], None]) -> None:
         """Estimate a run, ask the user if it is long, then go on."""
 
         def decide(estimate: Estimate) -> None:
@@ -111,5 +109,4 @@ class Bench:
             else:
                 go_on()
 
-        jobs = self.jobs
-        self.desk.run("estimating", lambda: jobs.estimate(setup, pixels, planes, objects), decide)
+        self.desk.run("estimating", lambda: self.jobs.estimate(setup, work), decide)

@@ -7,6 +7,7 @@ written.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -28,8 +29,6 @@ from napari_ditto.ui.label_writing import Print, among, repaint
 from napari_ditto.ui.workshop import Setup, Workshop
 
 if TYPE_CHECKING:
-    from napari_ditto.core.lineage import Lineage
-    from napari_ditto.core.propagation import Doubt
     from napari_ditto.engine.examples import PlaneExample
 
 Plane = NDArray[np.integer]
@@ -69,6 +68,11 @@ class Way:
     def positions(self) -> Iterator[Position]:
         """Return all positions in order."""
         return product(*(range(*self.within[axis]) for axis in self.axes))
+
+    @property
+    def count(self) -> int:
+        """How many planes there are."""
+        return math.prod(len(range(*self.within[axis])) for axis in self.axes)
 
     @property
     def start(self) -> PlaneAddress:
@@ -157,25 +161,6 @@ class Followed:
     position: Position
     done: PlaneDone
     anchor: bool
-
-
-@dataclass(frozen=True, eq=False)
-class Tracks:
-    """Cells followed through time.
-
-    Attributes
-    ----------
-    store : LabelStore
-        Labels by track.
-    lineage : Lineage
-        The tracks.
-    review : tuple of Doubt
-        What wants a look.
-    """
-
-    store: LabelStore
-    lineage: Lineage
-    review: tuple[Doubt, ...]
 
 
 def follow_steps(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from napari_ditto.core.propagation import Doubt
@@ -18,6 +18,7 @@ from napari_ditto.ui.examples.follow_jobs import (
     Way,
     follow_steps,
 )
+from napari_ditto.ui.examples.jobs import Work
 from napari_ditto.ui.examples.session import Mark, Position
 from napari_ditto.ui.history import PromptEdit
 from napari_ditto.ui.workshop import Setup
@@ -150,25 +151,25 @@ class Following:
         """Follow from the examples of this image, once the user agrees to how long it takes."""
         self._collecting.add_if_empty()
         setup, way = self._bench.setup, self.way()
-        height, width = setup.source.plane_shape(way.plane)
-        planes = len(tuple(way.positions()))
         objects = max((row.objects for row in self._state.rows), default=1)
-        self._bench.when_agreed(
-            setup, height * width, planes, objects, lambda: self._prepare(setup, way)
-        )
+        shape = setup.source.plane_shape(way.plane)
+        work = Work(shape, way.count, objects, len(self._state.rows), objects)
+        self._bench.when_agreed(setup, work, lambda: self._prepare(setup, way))
 
-    def examples(self, way: Way) -> tuple[PlaneExample, ...]:
+    def examples(self, setup: Setup, way: Way) -> tuple[PlaneExample, ...]:
         """Return the examples that lie on the way: of this image, on a plane of it."""
         image = self._bench.session.images[0]
+        here = [row.example for row in self._state.rows if row.image == image]
         return tuple(
-            row.example
-            for row in self._state.rows
-            if row.image == image and row.example.enabled and way.position(row.address) is not None
+            # The image may have been opened anew since, with another intensity window.
+            replace(example, source=setup.source)
+            for example in here
+            if example.enabled and way.position(example.address) is not None
         )
 
     def _prepare(self, setup: Setup, way: Way) -> None:
         """Find or make the layer to write to."""
-        examples = self.examples(way)
+        examples = self.examples(setup, way)
         if not examples:
             raise LabelsError(
                 "no example lies in the range that is to be followed",
@@ -266,9 +267,9 @@ class Following:
         """Keep what was followed before the user had enough."""
         if self._running is not None:
             course, _ = self._running
-            total = len(tuple(course.way.positions()))
             self._end()
-            self._state.followed = f"Cancelled after {len(course.marks)} of {total} planes"
+            done, total = len(course.marks), course.way.count
+            self._state.followed = f"Cancelled after {done} of {total} planes"
 
     def _end(self) -> None:
         """Close the books of a run, finished or not: it is one step for Undo."""

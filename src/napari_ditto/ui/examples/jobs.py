@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,19 +19,42 @@ from napari_ditto.core.progress import Progress
 from napari_ditto.data.protocols import LabelStore
 from napari_ditto.errors import ModelError
 from napari_ditto.models.protocols import ContextModel, Estimate, Memory
-from napari_ditto.ui.examples.follow_jobs import Tracks, Way
+from napari_ditto.ui.examples.follow_jobs import Way
 from napari_ditto.ui.label_writing import write_plane
 from napari_ditto.ui.workshop import Setup, Workshop
 
 if TYPE_CHECKING:
+    from napari_ditto.data.arrays import Sliceable
     from napari_ditto.engine.context import ContextResult
     from napari_ditto.engine.examples import PlaneExample
+    from napari_ditto.engine.linking import Linked
     from napari_ditto.engine.tuning import Tuned
 
 Picture = NDArray[np.uint8]
 
 OBJECTS_PER_PLANE = 30
-"""Prompts that "more like this" asks about in a tile, for estimates."""
+"""Prompts that "more like this" asks about in a plane, for estimates."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """How much there is to do, for an estimate.
+
+    Attributes
+    ----------
+    shape : (int, int)
+        Of each plane, or of the part of it that is looked at.
+    planes, objects : int
+        How many planes, and objects on each.
+    examples, kinds : int
+        How many examples, and kinds of objects that they show.
+    """
+
+    shape: tuple[int, int]
+    planes: int = 1
+    objects: int = OBJECTS_PER_PLANE
+    examples: int = 1
+    kinds: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,18 +139,20 @@ class ExampleJobs:
 
     # --- more like this --------------------------------------------------------------------------
 
-    def estimate(
-        self, setup: Setup, pixels: int, planes: int, objects: int
-    ) -> Generator[Progress, None, Estimate]:
-        """Return what it takes to look at some planes of so many pixels for some objects each."""
+    def estimate(self, setup: Setup, work: Work) -> Generator[Progress, None, Estimate]:
+        """Return what it takes to look at some planes for some objects."""
+        from napari_ditto.core.tiling import Grid
         from napari_ditto.models.device import available_memory
-        from napari_ditto.models.estimate import estimate
+        from napari_ditto.models.estimate import context_estimate, estimate
 
         spec = (yield from self.workshop.load(setup.model, setup.device)).spec
-        # Tiles overlap by half.
-        tiles = max(1, round(4 * pixels / spec.input_size**2)) * planes
         free = available_memory(spec.device)
-        return estimate(spec, tiles, objects * planes, available=free)
+        tiles = Grid(work.shape, spec.input_size).count * work.planes
+        if spec.per_example:
+            kinds = work.kinds
+            return context_estimate(spec, tiles, work.examples, classes=kinds, available=free)
+        prompts = work.objects * work.planes
+        return estimate(spec, tiles + work.examples, prompts, available=free)
 
     def like(
         self,
@@ -182,24 +207,35 @@ class ExampleJobs:
     # --- through time ----------------------------------------------------------------------------
 
     def track(
-        self, setup: Setup, way: Way, examples: Sequence[PlaneExample]
-    ) -> Generator[Progress, None, Tracks]:
-        """Find cells frame by frame and link them."""
-        from napari_ditto.data.labels import ArrayLabels
+        self, setup: Setup, way: Way, store: LabelStore, examples: Sequence[PlaneExample]
+    ) -> Generator[Progress, None, Linked]:
+        """Find cells frame by frame and link them, writing to the store."""
         from napari_ditto.engine.tracking import track_steps
 
         model = yield from self._context_model(setup)
-        (axis,) = way.axes[:1]
-        found = yield from track_steps(
-            setup.source, examples, model, axis=axis, within=way.within[axis],
-            cache=self.workshop.embeddings(),
+        axis = way.axes[0]
+        cache = self.workshop.embeddings()
+        return (
+            yield from track_steps(
+                setup.source, examples, model,
+                axis=axis, within=way.within[axis], cache=cache, out=store,
+            )
         )  # fmt: skip
-        return Tracks(ArrayLabels(found.labels, setup.source.axes), found.lineage, found.review)
 
-    def export(self, setup: Setup, tracks: Tracks, path: Path) -> Generator[Progress, None, None]:
-        """Write tracks in the format that the name's ending tells."""
-        raise NotImplementedError
-        yield
+    def export(
+        self, setup: Setup, axis: str, tracks: Linked, path: Path
+    ) -> Generator[Progress, None, None]:
+        """Write tracks: as GEFF where the name ends so, for the CTC tools otherwise."""
+        from napari_ditto.data.ctc import write_ctc
+        from napari_ditto.data.geff_file import write_geff
+        from napari_ditto.engine.frames import Frames
+
+        yield Progress("write", text=f"writing {path.name}")
+        if path.suffix == ".geff":
+            write_geff(path, tracks.lineage, scores=tracks.scores)
+        else:
+            labels = cast("Sliceable", tracks.labels)
+            write_ctc(path, Frames(labels, setup.source.axes, axis), tracks.lineage)
 
     # --- tuned prompts ---------------------------------------------------------------------------
 

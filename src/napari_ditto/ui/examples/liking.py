@@ -10,7 +10,7 @@ from napari_ditto.errors import DittoError, ModelError, PromptError
 from napari_ditto.models.protocols import Memory
 from napari_ditto.ui.examples.bench import Bench
 from napari_ditto.ui.examples.collecting import Collecting
-from napari_ditto.ui.examples.jobs import OBJECTS_PER_PLANE, Liked
+from napari_ditto.ui.examples.jobs import Liked, Work
 from napari_ditto.ui.workshop import Setup
 
 if TYPE_CHECKING:
@@ -30,10 +30,9 @@ class Place:
     region: Box | None = None
 
     @property
-    def pixels(self) -> int:
-        """How many are looked at."""
-        height, width = self.setup.source.plane_shape(self.address)
-        return self.region.area if self.region else height * width
+    def shape(self) -> tuple[int, int]:
+        """Height and width of what is looked at."""
+        return self.region.shape if self.region else self.setup.source.plane_shape(self.address)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,11 +64,11 @@ class Liking:
         if not (self._state.enabled or self._state.tuned):
             raise ModelError("no example is switched on", todo="Tick one in the list")
         places = self._places()
-        pixels = sum(place.pixels for place in places)
         go_on = self._search if not self._state.tuned else self._recall
-        self._bench.when_agreed(
-            places[0].setup, pixels, 1, OBJECTS_PER_PLANE * len(places), lambda: go_on(places)
-        )
+        shape = max((place.shape for place in places), key=lambda shape: shape[0] * shape[1])
+        kinds = 1 if self._state.one_kind else len(self._state.classes)
+        work = Work(shape, len(places), examples=len(self._state.enabled), kinds=kinds)
+        self._bench.when_agreed(places[0].setup, work, lambda: go_on(places))
 
     def _places(self) -> list[Place]:
         bench, session = self._bench, self._bench.session

@@ -117,6 +117,7 @@ class Examples:
     def cancelled(self) -> None:
         """Keep what had been followed when the user cancelled."""
         self._following.cancelled()
+        self._tracking.cancelled()
 
     # --- what the viewer does --------------------------------------------------------------------
 

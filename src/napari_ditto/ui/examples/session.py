@@ -184,6 +184,12 @@ class ExamplesSession:
         return tuple(row.example for row in self.rows if row.example.enabled)
 
     @property
+    def classes(self) -> frozenset[int]:
+        """All labels of the examples that count."""
+        found = {int(n) for example in self.enabled for n in np.unique(example.labels)}
+        return frozenset(n for n in found if n > 0)
+
+    @property
     def current(self) -> Doubt | None:
         """The doubt that is looked at."""
         return self.doubts[self.doubt] if 0 <= self.doubt < len(self.doubts) else None

@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_ditto.errors import LabelsError
+from napari_ditto.core.propagation import PlaneDone
+from napari_ditto.data.protocols import LabelStore
+from napari_ditto.errors import DittoError, LabelsError
 from napari_ditto.ui.examples.bench import Bench
 from napari_ditto.ui.examples.collecting import Collecting
-from napari_ditto.ui.examples.follow_jobs import Tracks, Way
-from napari_ditto.ui.examples.following import Course, Following
-from napari_ditto.ui.examples.jobs import OBJECTS_PER_PLANE
+from napari_ditto.ui.examples.follow_jobs import Way
+from napari_ditto.ui.examples.following import GONE, Course, Following
+from napari_ditto.ui.examples.jobs import Work
 from napari_ditto.ui.examples.session import Mark
 from napari_ditto.ui.workshop import Setup
 
 if TYPE_CHECKING:
     from napari_ditto.engine.examples import PlaneExample
+    from napari_ditto.engine.linking import Linked
 
 NAME = "tracks"
-FORMATS = "Cell Tracking Challenge (*.ctc);;GEFF (*.geff)"
+FORMATS = "GEFF (*.geff);;Cell Tracking Challenge, a folder (*)"
+CANCELLED = "Cancelled: the cells found so far are labelled, but not linked"
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """Tracks, the image that they are of, and the Labels layer that shows them."""
+
+    layer: str
+    setup: Setup
+    axis: str
+    tracks: Linked
 
 
 class Tracking:
@@ -27,66 +42,99 @@ class Tracking:
     def __init__(self, bench: Bench, collecting: Collecting, following: Following) -> None:
         self._bench, self._state = bench, bench.state
         self._collecting, self._following = collecting, following
-        self._tracks: tuple[str, Setup, Tracks] | None = None
+        self._running = ""
+        self._shown: Shown | None = None
 
     def run(self) -> None:
         """Track after the examples that are switched on, once the user agrees."""
         self._collecting.add_if_empty()
-        examples = self._state.enabled
+        setup, way = self._bench.setup, self._following.way()
+        examples = self._examples(setup)
         if not examples:
             raise LabelsError("no example is switched on", todo="Tick one in the list")
-        setup, way = self._bench.setup, self._following.way()
-        height, width = setup.source.plane_shape(way.plane)
-        frames = len(tuple(way.positions()))
-        self._bench.when_agreed(
-            setup,
-            height * width,
-            frames,
-            OBJECTS_PER_PLANE,
-            lambda: self._track(setup, way, examples),
+        shape = setup.source.plane_shape(way.plane)
+        work = Work(shape, way.count, examples=len(examples))
+        self._bench.when_agreed(setup, work, lambda: self._prepare(setup, way, examples))
+
+    def _examples(self, setup: Setup) -> tuple[PlaneExample, ...]:
+        """Return what is switched on; frames of this movie are told by their source."""
+        image = self._bench.session.images[0]
+        return tuple(
+            replace(row.example, source=setup.source) if row.image == image else row.example
+            for row in self._state.rows
+            if row.example.enabled
         )
 
-    def _track(self, setup: Setup, way: Way, examples: tuple[PlaneExample, ...]) -> None:
-        jobs, images = self._bench.jobs, self._bench.session.images
-        self._state.followed = ""
+    def _prepare(self, setup: Setup, way: Way, examples: tuple[PlaneExample, ...]) -> None:
+        workshop, images = self._bench.jobs.workshop, self._bench.session.images
+
+        def done(store: LabelStore) -> None:
+            layer = self._bench.stage.add_result(images, setup.source, store, NAME)
+            self._track(Course(layer, images, store, way), setup, examples)
+
+        self._bench.desk.run("making a layer", lambda: workshop.new_labels(setup.source), done)
+
+    def _track(self, course: Course, setup: Setup, examples: tuple[PlaneExample, ...]) -> None:
+        jobs = self._bench.jobs
+        self._running, self._state.followed = course.layer, ""
         self._bench.desk.run(
             "following cells",
-            lambda: jobs.track(setup, way, examples),
-            lambda tracks: self._show(tracks, setup, way, images),
+            lambda: jobs.track(setup, course.way, course.store, examples),
+            lambda tracks: self._show(tracks, course, setup),
+            self._on_failed,
+            on_partial=lambda plane: self._draw(plane, course),
         )
 
-    def _show(self, tracks: Tracks, setup: Setup, way: Way, images: tuple[str, ...]) -> None:
-        stage, lineage = self._bench.stage, tracks.lineage
-        layer = stage.add_result(images, setup.source, tracks.store, NAME)
+    def _draw(self, plane: PlaneDone, course: Course) -> None:
+        # A frame is told before it is written: the one before it is there for sure.
+        axis = course.way.axes[0]
+        before = plane.address.with_index({axis: plane.address.index[axis] - 1})
+        for address in (before, plane.address):
+            self._bench.stage.redraw(course.layer, course.images, address)
+
+    def _on_failed(self, error: DittoError) -> None:
+        self._running = ""
+        self._bench.desk.fail(error)
+
+    def _show(self, tracks: Linked, course: Course, setup: Setup) -> None:
+        self._running = ""
+        lineage = tracks.lineage
         if len(lineage.points):
-            stage.add_tracks(images, setup.source, lineage)
-        course = Course(layer, images, tracks.store, way)
-        for position in way.positions():
+            self._bench.stage.add_tracks(course.images, setup.source, lineage)
+        for position in course.way.positions():
             course.marks[position] = Mark(position, 1.0)
         for doubt in tracks.review:
-            at = way.position(doubt.address)
+            at = course.way.position(doubt.address)
             if at is not None:
                 course.doubts[at] = (*course.doubts.get(at, ()), doubt)
                 least = min(course.marks[at].confidence, doubt.confidence)
                 course.marks[at] = Mark(at, least, doubtful=True)
+        self._bench.scene.refresh_labels(course.layer)
         self._following.show_tracks(course)
-        self._tracks = (layer, setup, tracks)
+        self._shown = Shown(course.layer, setup, course.way.axes[0], tracks)
         self._state.can_export = True
         cells, divisions = len(lineage.tracks), len(lineage.divisions)
         self._state.followed = f"{cells} tracks, {divisions} divisions"
 
+    def cancelled(self) -> None:
+        """Tell what has become of a run that the user cancelled."""
+        if self._running:
+            self._running, self._state.followed = "", CANCELLED
+
+    # --- export ----------------------------------------------------------------------------------
+
     def export(self) -> None:
-        """Write the tracks to a folder that the user chooses, in one of the field's formats."""
-        if self._tracks is None:
+        """Write the tracks where the user chooses, in one of the field's formats."""
+        if self._shown is None:
             return
-        _, setup, tracks = self._tracks
+        shown, jobs = self._shown, self._bench.jobs
         chosen = self._bench.asking.ask_save("Export tracks", "tracks.geff", FORMATS)
         if not chosen:
             return
-        path, jobs = Path(chosen), self._bench.jobs
+        path = Path(chosen)
         self._bench.desk.run(
             f"writing {path.name}",
-            lambda: jobs.export(setup, tracks, path),
+            lambda: jobs.export(shown.setup, shown.axis, shown.tracks, path),
             lambda _: self._tell(path),
             cancellable=False,
         )
@@ -95,6 +143,10 @@ class Tracking:
         self._bench.session.hint = f"Tracks are in {path}"
 
     def on_layers_changed(self) -> None:
-        """Forget tracks whose labels are gone."""
-        if self._tracks is not None and not self._bench.stage.name(self._tracks[0]):
-            self._tracks, self._state.can_export = None, False
+        """Stop if the labels of a run are gone; forget tracks whose labels are."""
+        name = self._bench.stage.name
+        if self._running and not name(self._running):
+            self._running, self._state.followed = "", GONE
+            self._bench.interrupt()
+        if self._shown is not None and not name(self._shown.layer):
+            self._shown, self._state.can_export = None, False

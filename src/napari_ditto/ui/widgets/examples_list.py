@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt
 from qtpy.QtCore import Signal as QtSignal  # type: ignore[attr-defined]
-from qtpy.QtGui import QAction, QImage, QPixmap
+from qtpy.QtGui import QAction, QImage, QPixmap  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
     QCheckBox,
     QGridLayout,
