@@ -17,6 +17,7 @@ from napari_ditto.core.masks import PlacedMask
 from napari_ditto.core.propagation import Carried, Doubt, PlaneDone, Step
 from napari_ditto.data.source import open_source
 from napari_ditto.data.steps import MemorySteps
+from napari_ditto.engine.jobs import drain
 from napari_ditto.engine.propagate import PropagationResult, propagate, propagate_steps
 from napari_ditto.errors import DittoError, LabelsError, ModelError, SourceError
 from napari_ditto.testing.scenes import drifting, truth_stack
@@ -380,6 +381,16 @@ def test_a_changed_image_is_noticed() -> None:
     run(source, {0: truth[0]}, steps)
     pixels[5] = 9
     assert run(source, {0: truth[0]}, steps) == [5, 6, 7]
+
+
+def test_an_example_edited_while_it_runs_changes_nothing() -> None:
+    truth, source = squares(6, _1=range(6)), blank((6, 32, 64))
+    edited = truth[0].copy()
+    steps = propagate_steps(source, {0: edited}, stepper=CopyStepper())
+    next(steps)
+    edited[:] = 9
+    found = drain(steps)
+    assert np.array_equal(found.labels, truth)
 
 
 def test_another_gate_or_stepper_does_all_again() -> None:

@@ -156,6 +156,22 @@ def test_an_object_keeps_to_itself_among_its_like() -> None:
     assert np.mean((found.labels == 1) == truth) > 0.99
 
 
+@pytest.mark.parametrize("kind", [PromptStepper, ContextStepper])
+def test_a_mirrored_stack_gives_mirrored_labels(kind: type) -> None:
+    truth = drifting(6, (72, 80), 2, seed=4)
+    pixels = np.clip(50 + 50 * truth + np.random.default_rng(0).normal(0, 3, truth.shape), 0, 255)
+    results = []
+    for image, examples in (
+        (pixels, {1: truth[1], 5: truth[5]}),
+        (pixels[::-1], {4: truth[1], 0: truth[5]}),
+    ):
+        source = open_source(image.astype(np.uint8), axes="zyx", window=(0, 255))
+        stepper = kind(load_model("classic"), source)
+        results.append(propagate(source, examples, stepper=stepper))
+    assert np.array_equal(results[0].labels, results[1].labels[::-1])
+    assert np.allclose(results[0].confidence, results[1].confidence[:, ::-1], equal_nan=True)
+
+
 def test_nothing_left_to_look_for() -> None:
     truth = np.zeros((4, 96, 112), np.int64)
     truth[0, :4, :4] = 1

@@ -201,6 +201,7 @@ class _Sheet:
 
     def __init__(self, job: Job, labels: LabelStore) -> None:
         self.job, self.labels, self.ids = job, labels, job.ids
+        self._rows = {label: row for row, label in enumerate(self.ids)}
         self.confidence = np.full((len(self.ids), *job.sizes), np.nan, dtype=np.float32)
         self.doubts: list[Doubt] = []
 
@@ -208,7 +209,7 @@ class _Sheet:
         """Write a finished plane."""
         at = tuple(done.address.index[name] for name in self.job.axes)
         for label, value in done.confidence.items():
-            self.confidence[(self.ids.index(label), *at)] = value
+            self.confidence[(self._rows[label], *at)] = value
         self.doubts += done.doubts
         box = Box.of_shape(done.labels.shape)
         old = self.labels.read(done.address, box)

@@ -25,7 +25,7 @@ from napari_ditto.errors import StoreError
 VERSION = 1
 """Of the rules by which steps are judged and painted; a change does all steps again."""
 
-RECENT_BYTES = 64 << 20
+RECENT_BYTES = 16 << 20
 """Label planes that are held decoded."""
 
 RECENT_LEAST = MOST_BEFORE + 2
