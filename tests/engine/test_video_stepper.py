@@ -21,6 +21,7 @@ from napari_ditto.engine.propagate import propagate, propagate_steps
 from napari_ditto.engine.video_stepper import VideoStepper
 from napari_ditto.models.protocols import MemoryFrame
 from napari_ditto.models.registry import load_model
+from napari_ditto.testing.contracts.video import VideoModelContract
 from napari_ditto.testing.fakes import TRUTH_WINDOW, paint_truth
 from napari_ditto.testing.scenes import drifting, truth_stack
 from napari_ditto.testing.video import PerfectVideoModel
@@ -77,6 +78,12 @@ def distances(frames: list[MemoryFrame]) -> list[tuple[int, bool, bool]]:
     return sorted((f.distance, f.is_anchor, "features" in f.arrays) for f in frames)
 
 
+class TestThePerfectModel(VideoModelContract):
+    @pytest.fixture
+    def model(self):
+        return PerfectVideoModel()
+
+
 # --- what the model is told ---------------------------------------------------------------------
 
 
@@ -111,7 +118,7 @@ def test_a_doubted_mask_is_not_remembered():
     walk.show(0, truth[0])
     for at in range(1, 14):
         walk.go(at, doubted=[2] if at in {5, 6} else [])
-    told = {frames[0].arrays["pointer"][()]: frames for frames in walk.stepper.model.asked[-3:]}
+    told = {frames[0].arrays["pointer"].item(): frames for frames in walk.stepper.model.asked[-3:]}
     assert {d for d, *_ in distances(told[1.0])} == set(range(1, 14))
     assert {d for d, *_ in distances(told[2.0])} == set(range(1, 14)) - {13 - 5, 13 - 6}
 

@@ -12,9 +12,10 @@ from napari_ditto.models.registry import load_model
 from napari_ditto.testing.contracts.models import PromptModelContract
 
 
-@pytest.fixture(scope="module", params=["sam", "sam_hq", "sam2"])
+@pytest.fixture(scope="module", params=["sam", "sam_hq", "sam2", "sam2_video"])
 def loaded(request, checkpoints) -> PromptModel:
-    return load_model(f"{request.param}:{getattr(checkpoints, request.param)}", device="cpu")
+    family = request.param.removesuffix("_video")
+    return load_model(f"{family}:{getattr(checkpoints, request.param)}", device="cpu")
 
 
 class TestNetworks(PromptModelContract):

@@ -44,7 +44,7 @@ class PerfectVideoModel(PerfectModel):
         truth = self._truth(embedding)
         self.memorized += len(masks)
         ids = [int(np.bincount(truth[mask]).argmax()) for mask in masks]
-        return {"features": masks.astype(np.float16), "pointer": np.array(ids, np.float32)}
+        return {"features": masks.astype(np.float16), "pointer": np.array(ids, np.float32)[:, None]}
 
     def track(self, embedding: Embedding, memories: Sequence[Sequence[MemoryFrame]]) -> VideoLogits:
         """Return where the remembered ids are now."""
@@ -53,7 +53,7 @@ class PerfectVideoModel(PerfectModel):
         ids = np.array([_told(frames, truth.shape) for frames in memories], np.float32)
         masks = truth == ids.reshape(-1, 1, 1)
         there = masks.any(axis=(1, 2)).astype(np.float32)
-        kept = {"features": masks.astype(np.float16), "pointer": ids}
+        kept = {"features": masks.astype(np.float16), "pointer": ids[:, None]}
         logits = np.where(masks, np.float32(10), np.float32(-10))
         return VideoLogits(logits, np.ones(len(ids), np.float32), there, kept)
 
@@ -63,5 +63,5 @@ def _told(frames: Sequence[MemoryFrame], shape: tuple[int, ...]) -> float:
     features = [f.arrays["features"] for f in frames if "features" in f.arrays]
     if not features or {a.shape for a in features} != {shape}:
         raise ModelError("nothing is remembered of this tile")
-    (told,) = {float(f.arrays["pointer"]) for f in frames}
+    (told,) = {float(f.arrays["pointer"].item()) for f in frames}
     return told
