@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 
 from napari_ditto.core.embedding import Embedding
+from napari_ditto.core.geometry import Box
 from napari_ditto.core.progress import Progress
 from napari_ditto.core.synthetic import blobs, render
+from napari_ditto.data.plane_example import PlaneExample
 from napari_ditto.data.source import open_source
-from napari_ditto.engine.context import segment_like, segment_like_steps
+from napari_ditto.engine.context import remember_steps, segment_like, segment_like_steps
+from napari_ditto.engine.jobs import drain
 from napari_ditto.errors import SourceError
 from napari_ditto.models.classic.model import ClassicModel
 from napari_ditto.models.protocols import ContextMap, Memory, ModelSpec
@@ -23,7 +26,7 @@ class ByBrightness:
         return [Embedding({"light": t[..., 0]}, t.shape[:2], self.spec.key) for t in tiles]
 
     def remember(self, examples):
-        classes = sorted({int(c) for e in examples for c in np.unique(e.labels)} - {0})
+        classes = sorted({int(c) for e in examples for c in np.unique(e.labels) if c > 0})
         light = np.concatenate([e.embedding.arrays["light"].ravel() for e in examples])
         labels = np.concatenate([e.labels.ravel() for e in examples])
         means = [light[labels == c].mean() for c in (0, *classes)]
@@ -97,7 +100,10 @@ class Telling(PerfectModel):
         return [p for p, at in zip(asked, spots, strict=True) if truth[at] not in self.silent]
 
     def remember(self, examples):
-        shown = {int(t) % 2 for e in examples for t in e.embedding.arrays["truth"][e.labels > 0]}
+        pairs = [(e.embedding.arrays["truth"], e.labels) for e in examples]
+        shown = {int(t) % 2 for truth, labels in pairs for t in truth[labels > 0]}
+        denied = [truth[(x == 0) & (truth > 0)] for truth, x in pairs if not (x > 0).any()]
+        shown -= {int(t) % 2 for found in denied for t in found}
         return Memory({"kinds": np.array(sorted(shown))}, (1,), self.spec.key)
 
     def recall(self, embedding, memory):
@@ -108,6 +114,26 @@ class Telling(PerfectModel):
 
     def tune(self, memory, examples, steps=20):
         return memory
+
+
+class CountedTelling(Telling):
+    """Notes what it is asked."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = []
+
+    def encode(self, tiles):
+        self.calls.append("encode")
+        return super().encode(tiles)
+
+    def decode(self, embedding, prompts):
+        self.calls.append("decode")
+        return super().decode(embedding, prompts)
+
+    def recall(self, embedding, memory):
+        self.calls.append("recall")
+        return super().recall(embedding, memory)
 
 
 def told(labels):
@@ -152,6 +178,113 @@ def test_objects_of_another_size_are_left_out():
     shown = np.where(truth <= 3, truth, 0)
     found = segment_like(told(truth), [(told(truth), shown)], Telling(128), instances=True)
     assert same_objects(found, shown)
+
+
+def test_a_part_of_the_plane_is_as_in_the_whole():
+    (shown, kinds, _), (image, expected, _) = two_kinds(0), two_kinds(1)
+    source = open_source(image, axes="yx", window=(0, 255))
+    region = Box(17, 40, 97, 151)
+    model = ByBrightness()
+    steps = segment_like_steps(source, [(shown, kinds)], model, region=region)
+    found = drain(steps)
+    assert found.box == region
+    assert found.probability.shape == (2, *region.shape)
+    assert np.array_equal(found.labels, expected[region.slices])
+    small = drain(segment_like_steps(source, [(shown, kinds)], model, region=Box(0, 0, 9, 9)))
+    assert small.labels.shape == (9, 9)
+
+
+def test_objects_of_a_part_may_reach_out_of_it(scene):
+    cells, odd = scene
+    region = Box(30, 40, 100, 120)
+    steps = segment_like_steps(
+        told(cells), [(told(cells), odd)], Telling(), instances=True, region=region
+    )
+    found = drain(steps)
+    assert same_objects(found.labels, odd[region.slices])
+    assert any(not region.covers(mask.box) for mask in found.objects)
+
+
+def test_confidence_is_cut_again_without_asking_the_model(scene):
+    cells, odd = scene
+    model = CountedTelling()
+    found = drain(segment_like_steps(told(cells), [(told(cells), odd)], model, instances=True))
+    before = list(model.calls)
+    labels, scores = found.above(0.0)
+    assert np.array_equal(labels, found.labels)
+    assert np.array_equal(scores, found.scores)
+    assert len(scores) == labels.max() == len(np.unique(odd)) - 1
+    assert (np.diff(scores) <= 0).all()
+    middle = float(np.median(scores))
+    fewer, sure = found.above(middle)
+    assert np.array_equal(sure, scores[scores >= middle])
+    assert len(np.unique(fewer)) == len(sure) + 1
+    none, nothing = found.above(1.1)
+    assert not none.any()
+    assert len(nothing) == 0
+    assert {"encode", "decode"} <= set(before)
+    assert model.calls == before
+
+
+def test_unsure_pixels_of_classes_become_background():
+    image, kinds, _ = two_kinds(0)
+    source = open_source(image, axes="yx", window=(0, 255))
+    found = drain(segment_like_steps(source, [(image, kinds)], ByBrightness()))
+    labels, scores = found.above(0.0)
+    assert np.array_equal(labels, found.labels)
+    assert np.array_equal(scores, found.scores)
+    assert (scores > 0.9).all()
+    assert found.objects == ()
+    assert not found.above(1.1)[0].any()
+
+
+def test_examples_from_several_places_are_learnt_together():
+    (first, kinds, _), (image, expected, _) = two_kinds(0), two_kinds(1)
+    source = open_source(image, axes="yx", window=(0, 255))
+    stack = open_source(np.stack([first * 0, first]), axes="zyx", window=(0, 255))
+    one = PlaneExample(stack, stack.plane({"z": 1}), kinds, ids=(1,))
+    two = PlaneExample(stack, stack.plane({"z": 1}), kinds, ids=(2,))
+    off = PlaneExample(stack, stack.plane({"z": 0}), kinds, enabled=False)
+    found = segment_like(source, [one, two, off], ByBrightness())
+    assert np.array_equal(found, expected)
+
+
+def test_none_of_this_takes_a_kind_away(scene):
+    cells, _ = scene
+    both, none = (told(cells) for _ in range(2))
+    given = [
+        PlaneExample(both, both.plane(), cells),
+        PlaneExample(none, none.plane(), np.where(cells % 2 == 0, cells, 0), negative=True),
+    ]
+    found = segment_like(told(cells), given, Telling(), instances=True)
+    assert same_objects(found, np.where(cells % 2 == 1, cells, 0))
+
+
+def test_the_order_of_examples_does_not_matter(scene):
+    (image, kinds, _), (other, more, _) = two_kinds(0), two_kinds(5)
+    target = open_source(two_kinds(1)[0], axes="yx", window=(0, 255))
+    pairs = [(image, kinds), (other, more), (image, np.where(kinds == 1, 1, -1))]
+    found = [segment_like(target, p, ClassicModel()) for p in (pairs, pairs[::-1])]
+    assert np.array_equal(*found)
+
+
+def test_other_names_of_classes_change_nothing_else():
+    (image, kinds, _), (target, _, _) = two_kinds(0), two_kinds(1)
+    source = open_source(target, axes="yx", window=(0, 255))
+    names = np.array([0, 4_000_000_000, 17])
+    plain = segment_like(source, [(image, kinds)], ClassicModel())
+    renamed = segment_like(source, [(image, names[kinds])], ClassicModel())
+    assert np.array_equal(renamed, names[plain])
+
+
+def test_a_memory_takes_the_place_of_examples(scene):
+    cells, odd = scene
+    model, given = Telling(), [(told(cells), odd)]
+    memory = drain(remember_steps(told(cells), given, model, instances=True))
+    expected = drain(segment_like_steps(told(cells), given, model, instances=True))
+    for examples in (given, []):
+        steps = segment_like_steps(told(cells), examples, model, instances=True, memory=memory)
+        assert same_objects(drain(steps).labels, expected.labels)
 
 
 def test_it_can_be_stopped_at_every_step(scene):

@@ -82,7 +82,8 @@ class ContextResult:
             Least confidence of an object; for classes, least probability of a pixel.
         """
         if self.instances:
-            sure = [mask for mask in self.objects if mask.score >= threshold]
+            # As float32, so that a score that was shown finds its own object.
+            sure = [m for m in self.objects if np.float32(m.score) >= np.float32(threshold)]
             return paint(sure, self.box, self.settings)
         return paint_classes(self.probability, self.classes, threshold)
 

@@ -16,6 +16,7 @@ from napari_ditto.core.geometry import Box
 from napari_ditto.core.prompts import BoxPrompt, MaskPrompt, PointPrompt, PromptSet, ScribblePrompt
 from napari_ditto.errors import ModelError, PromptError
 from napari_ditto.models.protocols import (
+    UNKNOWN,
     ContextModel,
     Example,
     MaskLogits,
@@ -259,6 +260,44 @@ class ContextModelContract:
             model.remember([example])
         with pytest.raises(ModelError):
             model.remember([])
+
+    def test_the_order_of_examples_does_not_matter(self, model: ContextModel) -> None:
+        examples = [self.example(model, seed, label) for seed, label in ((0, 5), (1, 2), (2, 5))]
+        query = model.encode(make_tile(seed=9)[None])[0]
+        found = [model.recall(query, model.remember(e)) for e in (examples, examples[::-1])]
+        assert np.allclose(found[0].probability, found[1].probability, rtol=0, atol=1e-3)
+
+    def test_other_names_of_classes_change_nothing_else(self, model: ContextModel) -> None:
+        example = self.example(model)
+        labels = np.asarray(example.labels).copy()
+        labels[:8, 40:] = 2
+        renamed = np.select([labels == 2, labels == 5], [70_000, 3])
+        query = model.encode(make_tile(seed=9)[None])[0]
+        memories = [model.remember([replace(example, labels=x)]) for x in (labels, renamed)]
+        assert [m.classes for m in memories] == [(2, 5), (3, 70_000)]
+        before, after = (model.recall(query, m).probability for m in memories)
+        assert np.allclose(before, after[::-1], rtol=0, atol=1e-3)
+
+    def test_nothing_is_learnt_from_what_is_unknown(self, model: ContextModel) -> None:
+        example = self.example(model)
+        query = model.encode(make_tile(seed=9)[None])[0]
+        blank = replace(self.example(model, seed=3), labels=np.full((64, 72), UNKNOWN))
+        found = [model.recall(query, model.remember(e)) for e in ([example], [example, blank])]
+        assert np.allclose(found[0].probability, found[1].probability, rtol=0, atol=1e-5)
+
+    def test_a_part_of_the_labels_is_enough(self, model: ContextModel) -> None:
+        example = self.example(model)
+        near = disc(radius=20)
+        partial = replace(example, labels=np.where(near, example.labels, UNKNOWN))
+        memory = model.remember([partial])
+        assert memory.classes == (5,)
+        query = model.encode(make_tile(seed=9)[None])[0]
+        assert iou(model.recall(query, memory).probability[0] > 0.5, disc()) > 0.8
+
+    def test_unknown_is_no_class(self, model: ContextModel) -> None:
+        example = self.example(model)
+        with pytest.raises(ModelError):
+            model.remember([replace(example, labels=np.where(disc(), 0, UNKNOWN))])
 
     def test_foreign_memory_is_refused(self, model: ContextModel) -> None:
         example = self.example(model)
