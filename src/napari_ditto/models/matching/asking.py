@@ -34,6 +34,9 @@ POINTS = 4
 DEEP = 0.5
 """Least depth of a point, in parts of the deepest one's."""
 
+FINE = 128
+"""Pixels of a component's longer side that are enough to find points."""
+
 SURELY_NOT = 0.25
 """Probability below which a pixel is an example of what is not meant."""
 
@@ -141,10 +144,12 @@ def _deep(mask: Mask, box: Box, count: int) -> tuple[PointPrompt, ...]:
     """Return points where a mask is deep, the deepest first, none in its thin ends."""
     from scipy.ndimage import distance_transform_edt
 
-    picks = deepest_pixels(mask[box.slices], count)
-    depth = distance_transform_edt(np.pad(mask[box.slices], 1))[1:-1, 1:-1]
+    step = 1 + max(box.shape) // FINE
+    part = mask[box.slices][::step, ::step]
+    picks = deepest_pixels(part, count)
+    depth = distance_transform_edt(np.pad(part, 1))[1:-1, 1:-1]
     deep = [(y, x) for y, x in picks if depth[y, x] >= DEEP * depth[picks[0]]]
-    return tuple(PointPrompt(float(y + box.y0), float(x + box.x0)) for y, x in deep)
+    return tuple(PointPrompt(float(step * y + box.y0), float(step * x + box.x0)) for y, x in deep)
 
 
 def _drawn(box: Box) -> BoxPrompt:

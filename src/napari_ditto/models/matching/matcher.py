@@ -22,8 +22,8 @@ from napari_ditto.models.ridge import read_classes
 BACKGROUND, OBJECTS = 64, 32
 """Most prototypes of the background and of each class."""
 
-SIDE = 2
-"""Cells of a square of so many a side are left out together."""
+SIDE, FOLDS = 2, 64
+"""Cells of a square of so many a side are left out together, and squares in so many turns."""
 
 MOST_CELLS = 1 << 15
 """Cells that are learnt from, of all examples."""
@@ -226,7 +226,8 @@ def _gather(examples: Sequence[Example], found: Sequence[Dense], classes: tuple[
         features.append(dense.cells[kept])
         shares.append(share[kept] * np.float32(example.weight))
         groups.append((number << 32) + (row // SIDE << 16) + column // SIDE)
-    return Cells(np.concatenate(features), np.concatenate(shares), np.concatenate(groups))
+    squares = np.unique(np.concatenate(groups), return_inverse=True)[1]
+    return Cells(np.concatenate(features), np.concatenate(shares), squares % FOLDS)
 
 
 def _thinned(shares: Floats, limit: int) -> NDArray[np.intp]:

@@ -31,7 +31,7 @@ class Cells:
     shares : ndarray of float32, shape (n, 1 + c)
         How much of each cell is background and each class, times the example's weight.
     group : ndarray of int, shape (n,)
-        Cells of one group lie side by side, and say little new about each other.
+        Left out together; cells side by side say little new about each other.
     """
 
     features: Floats
