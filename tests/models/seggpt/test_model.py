@@ -169,6 +169,16 @@ def test_an_example_given_twice_or_without_weight_or_label_is_left_out(model, ma
     assert len(memory.arrays["images"]) == 1
 
 
+def test_of_equal_weight_those_that_show_most_are_kept(model, scene, example):
+    """Tiles of a large example that touch a thing with a corner are the last choice."""
+    corner = np.zeros((64, 72), int)
+    corner[0, 0] = 1
+    slivers = [example(model, scene([], seed=s)[0], corner) for s in range(20)]
+    whole = example(model, *scene([(8, 8, 0.8)]))
+    memory = model.remember([*slivers, whole])
+    assert (memory.arrays["labels"][0] > 0).sum() > 200
+
+
 def test_every_class_of_a_pass_is_shown(model, many):
     rare = replace(many[0], labels=7 * many[0].labels, weight=0.01)
     memory = model.remember([*many[1:], rare])
@@ -236,6 +246,22 @@ def test_other_settings_are_another_model(model, many):
 def test_settings_that_cannot_be(wrong):
     with pytest.raises(ModelError, match="cannot be set"):
         Settings(**wrong)
+
+
+@pytest.mark.parametrize("damage", ["missing", "shape", "order", "ranks"])
+def test_a_memory_whose_arrays_do_not_fit(model, many, damage):
+    memory = model.remember(many)
+    arrays = dict(memory.arrays)
+    if damage == "missing":
+        del arrays["labels"]
+    elif damage == "shape":
+        arrays["images"] = arrays["images"][:, 1:]
+    elif damage == "order":
+        arrays["order"] = arrays["order"] + 1
+    else:
+        arrays["labels"] = arrays["labels"] + 1
+    with pytest.raises(ModelError, match="the memory is damaged"):
+        model.recall(many[0].embedding, replace(memory, arrays=arrays))
 
 
 def test_labels_of_another_shape_and_nothing_known(model, many):

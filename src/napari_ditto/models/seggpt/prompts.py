@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +42,7 @@ class Shown:
     labels: NDArray[np.int64]
     weight: float = 1.0
 
-    @property
+    @cached_property
     def digest(self) -> bytes:
         """Name of the example, the same whatever its ids are."""
         first = np.unique(self.labels, return_index=True, return_inverse=True)[1:]
@@ -49,6 +50,12 @@ class Shown:
         background = self.labels == 0
         parts = (self.image, pattern.astype(np.int32), background)
         return hashlib.sha256(b"".join(np.ascontiguousarray(p).tobytes() for p in parts)).digest()
+
+    @property
+    def balance(self) -> float:
+        """How evenly it shows things and background, greatest for half and half."""
+        share = float((self.labels > 0).mean())
+        return share * (1 - share)
 
 
 def show(example: Example, square: Square) -> Shown:
@@ -86,9 +93,27 @@ class Prompts:
 
     @classmethod
     def of(cls, memory: Memory) -> Prompts:
-        """Return the prompts of a memory."""
-        arrays = {n: np.asarray(memory.arrays[n]) for n in ("images", "labels", "names", "order")}
-        return cls(**arrays)
+        """Return the prompts of a memory.
+
+        Raises
+        ------
+        ModelError
+            If its arrays do not fit together.
+        """
+        names = ("images", "labels", "names", "order")
+        arrays = {n: np.asarray(memory.arrays.get(n, np.empty(0))) for n in names}
+        found = cls(**arrays)
+        classes = len(memory.classes)
+        fits = (
+            found.labels.ndim == 3
+            and found.images.shape == (*found.labels.shape, 3)
+            and found.names.shape[:1] == found.labels.shape[:1]
+            and np.array_equal(np.sort(found.order), np.arange(classes))
+            and {0, *(int(r) for own in found.present for r in own)} == set(range(classes + 1))
+        )
+        if not fits:
+            raise ModelError("the memory is damaged", todo="Make a new memory of the examples")
+        return found
 
     def remembered(self, classes: tuple[int, ...], model: str) -> Memory:
         """Return a memory of these prompts."""
@@ -102,7 +127,12 @@ class Prompts:
 
     def showing(self, group: Ranks, limit: int) -> list[int]:
         """Return which prompts to show for some classes."""
-        return choose([np.unique(own) for own in self.labels], group, limit)
+        return choose(self.present, group, limit)
+
+    @cached_property
+    def present(self) -> list[NDArray[np.uint16]]:
+        """The ranks that each prompt shows."""
+        return [np.unique(own) for own in self.labels]
 
 
 def gather(
@@ -186,9 +216,14 @@ def ranks_of(
 
 
 def _sorted(shown: Sequence[Shown]) -> list[Shown]:
-    """Return each example once, the heaviest first, whatever order they are given in."""
-    ordered = sorted(shown, key=lambda s: (-s.weight, s.digest, s.labels.tobytes()))
-    return list({(s.digest, s.labels.tobytes()): s for s in ordered[::-1]}.values())[::-1]
+    """Return each example once, the heaviest first and of these the balanced ones.
+
+    The order in which they are given has no influence.
+    """
+    found: dict[tuple[bytes, bytes], Shown] = {}
+    for own in sorted(shown, key=lambda s: (-s.weight, -s.balance, s.digest, s.labels.tobytes())):
+        found.setdefault((own.digest, own.labels.tobytes()), own)
+    return list(found.values())
 
 
 def _ranks(ordered: Sequence[Shown]) -> list[int]:
