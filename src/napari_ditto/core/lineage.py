@@ -19,11 +19,16 @@ class Lineage:
         One row per object and frame, sorted by track and frame: track id, frame, and the centre
         ``(y, x)`` or ``(z, y, x)`` in pixels. What napari's Tracks layer takes.
     parents : mapping of int to tuple of int
-        The mother of each daughter track; napari's ``graph``. Tracks without a mother are absent.
+        The mother of each daughter track. Tracks without a mother are absent.
     """
 
     points: NDArray[np.float64]
     parents: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+
+    @property
+    def graph(self) -> dict[int, list[int]]:
+        """The parents as napari's Tracks layer takes them: lists, no tuples."""
+        return {track: list(mothers) for track, mothers in self.parents.items()}
 
     @property
     def tracks(self) -> tuple[int, ...]:

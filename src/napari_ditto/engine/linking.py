@@ -26,7 +26,7 @@ from napari_ditto.engine.joining import relabel
 from napari_ditto.engine.lineages import Tracks, doubts, name_tracks
 from napari_ditto.engine.links import Links, Nodes, Rules, link_frames
 from napari_ditto.engine.observation import FrameObjects, observe_steps
-from napari_ditto.engine.segments import join_segments
+from napari_ditto.engine.segments import LATE, join_segments
 from napari_ditto.errors import LabelsError
 
 Linker = Literal["laptrack", "trackastra"]
@@ -41,7 +41,7 @@ class Linked:
     labels : ndarray of uint32, or zarr.Array
         Of the shape of the labels that were given.
     lineage : Lineage
-        Tracks and mothers; for napari ``viewer.add_tracks(lineage.points, graph=...)``.
+        Tracks and mothers; for napari ``viewer.add_tracks(lineage.points, graph=lineage.graph)``.
     scores : ndarray of float32, shape (n,)
         How sure the link is that leads to each of the lineage's points, in [0, 1]; NaN where none
         does.
@@ -125,7 +125,7 @@ def link_steps(
     frames = Frames(labels, axes, axis, within)
     rules = Rules(max_distance, gap, divisions, None if spacing is None else tuple(spacing))
     _check(rules, frames)
-    tables, meetings = yield from observe_steps(frames, gap + 1)
+    tables, meetings = yield from observe_steps(frames, max(gap, LATE) + 1)
     nodes = Nodes(tables, meetings, rules)
     yield Progress("merge", 0, 1, "linking")
     if linker == "trackastra":

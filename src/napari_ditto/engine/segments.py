@@ -34,7 +34,7 @@ SEPARATE = 2.0
 LATE = 1
 """Frames that the first daughter seen may live before the second is found."""
 
-SHORTEST = 2
+SHORTEST = 3
 """Frames that a daughter lives, unless the movie ends or she leaves: fewer are a broken mask."""
 
 
@@ -46,12 +46,17 @@ def join_segments(nodes: Nodes, links: Links, rules: Rules) -> None:
     # A mother divides once, whether or not her track could also go on over a gap.
     rows = np.concatenate([gaps.before, len(nodes) + divisions.before])
     sure = scores(rows, both.after, both.cost)
+    divided = []
     for at in assign(rows, both.after, both.cost, LIMIT).tolist():
         before, after = int(both.before[at]), int(both.after[at])
         if at < len(gaps.after):
             links.add(both.before[[at]], both.after[[at]], sure[[at]])
         else:
-            links.divide(before, (int(links.following[before]), after), float(sure[at]))
+            divided.append((before, after, float(sure[at])))
+    for mother, daughter, score in divided:
+        sister = int(links.following[mother])
+        if _lasts(nodes, links, daughter) and _lasts(nodes, links, sister):
+            links.divide(mother, (sister, daughter), score)
 
 
 def _gaps(nodes: Nodes, links: Links, gap: int) -> Pairs:
@@ -74,7 +79,6 @@ def _divisions(nodes: Nodes, links: Links) -> Pairs:
     found = [
         (mother, begin, cost + GAP_COST * (lag - 1))
         for begin in np.flatnonzero((links.previous < 0) & (nodes.frame > 0)).tolist()
-        if _lasts(nodes, links, begin)
         for lag in range(1, min(LATE + 1, int(nodes.frame[begin])) + 1)
         for mother, cost in _mothers(nodes, links, begin, lag)
     ]
@@ -119,9 +123,9 @@ def _followed(nodes: Nodes, links: Links, frame: int, lag: int) -> tuple[Indices
 
 
 def _lasts(nodes: Nodes, links: Links, node: int) -> bool:
-    """Whether an object lives long enough to be believed."""
-    for _ in range(SHORTEST - 1):
-        if links.following[node] < 0:
-            return bool(nodes.frame[node] == nodes.frames - 1 or nodes.at_border[node])
+    """Whether an object lives long enough to be believed, or its end is explained."""
+    born = nodes.frame[node]
+    while links.following[node] >= 0:
         node = int(links.following[node])
-    return True
+    age = nodes.frame[node] - born + 1
+    return bool(age >= SHORTEST or nodes.frame[node] == nodes.frames - 1 or nodes.at_border[node])
