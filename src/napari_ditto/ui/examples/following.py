@@ -80,7 +80,7 @@ class Course:
             doubt for doubt in done.doubts if (position, doubt.label) not in self.settled
         )
         sure = [value for value in done.confidence.values() if value > 0]
-        least = min(sure, default=1.0 if plane.anchor else 0.0)
+        least = min(sure, default=None)
         doubtful = bool(self.doubts[position])
         self.marks[position] = Mark(position, least, plane.anchor, doubtful)
 

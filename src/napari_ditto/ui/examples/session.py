@@ -72,8 +72,8 @@ class Mark:
     ----------
     position : tuple of int
         Where it is along the axes followed.
-    confidence : float
-        The least of its objects.
+    confidence : float or None
+        The least of its objects; None if it shows none.
     anchor : bool
         Whether the user labelled it.
     doubtful : bool
@@ -81,7 +81,7 @@ class Mark:
     """
 
     position: Position
-    confidence: float
+    confidence: float | None
     anchor: bool = False
     doubtful: bool = False
 
@@ -157,7 +157,7 @@ class ExamplesSession:
     one_kind: bool = True
     where: Where = "plane"
     other_images: tuple[str, ...] = ()
-    threshold: float = 0.5
+    threshold: float = 0.0
     has_result: bool = False
     found: str = ""
     tuned_choices: tuple[Choice, ...] = ()

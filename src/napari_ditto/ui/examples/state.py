@@ -59,7 +59,7 @@ class ExamplesState:
     where: str = "plane"
     images: tuple[Choice, ...] = ()
     other_images: tuple[str, ...] = ()
-    threshold: float = 0.5
+    threshold: float = 0.0
     has_result: bool = False
     found: str = ""
     tuned_choices: tuple[Choice, ...] = (NO_TUNED,)
@@ -139,7 +139,7 @@ def _note(row: Row, compared: bool) -> str:
     if row.example.negative:
         said.append("none of this")
     elif row.example.partial:
-        said.append("partly labelled")
+        said.append("partial")
     if compared and row.similarity is not None:
         said.append(f"alike {row.similarity:.0%}")
     return " · ".join(said)

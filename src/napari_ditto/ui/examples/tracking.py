@@ -14,7 +14,7 @@ from napari_ditto.ui.examples.collecting import Collecting
 from napari_ditto.ui.examples.follow_jobs import Way
 from napari_ditto.ui.examples.following import GONE, Course, Following
 from napari_ditto.ui.examples.jobs import Work
-from napari_ditto.ui.examples.session import Mark
+from napari_ditto.ui.examples.session import Mark, Position
 from napari_ditto.ui.workshop import Setup
 
 if TYPE_CHECKING:
@@ -103,11 +103,13 @@ class Tracking:
             self._bench.stage.add_tracks(course.images, setup.source, lineage)
         for position in course.way.positions():
             course.marks[position] = Mark(position, 1.0)
+        worst: dict[Position, float] = {}
         for doubt in tracks.review:
             at = course.way.position(doubt.address)
             if at is not None:
                 course.doubts[at] = (*course.doubts.get(at, ()), doubt)
-                least = min(course.marks[at].confidence, doubt.confidence)
+                least = min(worst.get(at, 1.0), doubt.confidence)
+                worst[at] = least
                 course.marks[at] = Mark(at, least, doubtful=True)
         self._bench.scene.refresh_labels(course.layer)
         self._following.show_tracks(course)

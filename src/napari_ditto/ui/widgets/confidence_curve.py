@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 from qtpy.QtCore import QPointF, QRectF, QSize, Qt
 from qtpy.QtCore import Signal as QtSignal  # type: ignore[attr-defined]
@@ -90,12 +91,18 @@ class ConfidenceCurve(QWidget):
             painter.drawLine(QPointF(x, 1), QPointF(x, self.height() - 1))
 
     def _draw_curve(self, painter: QPainter, ink: QColor) -> None:
-        spots = [QPointF(self._x(n), self._y(m.confidence)) for n, m in enumerate(self.marks)]
+        spots = [QPointF(self._x(n), self._y(m.confidence or 0)) for n, m in enumerate(self.marks)]
         painter.setPen(QPen(ink, 1.5))
         painter.setBrush(Qt.BrushStyle.NoBrush)
-        painter.drawPolyline(QPolygonF(spots))
+        known = zip(spots, self.marks, strict=True)
+        # Planes without an object are gaps.
+        for shown, group in groupby(known, lambda pair: pair[1].confidence is not None):
+            if shown:
+                painter.drawPolyline(QPolygonF([spot for spot, _ in group]))
         painter.setPen(Qt.PenStyle.NoPen)
         for spot, mark in zip(spots, self.marks, strict=True):
+            if mark.confidence is None and not mark.doubtful:
+                continue
             if mark.doubtful:
                 painter.setBrush(QColor(DOUBTFUL))
                 painter.drawEllipse(spot, 4, 4)
@@ -120,8 +127,7 @@ class ConfidenceCurve(QWidget):
         number = self.number_at(event.position().x())
         mark = self.marks[number]
         where = ", ".join(str(index) for index in mark.position)
-        what = "labelled by you" if mark.anchor else f"confidence {mark.confidence:.2f}"
-        self.setToolTip(f"Plane {where}: {what}")
+        self.setToolTip(f"Plane {where}: {_what(mark)}")
         if event.buttons() & Qt.MouseButton.LeftButton:
             self._pick(number)
 
@@ -142,3 +148,9 @@ class ConfidenceCurve(QWidget):
 
     def _pick(self, number: int) -> None:
         self.picked.emit(self.marks[number].position)
+
+
+def _what(mark: Mark) -> str:
+    if mark.anchor:
+        return "labelled by you"
+    return "no object" if mark.confidence is None else f"confidence {mark.confidence:.2f}"

@@ -40,7 +40,9 @@ class LikePanel(QWidget):
         self.slider.setRange(0, 100)
         self.slider.setToolTip("Hide what the model is less sure of; nothing is computed again")
         self.slider.setAccessibleName("Least confidence")
-        self.value = QLabel(self)
+        self.value = QLabel("0.00", self)
+        # Told to us or by us last: a state that is drawn while the user slides says nothing new.
+        self._threshold = 0.0
         self.value.setMinimumWidth(self.value.fontMetrics().horizontalAdvance("0.00 "))
         self._lay_out()
         self._slide_soon = Debounce(self._tell_slider, SLIDER_MILLISECONDS)
@@ -71,7 +73,8 @@ class LikePanel(QWidget):
         self._slide_soon()
 
     def _tell_slider(self) -> None:
-        self.chose.emit("threshold", self.slider.value() / 100)
+        self._threshold = self.slider.value() / 100
+        self.chose.emit("threshold", self._threshold)
 
     def show_state(self, state: ExamplesState) -> None:
         """Show where, with what, and what was found."""
@@ -85,7 +88,8 @@ class LikePanel(QWidget):
         self.found.setVisible(bool(state.found))
         for widget in (self._sure, self.slider, self.value):
             widget.setVisible(state.has_result)
-        if not self.slider.isSliderDown():
+        if state.threshold != self._threshold:
+            self._threshold = state.threshold
             blocker = QSignalBlocker(self.slider)
             self.slider.setValue(round(100 * state.threshold))
             blocker.unblock()

@@ -109,9 +109,9 @@ class ReviewPanel(QWidget):
         vertical.hide()
         vertical.setDefaultSectionSize(table.fontMetrics().height() + 6)
         horizontal.setStretchLastSection(True)
-        horizontal.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
-        for column, text in enumerate(("t 00, z 00 ", "10000 ", "0.00  ")):
-            table.setColumnWidth(column, table.fontMetrics().horizontalAdvance(text) + 14)
+        horizontal.setResizeContentsPrecision(20)
+        for column in range(len(_HEADS) - 1):
+            horizontal.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
         return table
 
     def show_state(self, state: ExamplesState) -> None:
