@@ -22,6 +22,9 @@ Labels = NDArray[np.integer]
 REACH = 6
 """How far a pixel looks around, pixels."""
 
+NEAR = 3.6
+"""Standard deviation of the vote's weight over the distance, pixels."""
+
 PATCH = 3
 """Half side of a patch."""
 
@@ -141,7 +144,7 @@ def _weights(
     least = distance.min(axis=0)
     distance -= least
     distance *= -SHARPNESS / (least + NOISE)
-    distance -= np.array([(dy * dy + dx * dx) / (2 * REACH**2) for dy, dx in offsets])[
+    distance -= np.array([(dy * dy + dx * dx) / (2 * NEAR**2) for dy, dx in offsets])[
         :, None, None
     ]
     weights = np.exp(distance, out=distance)

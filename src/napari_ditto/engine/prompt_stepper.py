@@ -22,11 +22,13 @@ from napari_ditto.core.progress import Progress
 from napari_ditto.core.prompts import Frame, MaskPrompt, PointPrompt, PromptSet
 from napari_ditto.core.propagation import Carried, Seen, Step
 from napari_ditto.core.routing import translate
+from napari_ditto.core.settling import settle
 from napari_ditto.core.tiling import Grid, Tile
-from napari_ditto.core.transfer import boxes, transfer_labels
+from napari_ditto.core.transfer import Transfer, boxes, transfer_labels
 from napari_ditto.data.protocols import EmbeddingStore, Source
+from napari_ditto.engine.borders import Borders
 from napari_ditto.engine.encode import TileEncoder
-from napari_ditto.models.protocols import MaskLogits, PromptModel
+from napari_ditto.models.protocols import ContextModel, MaskLogits, PromptModel
 
 VERSION = "1"
 
@@ -82,6 +84,7 @@ class PromptStepper:
     ) -> None:
         self.model, self.source = model, source
         self.encoder = TileEncoder(source, model, cache)
+        self.borders = Borders(self.encoder, model) if isinstance(model, ContextModel) else None
         self._trust: dict[str, Trust] = {}
 
     @property
@@ -95,38 +98,34 @@ class PromptStepper:
         """Return what becomes of the objects; see :class:`~.stepping.Stepper`."""
         yield Progress("read", 0, 0, "following")
         looks = _looks(anchors or before[:1], self.source)
+        memory = None
+        if self.borders:
+            memory = yield from self.borders.learn_steps(anchors)
         found: dict[int, list[Carried]] = {}
         for seen, labels in _assign(before):
-            for carried in self._carry(address, seen, labels, looks):
-                found.setdefault(carried.label, []).append(carried)
+            for patch in _patches(labels):
+                transfer, moved, now = self._transfer(address, seen, patch)
+                if self.borders and memory:
+                    edges = yield from self.borders.see_steps(address, memory, patch.box)
+                    transfer = settle(transfer, edges)
+                for carried in _carried(transfer, moved, now, patch, looks):
+                    found.setdefault(carried.label, []).append(carried)
         objects = [_joined(several) for several in found.values()]
         refined = yield from self._refine(address, objects, anchors)
         return Step(tuple(sorted(refined, key=lambda c: c.label)))
 
     # --- by looking alike -----------------------------------------------------------------------
 
-    def _carry(
-        self,
-        address: PlaneAddress,
-        seen: Seen,
-        labels: NDArray[np.integer],
-        looks: Mapping[int, NDArray[np.float64]],
-    ) -> Iterator[Carried]:
-        for patch in _patches(labels):
-            then = self.source.read(seen.address, patch.box)
-            now = self.source.read(address, patch.box)
-            flow = estimate_flow(then.mean(axis=2), now.mean(axis=2))
-            moved = move(patch.labels, flow)
-            brought = np.stack([move(c, flow, order=1) for c in np.moveaxis(then, 2, 0)], axis=2)
-            transfer = transfer_labels(brought, moved, now)
-            painted = transfer.paint(patch.box.shape)
-            for label, box in boxes(moved):
-                expected = PlacedMask(box, moved[box.slices] == label)
-                around, chance = transfer.chances[label]
-                mask = painted[around.slices] == label
-                placed = PlacedMask(around, mask, _expected_iou(chance, mask)).cropped()
-                likeness = _likeness(looks.get(label), _look(now, placed))
-                yield Carried(label, _shifted(placed, patch), _shifted(expected, patch), likeness)
+    def _transfer(
+        self, address: PlaneAddress, seen: Seen, patch: Patch
+    ) -> tuple[Transfer, NDArray[np.integer], NDArray[np.float32]]:
+        """Return the votes for a patch's labels, its labels moved, and the new plane's pixels."""
+        then = self.source.read(seen.address, patch.box)
+        now = self.source.read(address, patch.box)
+        flow = estimate_flow(then.mean(axis=2), now.mean(axis=2))
+        moved = move(patch.labels, flow)
+        brought = np.stack([move(c, flow, order=1) for c in np.moveaxis(then, 2, 0)], axis=2)
+        return transfer_labels(brought, moved, now), moved, now
 
     # --- by the model ---------------------------------------------------------------------------
 
@@ -226,6 +225,24 @@ def _patches(labels: NDArray[np.integer]) -> Iterator[Patch]:
                 around = around.union(group)
         groups.append(around)
     yield from (Patch(box, labels[box.slices]) for box in sorted(groups))
+
+
+def _carried(
+    transfer: Transfer,
+    moved: NDArray[np.integer],
+    now: NDArray[np.float32],
+    patch: Patch,
+    looks: Mapping[int, NDArray[np.float64]],
+) -> Iterator[Carried]:
+    """Yield the objects of a patch where the votes put them."""
+    painted = transfer.paint(patch.box.shape)
+    for label, box in boxes(moved):
+        expected = PlacedMask(box, moved[box.slices] == label)
+        around, chance = transfer.chances[label]
+        mask = painted[around.slices] == label
+        placed = PlacedMask(around, mask, _expected_iou(chance, mask)).cropped()
+        likeness = _likeness(looks.get(label), _look(now, placed))
+        yield Carried(label, _shifted(placed, patch), _shifted(expected, patch), likeness)
 
 
 def _shifted(placed: PlacedMask, patch: Patch) -> PlacedMask:
