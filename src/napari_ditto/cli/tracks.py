@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Generator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -84,9 +85,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, console: Console) -> int:
     """Run the command."""
     source = options.open_image(args)
-    steps, made = _job(args, source)
     start = time.perf_counter()
-    linked = console.follow(steps)
+    with ExitStack() as files:
+        steps, made = _job(args, source, files)
+        linked = console.follow(steps)
     seconds = time.perf_counter() - start
     _write(args, source, linked)
     facts = {**_facts(linked), "seconds": seconds, "output": args.output, "made_by": made}
@@ -131,7 +133,7 @@ def text(facts: Mapping[str, Any]) -> str:
 
 
 def _job(
-    args: argparse.Namespace, source: Source
+    args: argparse.Namespace, source: Source, files: ExitStack
 ) -> tuple[Generator[Progress, None, Linked], dict[str, object]]:
     """Return the job, and what a result must say about how it was made."""
     rules = {
@@ -147,7 +149,7 @@ def _job(
     from napari_ditto.engine.linking import link_steps
     from napari_ditto.engine.tracking import whole_image
 
-    labels: Any = _open(args.labels)
+    labels: Any = _open(args.labels, files)
     if tuple(labels.shape) != source.shape:
         raise LabelsError(
             f"labels of shape {tuple(labels.shape)} for a movie of {source.shape}",
@@ -194,17 +196,22 @@ def _store(
     return PyramidLabels.create(folder, source.shape, source.axes, scale=scale, provenance=made)
 
 
-def _open(path: Path) -> object:
+def _open(path: Path, files: ExitStack) -> object:
+    """Return the array in a file that is open until `files` are closed."""
     from napari_ditto.data.opening import open_path
 
-    return open_path(path).levels[0]
+    opened = open_path(path)
+    if opened.close:
+        files.callback(opened.close)
+    return opened.levels[0]
 
 
 def _read(path: Path) -> NDArray[np.integer]:
     from napari_ditto.data.arrays import wrap
 
-    raw = wrap(_open(path), str(path))
-    return raw.read(tuple(slice(0, n) for n in raw.shape))
+    with ExitStack() as files:
+        raw = wrap(_open(path, files), str(path))
+        return raw.read(tuple(slice(0, n) for n in raw.shape))
 
 
 def _picture(path: Path) -> Source:
