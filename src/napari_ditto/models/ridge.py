@@ -27,6 +27,9 @@ SHARPNESS = 4.0
 
 ROUNDS = 5
 
+MOST_CLASSES = 512
+"""More are objects that were taken for classes."""
+
 Weights = Sequence[NDArray[np.floating]]
 """How much each pixel counts, of each example."""
 
@@ -37,7 +40,7 @@ def read_classes(examples: Sequence[Example]) -> tuple[int, ...]:
     Raises
     ------
     ModelError
-        If nothing is labelled, or labels do not have their tile's shape.
+        If nothing is labelled, too many classes are, or labels do not have their tile's shape.
     """
     for number, example in enumerate(examples, 1):
         if example.labels.shape != example.embedding.tile_shape:
@@ -52,6 +55,11 @@ def read_classes(examples: Sequence[Example]) -> tuple[int, ...]:
             "No labelled pixel in the examples",
             todo="Paint or accept at least one object in an example image",
         )
+    if len(classes) > MOST_CLASSES:
+        raise ModelError(
+            f"{len(classes)} classes in the examples, at most {MOST_CLASSES} can be told apart",
+            todo="If the labels are objects of one kind, ask for objects instead of classes",
+        )
     return tuple(classes)
 
 
@@ -65,11 +73,11 @@ def solve(moments: NDArray[np.generic], penalty: float = RIDGE) -> NDArray[np.fl
     penalty : float
         In parts of each feature's own second moment.
     """
-    moments = moments.astype(np.float64)
+    moments = moments.astype(np.float64, copy=False)
     mass = np.maximum(moments[:, -1, -1], 1e-9)
     share = mass**BALANCE / (mass**BALANCE).sum()
-    balanced = moments * (share / mass)[:, None, None]
-    gram, target = balanced.sum(axis=0), balanced[:, :, -1]
+    counts = share / mass
+    gram, target = np.tensordot(counts, moments, 1), counts[:, None] * moments[:, :, -1]
     held = penalty * np.diag(gram)
     held[-1] = 0
     return np.asarray(np.linalg.solve(gram + np.diag(held + 1e-9), target.T).T, np.float64)

@@ -31,6 +31,9 @@ from napari_ditto.models.protocols import UNKNOWN, ContextMap, Example, Memory
 
 FOLDS = 4
 
+MANY_CLASSES = 64
+"""With more, moments are kept of all examples together: they take 2 MB a class and fold."""
+
 BLENDS = ((0.5, 0.5), (0.75, 0.25), (0.25, 0.75), (1.0, 0.0), (0.0, 1.0))
 """Parts of the filter bank's and of the network's score; the first is preferred."""
 
@@ -120,14 +123,15 @@ def _measure(
 ) -> list[Judges]:
     """Return the moments of each fold of examples."""
     folds: list[Judges] = []
+    count = 1 if len(classes) > MANY_CLASSES else FOLDS
     for number, (example, weight) in enumerate(zip(examples, weights, strict=True)):
         own = example.weight * weight
         first = classic.measure(_filters(example.embedding), example.labels, own, classes)
         second = network.measure(maps(example.embedding), example.labels, own, classes)
-        if number < FOLDS:
+        if number < count:
             folds.append((first, second))
         else:
-            for total, more in zip(folds[number % FOLDS], (first, second), strict=True):
+            for total, more in zip(folds[number % count], (first, second), strict=True):
                 total += more
     return folds
 

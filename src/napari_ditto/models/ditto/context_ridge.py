@@ -25,8 +25,8 @@ REACH = 1.2
 SPREAD = {64: (1.8,), 32: (1.8,), 16: (1.8, 3.1), 8: (3.4, 3.9), 4: (3.8, 4.0), 2: (2.4,)}
 """Root mean square of each group of channels, measured on the training images."""
 
-MOST = 4000
-"""Pixels that are learnt from, of one class in one example."""
+MOST, IN_ALL = 4000, 12_000
+"""Pixels that are learnt from, of one class in one example and of all classes together."""
 
 Floats = NDArray[np.float32]
 
@@ -40,7 +40,8 @@ def measure(
     """Return the moments of the background and of each class, shape (1 + c, d, d)."""
     size = sum(sum(n) for n in channels().values()) + WAVES + 1
     moments = np.zeros((1 + len(classes), size, size))
-    drawn = [_draw(labels == c) for c in (0, *classes)]
+    most = min(MOST, IN_ALL // (1 + len(classes)))
+    drawn = [_draw(labels == c, most) for c in (0, *classes)]
     features = _expand(sample(found, *np.divmod(np.concatenate(drawn), labels.shape[1])))
     ends = np.cumsum([len(d) for d in drawn])[:-1]
     for k, (at, x) in enumerate(zip(drawn, np.split(features, ends), strict=True)):
@@ -50,10 +51,10 @@ def measure(
     return moments
 
 
-def _draw(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
+def _draw(mask: NDArray[np.bool_], most: int) -> NDArray[np.intp]:
     at = np.flatnonzero(mask)
     rng = np.random.default_rng(0)
-    return at if len(at) <= MOST else np.sort(rng.choice(at, MOST, replace=False))
+    return at if len(at) <= most else np.sort(rng.choice(at, most, replace=False))
 
 
 def _expand(x: Floats) -> Floats:
