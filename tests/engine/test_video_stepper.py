@@ -18,6 +18,7 @@ from napari_ditto.data.source import open_source
 from napari_ditto.data.steps import DiskSteps, MemorySteps
 from napari_ditto.engine.jobs import drain
 from napari_ditto.engine.propagate import propagate, propagate_steps
+from napari_ditto.engine.steppers import choose_stepper
 from napari_ditto.engine.video_stepper import VideoStepper
 from napari_ditto.models.protocols import MemoryFrame
 from napari_ditto.models.registry import load_model
@@ -465,3 +466,4 @@ def test_each_plane_is_read_once_and_memory_stays_flat(model):
 def test_its_key_tells_the_model(model):
     source = open_source(movie(2), axes="zyx", window=(0, 255))
     assert VideoStepper(model, source).key == f"video 1 {model.spec.key}"
+    assert isinstance(choose_stepper(model, source), VideoStepper)
