@@ -80,6 +80,8 @@ def _whole_shift(before: Floats, now: Floats) -> NDArray[np.float64]:
     from skimage.registration import phase_cross_correlation
 
     pair = now - now.mean(), before - before.mean()
+    if not (pair[0].any() and pair[1].any()):
+        return np.zeros(2)  # an empty plane says nothing about motion
     found: Any = phase_cross_correlation(*pair, normalization=None)  # type: ignore[no-untyped-call]
     offset = np.asarray(found[0], np.float64)
     if (np.abs(offset) > LARGEST_SHIFT * np.array(now.shape)).any():
