@@ -17,9 +17,10 @@ from napari_ditto.core.masks import PlacedMask
 from napari_ditto.core.propagation import Carried, Doubt, PlaneDone, Step
 from napari_ditto.data.source import open_source
 from napari_ditto.data.steps import MemorySteps
+from napari_ditto.engine import propagation_run
 from napari_ditto.engine.jobs import drain
 from napari_ditto.engine.propagate import PropagationResult, propagate, propagate_steps
-from napari_ditto.errors import DittoError, LabelsError, ModelError, SourceError
+from napari_ditto.errors import DittoError, LabelsError, ModelError, SourceError, StoreError
 from napari_ditto.testing.scenes import drifting, truth_stack
 from napari_ditto.testing.steppers import CopyStepper, CountingStepper, PerfectStepper
 
@@ -414,13 +415,22 @@ class Carrying(CopyStepper):
 
 
 @pytest.mark.parametrize("room", [0, 20_000, 1 << 30])
-def test_dropped_carry_is_made_again(room: int) -> None:
+@pytest.mark.parametrize("held", [0, 1 << 30])
+def test_dropped_carry_is_made_again(room: int, held: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(propagation_run, "RECENT_BYTES", held)
     truth, source, steps = squares(20, _1=range(20)), blank((20, 32, 64)), MemorySteps(room)
     propagate(source, {0: truth[0]}, stepper=Carrying(), steps=steps, within=(0, 15))
     stepper = CountingStepper(Carrying())
     propagate(source, {0: truth[0]}, stepper=stepper, steps=steps)
     again = len(stepper.asked) - 5
     assert again == 0 if room == 1 << 30 else again > 0
+
+
+def test_too_little_room_for_two_runs_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(propagation_run, "RECENT_BYTES", 0)
+    truth, source, steps = squares(30, _1=range(30)), blank((30, 32, 64)), MemorySteps(0)
+    with pytest.raises(StoreError, match="no room for what steps hand on"):
+        propagate(source, {0: truth[0], 28: truth[28]}, stepper=Carrying(), steps=steps)
 
 
 # -- bad input -----------------------------------------------------------------------------------

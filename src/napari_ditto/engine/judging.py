@@ -25,8 +25,8 @@ LEAST_OWN = 0.5
 LEAST_MEETING = 0.5
 """Where two runs meet, the masks from both sides overlap by this part of the gate's overlap."""
 
-
 NOTHING = PlacedMask(Box(0, 0, 0, 0), np.zeros((0, 0), dtype=bool), 0.0)
+"""What is left of an object that is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +127,9 @@ class Judge:
 
     def disagreements(self, a: StepRecord, b: StepRecord) -> dict[int, str]:
         """Say how two runs differ about objects where they meet, by id."""
-        both = a.memory()[a.memory() == b.memory()]
-        shared = dict(zip(*(v.tolist() for v in np.unique(both, return_counts=True)), strict=True))
+        here = a.memory()
+        ids, counts = np.unique(here[here == b.memory()], return_counts=True)
+        shared = dict(zip(ids.tolist(), counts.tolist(), strict=True))
         least = LEAST_MEETING * self.gate.min_overlap
         found = {}
         for label in sorted({*a.believed, *b.believed}):

@@ -99,38 +99,49 @@ class Run:
         record = self.steps.get(key)
         reused = record is not None
         if record is None:
-            record = yield from self._do(visit, before, anchors)
+            yield from self._restore(visit)
+            record = yield from self._find(visit, before, anchors)
             self.steps.put(key, record)
         self._contents[visit.index] = record.digest
         self._remember(visit.index, record)
         return reused
 
-    def _do(
+    def _find(
         self, visit: Visit, before: Sequence[_Read], anchors: Sequence[_Read]
     ) -> Generator[Progress, None, StepRecord]:
+        """Return what is found in a plane, and believed of it."""
         shown = [self._shown(r) for r in before]
         wanted = self.judge.alive(shown)
         address, shape = self.job.address(visit.index), self.job.plane_shape
         if not wanted:
             return StepRecord.of(np.zeros(shape, dtype=np.uint32), {})
-        yield from self._restore(visit)
         step = yield from self.stepper.step(
             address, [self._seen(r, wanted) for r in before], [self._seen(r) for r in anchors]
         )
         return self.judge.record(address, shape, step, shown, self._meeting(visit, before))
 
-    def _restore(self, visit: Visit) -> Generator[Progress, None, None]:
-        """Do those steps again whose carry was dropped and is needed now."""
+    def _lost(self, visit: Visit) -> list[Index]:
+        """Return the planes to do again for a carry that was dropped, one run after the other.
+
+        Those that a step reads are all among them then: doing the others may drop theirs.
+        """
         lost: set[Index] = set()
         queue = [visit]
         while queue:
             missing = {i for i in queue.pop().before if self._record(i).carry is None} - lost
             lost |= missing
             queue += [self.route.visit(i) for i in missing]
-        for index in sorted(lost, key=lambda i: (self.route.distance(i), i)):
+        if lost:
+            lost |= set(visit.before) - self._anchors.keys()
+        side = {i: [a > b for a, b in zip(i, visit.index, strict=True)] for i in lost}
+        return sorted(lost, key=lambda i: (side[i], self.route.distance(i), i))
+
+    def _restore(self, visit: Visit) -> Generator[Progress, None, None]:
+        """Do those steps again whose carry was dropped and is needed now."""
+        for index in self._lost(visit):
             again = self.route.visit(index)
             reads = self._reads(again, again.before), self._reads(again, again.anchors)
-            record = yield from self._do(again, *reads)
+            record = yield from self._find(again, *reads)
             self.steps.put(self._keys[index], record)
             self._remember(index, record)
 
