@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from napari_ditto.core.prompts import PointPrompt, PromptSet
-from napari_ditto.models.protocols import Estimate, ModelSpec, PromptModel
+from napari_ditto.models.protocols import ContextModel, Estimate, Example, ModelSpec, PromptModel
 
 # The specs give times for two CPU cores; these factors are rough (micro-sam's published table
 # of SAM on a CPU node and a Quadro RTX 5000, and the same with Apple's GPUs guessed between).
@@ -116,6 +116,30 @@ def _duration(seconds: float) -> str:
 
 def _speedup(spec: ModelSpec) -> float:
     return _SPEEDUP.get(spec.device.split(":")[0], 1.0)
+
+
+def measure_context(model: ContextModel) -> ModelSpec:
+    """Return the model's spec with costs measured on one full tile and one example.
+
+    For a model of half a minute per look this takes a minute; others are quick.
+    """
+    side = model.spec.input_size
+    tiles = np.full((1, side, side, 3), 0.2, dtype=np.float32)
+    labels = np.zeros((side, side), dtype=np.int32)
+    labels[: side // 2] = 1
+    tiles[:, : side // 2] = 0.8
+    memory = model.remember([Example(model.encode(tiles)[0], labels)])
+    model.recall(model.encode(tiles)[0], memory)
+    start = time.perf_counter()
+    embedding = model.encode(tiles)[0]
+    encoded = time.perf_counter()
+    model.recall(embedding, memory)
+    return replace(
+        model.spec,
+        encode_seconds=encoded - start,
+        decode_seconds=time.perf_counter() - encoded,
+        embedding_bytes=embedding.nbytes,
+    )
 
 
 def measure(model: PromptModel) -> ModelSpec:

@@ -9,7 +9,8 @@ import pytest
 import torch
 import transformers as t
 
-from napari_ditto.models.estimate import context_estimate
+from napari_ditto.models.estimate import context_estimate, measure_context
+from napari_ditto.models.registry import load_model
 from napari_ditto.models.seggpt import cost
 from napari_ditto.models.seggpt.look import Settings
 from napari_ditto.models.seggpt.painter import Painter
@@ -74,12 +75,21 @@ def test_only_so_many_examples_are_looked_at_and_all_at_once_cost_one(spec, mode
 
 
 def test_a_model_that_condenses_its_examples_costs_a_tile_each():
-    from napari_ditto.models.registry import load_model
-
     spec = load_model("classic").spec
     found = context_estimate(spec, 10, 90, classes=50)
     assert found.seconds == pytest.approx(100 * spec.encode_seconds + 10 * spec.decode_seconds)
     assert not any("slow" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("name", ["seggpt", "classic"])
+def test_measuring_replaces_the_guess(name, model):
+    own = model if name == "seggpt" else load_model("classic")
+    found = measure_context(own)
+    assert found.key == own.spec.key
+    assert 0 < found.decode_seconds < 60
+    cost = context_estimate(found, 2, 1, measured=True)
+    assert cost.seconds == pytest.approx(3 * found.encode_seconds + 2 * found.decode_seconds)
+    assert not any("rough" in note for note in cost.notes)
 
 
 def test_too_little_memory_is_said(spec):

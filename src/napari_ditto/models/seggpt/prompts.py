@@ -20,8 +20,6 @@ from napari_ditto.models.protocols import UNKNOWN, Example, Memory
 from napari_ditto.models.ridge import read_classes
 from napari_ditto.models.seggpt.square import Square, known_part
 
-MAX_CLASSES = 512
-
 Ranks = tuple[int, ...]
 """Classes by their number in the squares, from 1."""
 
@@ -160,12 +158,6 @@ def gather(
         classes.
     """
     classes = read_classes([e for e in examples if e.weight > 0])
-    if len(classes) > MAX_CLASSES:
-        raise ModelError(
-            f"{len(classes)} classes are too many for SegGPT, which tells {MAX_CLASSES} apart "
-            f"in {len(groups(MAX_CLASSES, colors))} passes",
-            todo="Choose fewer ids, or take instances of one kind, or another model",
-        )
     ordered = _sorted([show(e, square) for e in examples if e.weight > 0 and (e.labels > 0).any()])
     ranked = _ranks(ordered)
     rank_of = np.zeros(len(classes) + 1, np.uint16)
