@@ -22,7 +22,7 @@ from napari_ditto.models.registry import load_model
 from napari_ditto.testing.fakes import CountingModel
 
 SIDE, OBJECTS = 512, 5
-PLANES = {"ditto": 12, "classic": 12, "sam": 3, "sam2": 4, "sam2_video": 4, "seggpt": 2}
+PLANES = {"ditto": 12, "classic": 12, "sam": 2, "sam2": 2, "sam2_video": 2, "seggpt": 1}
 """Planes besides the given one; few where one takes long."""
 
 EVERYTHING = Gate(0, 0, 0, np.inf)

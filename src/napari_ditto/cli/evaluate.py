@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from napari_ditto.evaluation.runs import Done, Settings
     from napari_ditto.models.protocols import PromptModel
 
-TASKS = ("prompts", "everything", "like", "semantic", "follow")
+TASKS = ("prompts", "everything", "like", "semantic", "follow", "track")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -83,10 +83,12 @@ def follow_sets(root: Path) -> dict[str, FollowSet]:
     """Return the named sets whose folders are there; `root` holds a folder per data set."""
     raw = "raw_stack.tif", "mito_instances_3dcc.tif"
     em = "training_sample2_zyx.tif", "neurons_zyx.tif"
+    ovule = "arabidopsis_ovule"
+    eight, sixteen = ({"ahead": n, "behind": n} for n in (8, 16))
     # The evaluation part has 70 planes, the training part 170.
     starts = ((0,), (40,), (90,), (120,)) if root.name == "train" else ((20,),)
     found = (
-        _named(root, "sstem_mito", "sstem_vnc", pair=raw, given=((2,), (9,), (17,))),
+        _named(root, "sstem_mito", "sstem_vnc", pair=raw, given=((2,), (9,), (17,)), **eight),
         _named(root, "sstem_mito_3", "sstem_vnc", pair=raw, given=((3, 10, 16),)),
         _named(
             root,
@@ -99,9 +101,9 @@ def follow_sets(root: Path) -> dict[str, FollowSet]:
             least=200,
             lasting=True,
         ),
-        _named(root, "ovule_cells", "arabidopsis_ovule", pair=("sample_ovule.tif",) * 2),
-        _named(root, "ovule_nuclei_1135", "arabidopsis_ovule", pair=("ovule1135_mini.tif",) * 2),
-        _named(root, "ovule_nuclei_1136", "arabidopsis_ovule", pair=("ovule1136_mini.tif",) * 2),
+        _named(root, "ovule_cells", ovule, pair=("sample_ovule.tif",) * 2),
+        _named(root, "ovule_nuclei_1135", ovule, pair=("ovule1135_mini.tif",) * 2, **sixteen),
+        _named(root, "ovule_nuclei_1136", ovule, pair=("ovule1136_mini.tif",) * 2, **sixteen),
         _named(root, "sunnybrook_cmr", layout="patients", least=1),
         _named(
             root, "davis16_val_a", layout="frames", axis="t", given=((0,),), behind=0, contours=True

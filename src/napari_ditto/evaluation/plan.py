@@ -15,12 +15,14 @@ from napari_ditto.evaluation.prompted import Row
 from napari_ditto.evaluation.reading import has_stacks
 from napari_ditto.evaluation.semantic import DiceRow
 from napari_ditto.evaluation.sets import EvalSet, prompt_sets, semantic_sets
+from napari_ditto.evaluation.tracked import missing_traccuracy, track_sets
+from napari_ditto.evaluation.tracking import GIVEN, TrackingRow
 from napari_ditto.evaluation.whole_images import ImageRow
 
 
 @dataclass(frozen=True)
 class Task:
-    """One of the five things that are measured.
+    """One of the six things that are measured.
 
     Attributes
     ----------
@@ -85,6 +87,7 @@ TASKS = {
             ("objects", "images", "seed"),
             (COPY,),
         ),
+        Task("track", "tracks.csv", runs.track_job, TrackingRow, (), (GIVEN,), True),
     )
 }
 
@@ -107,6 +110,7 @@ def own_sets(given: EvalSet) -> dict[str, list[Any]]:
         "like": whole,
         "semantic": classes,
         "follow": stacks,
+        "track": [],
     }
 
 
@@ -119,7 +123,8 @@ def named_sets(root: Path, wanted: Sequence[str] = ()) -> dict[str, list[Any]]:
         If a name is not known.
     """
     prompts, semantic, follow = prompt_sets(root), semantic_sets(root), follow_sets(root)
-    known = list(dict.fromkeys([*prompts, *semantic, *follow]))
+    tracks = {} if missing_traccuracy() else track_sets(root)
+    known = list(dict.fromkeys([*prompts, *semantic, *follow, *tracks]))
     for name in wanted:
         if name not in known:
             raise SourceError(f"no set is called {name!r}", todo=f"There are {', '.join(known)}")
@@ -131,4 +136,5 @@ def named_sets(root: Path, wanted: Sequence[str] = ()) -> dict[str, list[Any]]:
         "like": whole,
         "semantic": [s for s in semantic.values() if s.name in chosen],
         "follow": [s for s in follow.values() if s.name in chosen],
+        "track": [s for s in tracks.values() if s.name in chosen],
     }

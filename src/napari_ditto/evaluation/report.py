@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from napari_ditto import __version__
-from napari_ditto.evaluation import following_report, summary
+from napari_ditto.evaluation import following_report, summary, tracked
 from napari_ditto.evaluation.following import FollowRow
 from napari_ditto.evaluation.prompted import CORRECTED, FIRST, Row
 from napari_ditto.evaluation.runs import Settings
 from napari_ditto.evaluation.semantic import CONTROL_COUNT, COUNTS, DiceRow
 from napari_ditto.evaluation.tables import number, ordered, strong, table
+from napari_ditto.evaluation.tracking import TrackingRow
 from napari_ditto.evaluation.whole_images import ImageRow
 
 CONTROLS = ("shuffled", "inverted", "no target")
@@ -69,6 +70,8 @@ def markdown(found: Mapping[str, Sequence[Any]], settings: Settings) -> str:
         parts += [f"{models[0]} minus the others, 4 examples, paired:", contrasts(rows, models)]
     if rows := found.get("follow"):
         parts += ["## Following", *following_report.paragraphs(rows)]
+    if rows := found.get("track"):
+        parts += ["## Tracks", tracked.MEANING, tracked.tracks(rows)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -228,6 +231,8 @@ def brief(rows: Sequence[Any]) -> str:
         return ", ".join(f"{n} {summary.of_rows(found).value:.2f}" for n, found in chosen if found)
     if isinstance(rows[0], FollowRow):
         return following_report.brief(rows)
+    if isinstance(rows[0], TrackingRow):
+        return ", ".join(f"{r.image}: TRA {number(r.tra)}" for r in rows)
     if isinstance(rows[0], ImageRow):
         ap50, msa = (np.mean([getattr(r, name) for r in rows]) for name in ("ap50", "msa"))
         return f"AP50 {ap50:.2f}, mSA {msa:.2f}"

@@ -21,12 +21,14 @@ from napari_ditto.evaluation.pixel_baselines import CONTEXT_BASELINES, load_cont
 from napari_ditto.evaluation.prompted import Row, measure
 from napari_ditto.evaluation.semantic import DiceRow, measure_semantic
 from napari_ditto.evaluation.sets import EvalSet
+from napari_ditto.evaluation.tracked import TrackSet, measure_tracks
+from napari_ditto.evaluation.tracking import GIVEN, TrackingRow
 from napari_ditto.evaluation.whole_images import ImageRow, measure_everything, measure_like
 from napari_ditto.models.protocols import ContextModel, PromptModel
 from napari_ditto.models.registry import load_model
 
 R = TypeVar("R")
-S = TypeVar("S", EvalSet, FollowSet)
+S = TypeVar("S", EvalSet, FollowSet, TrackSet)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ def load_method(name: str, device: str = "auto") -> PromptModel:
 
 def identity(name: str, device: str = "auto") -> str:
     """Return what a method is: a model's key with the hash of its weights, a baseline's name."""
-    return name if name in CONTEXT_BASELINES else load_method(name, device).spec.key
+    return name if name in (*CONTEXT_BASELINES, GIVEN) else load_method(name, device).spec.key
 
 
 def takes_examples(name: str, device: str = "auto") -> bool:
@@ -180,6 +182,12 @@ def follow_job(job: Job[FollowSet]) -> Done[FollowRow]:
     how = job.settings
     model = None if job.model == COPY else load_method(job.model, how.device)
     return _done(job, measure_follow(job.given, model, how.objects, how.images, how.seed))
+
+
+def track_job(job: Job[TrackSet]) -> Done[TrackingRow]:
+    """Measure tracks, in any process."""
+    model = None if job.model == GIVEN else load_context_method(job.model, job.settings.device)
+    return _done(job, measure_tracks(job.given, model))
 
 
 def run_jobs(
