@@ -60,6 +60,7 @@ class ViewerScene:
         self._prompts_soon = Debounce(self._tell_prompts)
         self._plane_soon = Debounce(self.plane_changed.emit, PLANE_MILLISECONDS)
         self._connect("connect")
+        self._follow_images()
 
     def _connect(self, how: str) -> None:
         layers, dims = self._viewer.layers.events, self._viewer.dims.events
@@ -77,6 +78,11 @@ class ViewerScene:
         self._plane_soon()
 
     def _tell_layers(self) -> None:
+        self._follow_images()
+        self.layers_changed.emit()
+
+    def _follow_images(self) -> None:
+        """Hear of new pixels in the images that are there now."""
         present = self._by_id()
         for key in [key for key in self._images if key not in present]:
             self._images.pop(key).events.data.disconnect(self._on_image_data)
@@ -84,7 +90,6 @@ class ViewerScene:
             if _is(layer, "Image") and key not in self._images:
                 layer.events.data.connect(self._on_image_data)
                 self._images[key] = layer
-        self.layers_changed.emit()
 
     def _on_image_data(self, event: Event) -> None:
         self.image_edited.emit(str(event.source.unique_id))
