@@ -440,7 +440,7 @@ class LazyMovie:
 def test_each_plane_is_read_once_and_memory_stays_flat(model):
     import dask.array as da
 
-    movie, depth = LazyMovie(40), 40
+    movie, depth = LazyMovie(30), 30
     stack = da.from_array(
         movie, chunks=(1, *SHAPE), asarray=False, name=False, meta=np.zeros((0,) * 3, np.uint8)
     )

@@ -66,10 +66,9 @@ def pack(handed: Mapping[int, Handed], lasting: Collection[str]) -> dict[str, ND
 
 def unpack(carry: Arrays, label: int) -> Handed | None:
     """Return what a carry holds of one object, or None."""
-    rows = np.flatnonzero(carry["ids"] == label) if carry else ()
-    if not len(rows):
+    if not carry or not (carry["ids"] == label).any():
         return None
-    row = rows[0]
+    row = np.flatnonzero(carry["ids"] == label)[0]
     level, *corners = np.asarray(carry["tiles"])[row].tolist()
     older = np.flatnonzero(carry["past.ids"] == label)
     distances = np.asarray(carry["past.distances"])[older].tolist()

@@ -138,19 +138,6 @@ class VideoStepper:
             handed |= {subject.label: kept} if kept else {}
         return Step(tuple(found[n] for n in labels), pack(handed, self._lasting))
 
-    def _follow(
-        self, address: PlaneAddress, subject: _Subject, pyramid: Pyramid
-    ) -> Steps[tuple[Carried, Handed | None]]:
-        """Look for an object on its tile, and if it leads out there once more around it."""
-        carried, kept = yield from self._look(address, subject, pyramid)
-        box, tile = carried.mask.box, subject.tile
-        if kept and _leads_out(carried.mask, tile, pyramid):
-            moved = self._tile(box, pyramid)
-            if moved != tile:
-                again = replace(subject, tile=moved)
-                carried, kept = yield from self._look(address, again, pyramid)
-        return carried, kept
-
     def _subject(self, label: int, planes: Sequence[_Plane], pyramid: Pyramid) -> _Subject:
         shown = tuple(p for p in planes if label in p.ids)
         last = _placed(shown[0].seen.labels, label)
@@ -168,6 +155,18 @@ class VideoStepper:
                 return latest
         extent = BoxPrompt(box.y0 - 0.5, box.x0 - 0.5, box.y1 - 0.5, box.x1 - 0.5)
         return choose_tile(extent, extent.center, pyramid.shapes, pyramid.factors, size)
+
+    def _follow(
+        self, address: PlaneAddress, subject: _Subject, pyramid: Pyramid
+    ) -> Steps[tuple[Carried, Handed | None]]:
+        """Look for an object on its tile, and if it leads out there once more around it."""
+        carried, kept = yield from self._look(address, subject, pyramid)
+        if kept and _leads_out(carried.mask, subject.tile, pyramid):
+            around = self._tile(carried.mask.box, pyramid)
+            if around != subject.tile:
+                there = replace(subject, tile=around)
+                carried, kept = yield from self._look(address, there, pyramid)
+        return carried, kept
 
     def _look(
         self, address: PlaneAddress, subject: _Subject, pyramid: Pyramid

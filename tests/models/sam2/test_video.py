@@ -265,9 +265,11 @@ def test_masks_of_another_tile_and_pointers_alone_are_refused(ours, frames):
     embedding = ours.encode(frames[0][None])[0]
     with pytest.raises(ModelError, match="for a tile of"):
         ours.memorize(embedding, disc_masks()[:, :-1])
-    pointer = MemoryFrame({"pointer": np.zeros(128, np.float32)}, 9)
-    with pytest.raises(ModelError, match="nothing is remembered"):
-        ours.track(embedding, [[pointer]])
+    kept = {name: array[0] for name, array in ours.memorize(embedding, disc_masks()).items()}
+    far = MemoryFrame(kept, 7)
+    for frame in (far, MemoryFrame({"pointer": kept["pointer"]}, 1)):
+        with pytest.raises(ModelError, match="nothing is remembered"):
+            ours.track(embedding, [[frame]])
 
 
 def test_the_published_geometry(network, tile, tmp_path):

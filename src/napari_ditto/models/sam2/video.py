@@ -115,7 +115,8 @@ class Sam2Video(Sam2PromptModel):
         return (full[0, 0] >= 0.5).float()
 
     def _tensors_of(self, frames: Sequence[MemoryFrame]) -> list[Memory]:
-        if not any("features" in f.arrays for f in frames):
+        near = (f for f in frames if f.is_anchor or f.distance <= self._memory.slots)
+        if not any("features" in f.arrays for f in near):
             raise ModelError("nothing is remembered of an object that is asked about")
         return [
             Memory(
