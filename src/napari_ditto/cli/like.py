@@ -226,12 +226,11 @@ def _read_example(image: str, labels: str, index: dict[str, int]) -> PlaneExampl
 def _read_labels(path: Path, source: Source, address: PlaneAddress) -> NDArray[Any]:
     """Return labels of a plane from a file of that plane, or of the whole image."""
     from napari_ditto.data.label_planes import read_label_plane, read_label_planes
-    from napari_ditto.data.opening import open_path
+    from napari_ditto.data.source import open_source
 
     if not path.exists():
         raise LabelsError("there are no such labels", where=str(path))
-    axes = getattr(open_path(path).levels[0], "ndim", 0)
-    if len(source.axes) == 2 or axes == 2:
+    if len(source.axes) == 2 or len(open_source(path).shape) == 2:
         return read_label_plane(path)
     found = dict(read_label_planes(path, source.axes, source.shape, [address]))
     if address not in found:
