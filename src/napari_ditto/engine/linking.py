@@ -119,8 +119,9 @@ def link_steps(
 
     Notes
     -----
-    A daughter has .2 to .8 of the mother's area, both together .5 to 1.6, and their common centre
-    lies within her diameter. Both daughters are new tracks.
+    A daughter has .2 to .8 of the mother's area, both together .5 to 1.6; their common centre lies
+    within the mother's diameter, and both live three frames or more, unless they leave or the
+    movie ends. Both daughters are new tracks.
     """
     frames = Frames(labels, axes, axis, within)
     rules = Rules(max_distance, gap, divisions, None if spacing is None else tuple(spacing))
