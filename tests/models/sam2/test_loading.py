@@ -114,7 +114,8 @@ def test_a_memory_that_does_not_fit_the_images_is_refused(folder, changes):
 
 def test_the_older_spelling_of_a_setting_is_read(folder):
     """Configurations written before transformers 5 name the base of the rotation otherwise."""
-    edit(folder, rope_parameters=None, memory_attention_rope_theta=10000.0)
+    older = {"memory_attention_rope_theta": 10000.0, "memory_attention_rope_k_sizes": [64, 64]}
+    edit(folder, rope_parameters=None, **older)
     model = load(folder)
     assert model._network.config.rope_parameters["rope_theta"] == 10000.0
 
