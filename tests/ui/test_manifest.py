@@ -100,3 +100,20 @@ def test_samples_open_from_the_menu(viewer, key):
     assert layers[0] in viewer.layers
     assert viewer.layers[0].visible
     assert all(not layer.visible for layer in viewer.layers if "truth" in layer.name)
+
+
+@pytest.mark.gui
+def test_one_click_shows_both_docks_ready_to_run(viewer, qtbot, monkeypatch):
+    monkeypatch.setattr("napari_ditto.ui.settings._napari_section", lambda: None)
+    monkeypatch.setattr("napari.current_viewer", lambda: viewer)
+    monkeypatch.setattr("napari_ditto.ui.controller.Controller.warm_up", lambda self: None)
+    viewer.open_sample("napari-ditto", "one_coin")
+    docks = {name: dock for name, dock in viewer.window.dock_widgets.items() if "Ditto" in name}
+    assert len(docks) == 2
+    controllers = {dock.controller for dock in docks.values()}
+    assert len(controllers) == 1
+    (controller,) = controllers
+    qtbot.waitUntil(lambda: controller.examples.shown.buttons["like"].enabled, timeout=5000)
+    controller.act("add_example")
+    assert controller.examples.state.rows[0].objects == 1
+    assert controller.session.error == ""

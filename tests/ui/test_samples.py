@@ -92,3 +92,10 @@ def test_a_missing_sample_is_said_clearly(monkeypatch):
     monkeypatch.setattr(data, "coins", missing)
     with pytest.raises(SourceError, match="pip install pooch"):
         samples.coins()
+
+
+def test_the_coin_that_is_labelled_is_one(monkeypatch):
+    monkeypatch.setattr("napari.current_viewer", lambda: None)
+    image, labels = opened("one_coin")
+    inside = labels.data > 0
+    assert np.asarray(image.data)[inside].mean() > 1.4 * np.asarray(image.data)[~inside].mean()

@@ -24,8 +24,9 @@ def show_dock(napari_viewer: Viewer) -> DittoDock:
 
 
 def show_examples(napari_viewer: Viewer) -> ExamplesDock:
-    """Return the dock of examples of a viewer, opened if need be."""
-    _, widget = napari_viewer.window.add_plugin_dock_widget("napari-ditto", "Ditto examples")
+    """Return the dock of examples of a viewer, opened if need be, as a tab beside the other."""
+    window = napari_viewer.window
+    _, widget = window.add_plugin_dock_widget("napari-ditto", "Ditto examples", tabify=True)
     return cast("ExamplesDock", widget)
 
 

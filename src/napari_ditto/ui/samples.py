@@ -12,12 +12,33 @@ from numpy.typing import NDArray
 
 from napari_ditto.errors import SourceError
 
+COIN = (54.0, 100.0), 20.0
+"""Centre and radius of the coin that :func:`one_coin` labels."""
+
 LayerData = tuple[Any, dict[str, Any], str]
 
 
 def coins() -> list[LayerData]:
     """Return a photograph of coins (Brooklyn Museum), shape (303, 384)."""
     return [_image(_bundled("coins"), "Coins")]
+
+
+def one_coin() -> list[LayerData]:
+    """Return the coins with one of them labelled, and open both docks: press 'More like this'."""
+    from napari import current_viewer
+
+    from napari_ditto.ui.commands import show_dock, show_examples
+
+    viewer = current_viewer()
+    if viewer is not None:
+        show_dock(viewer)
+        show_examples(viewer)
+    pixels = _bundled("coins")
+    rows, columns = np.ogrid[: pixels.shape[0], : pixels.shape[1]]
+    (y, x), radius = COIN
+    labels = ((rows - y) ** 2 + (columns - x) ** 2 <= radius**2).astype(np.uint32)
+    about = {"name": "One coin", **_placed((), ("y", "x"), ())}
+    return [_image(pixels, "Coins"), (labels, about, "labels")]
 
 
 def cell() -> list[LayerData]:

@@ -25,7 +25,7 @@ from napari_ditto.ui.widgets.examples_follow import FollowPanel
 from napari_ditto.ui.widgets.examples_like import LikePanel
 from napari_ditto.ui.widgets.examples_list import ExamplesList
 from napari_ditto.ui.widgets.examples_review import ReviewPanel
-from napari_ditto.ui.widgets.layout import line, row
+from napari_ditto.ui.widgets.layout import line, row, scrolled
 from napari_ditto.ui.widgets.status import StatusPanel
 
 if TYPE_CHECKING:
@@ -69,7 +69,9 @@ class ExamplesWidget(Dock):
         form.addRow("Labels", self.labels)
         form.addRow("Model", self.model)
         button = self.buttons
-        layout = QVBoxLayout(self)
+        inside = QWidget(self)
+        layout = QVBoxLayout(inside)
+        layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(5)
         layout.addLayout(form)
         layout.addWidget(line())
@@ -83,7 +85,9 @@ class ExamplesWidget(Dock):
         layout.addWidget(line())
         layout.addWidget(_heading("2  Find it elsewhere", self))
         layout.addWidget(self.tabs, 1)
-        layout.addWidget(self.status)
+        outside = QVBoxLayout(self)
+        outside.addWidget(scrolled(inside), 1)
+        outside.addWidget(self.status)
 
     def _connect_widgets(self) -> None:
         buttons = {
