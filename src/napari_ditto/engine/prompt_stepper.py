@@ -35,7 +35,7 @@ VERSION = "1"
 MARGIN = 24
 """Pixels around the objects that are looked at: motion must be seen to be found."""
 
-TRUSTED = 0.85
+TRUSTED = 0.9
 """IoU at which the model must give an object of the user's plane back, to be asked about it."""
 
 AGREEING = 0.6
