@@ -108,6 +108,17 @@ def test_all_doubts_are_written(capsys: pytest.CaptureFixture) -> None:
     assert all("low score" in r["reasons"] for r in rows)
 
 
+def test_two_axes_in_one_job(stack: np.ndarray, capsys: pytest.CaptureFixture) -> None:
+    image = tifffile.imread("stack.tif")
+    tifffile.imwrite("movie.tif", np.stack([image] * 2), metadata={"axes": "TZYX"})
+    two = ["--axis", "t", "--axis", "z", "--within", "z=2,5"]
+    given = ["--examples", "z3.tif", "--at", "t=1,z=3", "--model", "classic", "--json"]
+    assert main(["propagate", "movie.tif", *two, *given, "-o", "out.zarr"]) == 0
+    assert json.loads(capsys.readouterr().out)["planes"] == 6
+    labels = labels_in("out.zarr")
+    assert labels.any(axis=(2, 3)).tolist() == [[2 <= z < 5 for z in range(DEPTH)]] * 2
+
+
 def test_classes(stack: np.ndarray) -> None:
     assert propagate("--examples", "z3.tif", "--at", "z=3", "--classes") == 0
     labels = labels_in("out.zarr")

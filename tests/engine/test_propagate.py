@@ -347,6 +347,16 @@ def test_planes_are_told_as_they_are_done() -> None:
         assert set(p.partial.confidence) == {1, 2, 3}
 
 
+def test_labels_need_not_be_collected() -> None:
+    truth = drifting(4)
+    source = truth_stack(truth)
+    found = drain(
+        propagate_steps(source, {0: truth[0]}, stepper=PerfectStepper(source), collect=False)
+    )
+    assert found.labels is None
+    assert found.confidence.shape == (3, 4)
+
+
 def run(source: object, examples: Mapping[int, NDArray], steps: MemorySteps) -> list[int]:
     """Propagate; return the planes that had to be done."""
     stepper = CountingStepper()

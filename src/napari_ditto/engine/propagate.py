@@ -44,8 +44,8 @@ class PropagationResult:
 
     Attributes
     ----------
-    labels : ndarray or zarr.Array of uint32
-        Shape of the source; 0 on planes that were not walked.
+    labels : ndarray or zarr.Array of uint32, or None
+        Shape of the source; 0 on planes that were not walked. None if they were not collected.
     confidence : ndarray of float32, shape (objects, n, ...)
         Of each object in each plane of the axes walked: 1 in the examples, NaN where it was not
         looked for, 0 where it was looked for and not found.
@@ -156,19 +156,20 @@ def propagate_steps(
     stepper: Stepper | None = None,
     steps: StepStore | None = None,
     patience: int = PATIENCE,
+    collect: bool = True,
 ) -> Generator[Progress, None, PropagationResult]:
     """Do what :func:`propagate` does, plane by plane.
 
     Every finished plane is a step of the stage "write" with a
     :class:`~napari_ditto.core.propagation.PlaneDone` as partial result. Closing the generator
-    keeps them.
+    keeps them. Who writes them elsewhere says ``collect=False``: no labels are returned then.
     """
     job = read_job(source, examples, axis, plane, within)
     if stepper is None:
         if model is None:
             raise ModelError("nothing to carry labels with", todo="Give a model or a stepper")
         stepper = choose_stepper(model, source, cache, kinds)
-    labels, kept = _open(source, out, stepper, model)
+    labels, kept = _open(source, out, stepper, model) if collect else (None, MemorySteps())
     run = Run(job, stepper, Judge(gate or Gate(), patience), kept if steps is None else steps)
     sheet = _Sheet(job, labels)
     for progress in run.walk():
@@ -199,27 +200,30 @@ def _open(
 class _Sheet:
     """The result so far."""
 
-    def __init__(self, job: Job, labels: LabelStore) -> None:
+    def __init__(self, job: Job, labels: LabelStore | None) -> None:
         self.job, self.labels, self.ids = job, labels, job.ids
         self._rows = {label: row for row, label in enumerate(self.ids)}
         self.confidence = np.full((len(self.ids), *job.sizes), np.nan, dtype=np.float32)
         self.doubts: list[Doubt] = []
 
     def add(self, done: PlaneDone) -> None:
-        """Write a finished plane."""
+        """Take a finished plane in."""
         at = tuple(done.address.index[name] for name in self.job.axes)
         for label, value in done.confidence.items():
             self.confidence[(self._rows[label], *at)] = value
         self.doubts += done.doubts
+        if self.labels is not None:
+            self._write(self.labels, done)
+
+    def _write(self, labels: LabelStore, done: PlaneDone) -> None:
         box = Box.of_shape(done.labels.shape)
-        old = self.labels.read(done.address, box)
+        old = labels.read(done.address, box)
         if (old != done.labels).any():
             highest = int(done.labels.max())
-            self.labels.apply(LabelDelta(done.address, box, old, done.labels, highest))
+            labels.apply(LabelDelta(done.address, box, old, done.labels, highest))
 
     def result(self) -> PropagationResult:
         """Return everything."""
         review = sorted(self.doubts, key=lambda d: (d.confidence, d.address.fixed, d.label))
-        return PropagationResult(
-            self.labels.data, self.confidence, self.ids, tuple(review), self.job.axes
-        )
+        labels = None if self.labels is None else self.labels.data
+        return PropagationResult(labels, self.confidence, self.ids, tuple(review), self.job.axes)
