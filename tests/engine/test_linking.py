@@ -328,3 +328,12 @@ def test_trackastra_gets_numbered_masks_and_its_graph_becomes_tracks(monkeypatch
 def test_trackastra_wants_the_image():
     with pytest.raises(LabelsError, match="wants an image"):
         link(crossing(), linker="trackastra")
+
+
+def test_many_cells_that_all_come_at_once_are_not_compared_one_by_one():
+    frame = np.zeros((300, 300), dtype=np.int64)
+    frame[::3, ::3] = np.arange(1, 10_001).reshape(100, 100)
+    half = np.where(frame % 2 == 0, frame, 0)
+    found = link(np.stack([half, frame]))
+    assert len(found.lineage.tracks) == 10_000
+    assert found.lineage.parents == {}

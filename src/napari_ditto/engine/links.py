@@ -230,7 +230,7 @@ def candidates(nodes: Nodes, frame: int, lag: int) -> Pairs:
     width = max(1, new.stop - new.start)
     met_before, met_after, met_iou = nodes.met(frame, lag)
     met = (met_before - old.start) * width + met_after - new.start
-    pairs = np.union1d(_near(expected, nodes.places[new], reach), met)
+    pairs = np.union1d(near(expected, nodes.places[new], reach), met)
     iou = np.zeros(pairs.size)
     iou[np.searchsorted(pairs, met)] = met_iou
     row, column = np.divmod(pairs, width)
@@ -248,15 +248,15 @@ def scores(before: Indices, after: Indices, cost: Floats) -> Floats:
     return fit * np.clip(0.5 + (rival - cost), 0.1, 1)
 
 
-def _near(expected: Floats, places: Floats, reach: float) -> Indices:
-    """Return the pairs within reach, each as row times number of columns plus column."""
+def near(expected: Floats, places: Floats, reach: float) -> Indices:
+    """Return the pairs within reach, ascending, each as row times number of columns plus column."""
     from scipy.spatial import cKDTree
 
     if not len(expected) or not len(places):
         return np.zeros(0, dtype=np.int64)
     found = cKDTree(expected).query_ball_tree(cKDTree(places), reach)
     sizes = [len(f) for f in found]
-    columns = np.array([c for f in found for c in f], dtype=np.int64)
+    columns = np.array([c for f in found for c in sorted(f)], dtype=np.int64)
     return np.repeat(np.arange(len(found)), sizes) * len(places) + columns
 
 

@@ -7,13 +7,12 @@ in one assignment.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 
 from napari_ditto.engine.assignment import assign
-from napari_ditto.engine.links import LIMIT, Links, Nodes, Pairs, Rules, candidates, scores
+from napari_ditto.engine.links import LIMIT, Links, Nodes, Pairs, Rules, candidates, near, scores
 from napari_ditto.engine.observation import Indices
 
 GAP_COST = 0.2
@@ -76,30 +75,32 @@ def _divisions(nodes: Nodes, links: Links) -> Pairs:
 
     The daughter may have been missing in the first frame of her life, but not her sister.
     """
-    found = [
-        (mother, begin, cost + GAP_COST * (lag - 1))
-        for begin in np.flatnonzero((links.previous < 0) & (nodes.frame > 0)).tolist()
-        for lag in range(1, min(LATE + 1, int(nodes.frame[begin])) + 1)
-        for mother, cost in _mothers(nodes, links, begin, lag)
-    ]
-    before, after, cost = np.array(found).reshape(-1, 3).T
-    unsettled = np.zeros(len(found), dtype=bool)
-    return Pairs(before.astype(np.int64), after.astype(np.int64), cost, unsettled)
+    return Pairs.joined(
+        [
+            _mothers(nodes, links, frame, lag)
+            for frame in range(1, nodes.frames)
+            for lag in range(1, min(LATE + 1, frame) + 1)
+        ]
+    )
 
 
-def _mothers(nodes: Nodes, links: Links, begin: int, lag: int) -> Iterator[tuple[int, float]]:
-    """Yield who may have divided `lag` frames before, with the cost."""
-    frame = int(nodes.frame[begin])
+def _mothers(nodes: Nodes, links: Links, frame: int, lag: int) -> Pairs:
+    """Return who may have divided `lag` frames before, for what begins in a frame."""
+    here = nodes.of_frame(frame)
+    begins = here.start + np.flatnonzero(links.previous[here] < 0)
     mothers, sisters = _followed(nodes, links, frame, lag)
     size = nodes.diameters[mothers]
-    apart = np.linalg.norm(nodes.places[sisters] - nodes.places[begin], axis=1)
-    one, other = (nodes.areas[x] / nodes.areas[mothers] for x in (sisters, begin))
-    whole = (one + other)[:, None]
-    both = (one[:, None] * nodes.places[sisters] + other[:, None] * nodes.places[begin]) / whole
-    moved = both - nodes.places[mothers] - nodes.drift(frame, lag)
-    off = np.linalg.norm(moved, axis=1) / size
+    reach = SEPARATE * float(size.max(initial=0.0))
+    pairs = near(nodes.places[sisters], nodes.places[begins], reach)
+    row, column = np.divmod(pairs, max(1, begins.size))
+    mothers, sisters, begins, size = mothers[row], sisters[row], begins[column], size[row]
+    one, other = (nodes.areas[x] / nodes.areas[mothers] for x in (sisters, begins))
+    weights = (one / (one + other))[:, None]
+    middle = weights * nodes.places[sisters] + (1 - weights) * nodes.places[begins]
+    off = np.linalg.norm(middle - nodes.places[mothers] - nodes.drift(frame, lag), axis=1) / size
+    apart = np.linalg.norm(nodes.places[sisters] - nodes.places[begins], axis=1) / size
     sane = (
-        (apart <= SEPARATE * size)
+        (apart <= SEPARATE)
         & (off <= APART)
         & (SUM[0] <= one + other)
         & (one + other <= SUM[1])
@@ -108,7 +109,8 @@ def _mothers(nodes: Nodes, links: Links, begin: int, lag: int) -> Iterator[tuple
         & (nodes.areas[links.following[mothers]] <= SHARE[1] * nodes.areas[mothers])
     )
     cost = off + np.abs(np.log(one + other)) + np.abs(np.log(one / other)) / 2
-    yield from zip(mothers[sane].tolist(), cost[sane].tolist(), strict=True)
+    found = Pairs(mothers, begins, cost + GAP_COST * (lag - 1), np.zeros(cost.size, dtype=bool))
+    return found.where(sane)
 
 
 def _followed(nodes: Nodes, links: Links, frame: int, lag: int) -> tuple[Indices, Indices]:
