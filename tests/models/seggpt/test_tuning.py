@@ -74,7 +74,7 @@ def test_the_weights_stay(soft, faint, memory):
 
 
 def test_it_is_the_same_every_time_and_in_any_order(soft, faint, memory, tuned):
-    again = soft.tune(memory, faint[:2], steps=20)
+    again = soft.tune(memory, faint[1::-1], steps=20)
     np.testing.assert_array_equal(again.arrays["images"], tuned.arrays["images"])
 
 
@@ -87,6 +87,15 @@ def test_one_example_is_the_query_of_itself_turned(soft, faint):
     memory = soft.remember(faint[:1])
     tuned = soft.tune(memory, faint[:1], steps=12)
     assert dice(soft, tuned, faint[2:]) > dice(soft, memory, faint[2:]) + 0.3
+
+
+def test_a_class_that_one_example_alone_shows_is_asked_of_itself_turned(soft, faint):
+    shown = [faint[0], replace(faint[1], labels=np.full((40, 40), 2))]
+    memory = soft.remember(shown)
+    tasks = Tuner(*parts(soft), memory, shown).tasks
+    assert all(task.is_turned and len(task.chosen) == 2 for task in tasks)
+    tuned = soft.tune(memory, shown, steps=4)
+    assert np.isfinite(tuned.arrays["images"]).all()
 
 
 @pytest.mark.parametrize("kind", ["random", "solved"])
@@ -124,6 +133,13 @@ def test_what_is_unknown_does_not_count(soft, faint, memory):
     first = Tuner(*parts(soft), memory, [replace(faint[0], labels=partly)])
     counted = first.tasks[0].counts
     assert counted.sum() == (partly != -1).sum()
+
+
+def test_examples_that_show_nothing_do_not_count(soft, faint, memory, tuned):
+    nobody_looked = replace(faint[3], labels=np.full((40, 40), -1))
+    nothing_there = replace(faint[4], labels=np.zeros((40, 40), int))
+    again = soft.tune(memory, [*faint[:2], nobody_looked, nothing_there], steps=20)
+    np.testing.assert_array_equal(again.arrays["images"], tuned.arrays["images"])
 
 
 def parts(model):

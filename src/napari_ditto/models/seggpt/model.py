@@ -181,7 +181,7 @@ class SegGptModel:
             self._own(example.embedding.model, "the embedding")
         tuner = Tuner(self._painter, self.settings, self._square, memory, examples)
         with memory_watched():
-            return tuner.tune(steps, examples, self.recall)
+            return tuner.tune(steps, self.recall)
 
     @torch.inference_mode()
     def _paint(

@@ -1,8 +1,8 @@
 """In-context tuning: the weights stay, the pictures of the examples change.
 
-Wang et al. 2023, SegGPT, section 3.3. Each example is in turn the query of the others; with
-nothing else to show, it is the query of itself, turned. Adam moves the pixels of what is shown so
-that the query is painted as its labels say. Labels stay as they are.
+Wang et al. 2023, SegGPT, section 3.3. Each example is in turn the query of the others; where
+they do not show all that it shows, it is the query of itself as well, turned. Adam moves the
+pixels of what is shown so that the query is painted as its labels say. Labels stay as they are.
 """
 
 from __future__ import annotations
@@ -98,29 +98,25 @@ class Tuner:
             )
         self.painter, self.settings, self.square = painter, settings, square
         self.memory, self.prompts = memory, Prompts.of(memory)
-        self.tasks = [t for e in examples for t in self._tasks(e)]
+        shown = [e for e in examples if (e.labels > 0).any()]
+        self.examples = sorted(shown, key=_bytes)  # their order is to have no influence
+        self.tasks = [t for e in self.examples for t in self._tasks(e)]
 
-    def tune(
-        self,
-        steps: int,
-        examples: Sequence[Example],
-        recall: Callable[[Embedding, Memory], ContextMap],
-    ) -> Memory:
+    def tune(self, steps: int, recall: Callable[[Embedding, Memory], ContextMap]) -> Memory:
         """Return the best memory on the way: better on left-out examples, and no worse on all.
 
         Parameters
         ----------
         steps : int
             Of Adam; each looks at one example.
-        examples : sequence of Example
-            As given before.
         recall : callable
             What is to be no worse.
         """
-        best, least = (
-            self.memory,
-            (_loss(examples, self.memory, recall), self._left_out(self.memory)),
-        )
+
+        def worth(memory: Memory) -> tuple[float, float]:
+            return _loss(self.examples, memory, recall), self._left_out(memory)
+
+        best, least = self.memory, worth(self.memory)
         images = pixels(self.prompts.images, self.painter.device).requires_grad_()
         adam = torch.optim.Adam([images], lr=STEP)
         checks = {round(steps * (k + 1) / CHECKS) for k in range(CHECKS)}
@@ -131,9 +127,9 @@ class Tuner:
             adam.step()
             if step in checks:
                 found = self._with(images)
-                worth = (_loss(examples, found, recall), self._left_out(found))
-                if worth[0] <= least[0] and worth[1] < least[1]:
-                    best, least = found, worth
+                full, left_out = worth(found)
+                if full <= least[0] and left_out < least[1]:
+                    best, least = found, (full, left_out)
         return best
 
     def _tasks(self, example: Example) -> list[Task]:
@@ -141,15 +137,16 @@ class Tuner:
         shown = show(example, self.square)
         ranks = ranks_of(shown.labels, self.memory.classes, self.prompts)
         own = [i for i, n in enumerate(self.prompts.names) if n.tobytes() == shown.digest]
-        tasks = []
+        counts, tasks = self._counting(example), []
         for group in groups(len(self.memory.classes), self.settings.colors):
-            if not np.isin(ranks, group).any():
+            needed = np.intersect1d(ranks, group)
+            if not len(needed):
                 continue
             showing = self.prompts.showing(group, self.settings.examples)
-            others = tuple(i for i in showing if i not in own)
-            chosen = others or tuple(showing)
-            counts = self._counting(example) & self._is_shown(ranks, group, chosen)
-            tasks.append(Task(shown.image, ranks, counts, group, chosen, not others))
+            others = [i for i in showing if i not in own]
+            alone = bool(np.isin(needed, self.prompts.labels[others]).all())
+            chosen = tuple(others if alone else showing)
+            tasks.append(Task(shown.image, ranks, counts, group, chosen, not alone))
         return tasks
 
     def _counting(self, example: Example) -> NDArray[np.bool_]:
@@ -159,13 +156,6 @@ class Tuner:
         height, width = example.labels.shape
         counts[top : top + height, left : left + width] = example.labels != UNKNOWN
         return counts
-
-    def _is_shown(
-        self, ranks: NDArray[np.uint16], group: Ranks, chosen: Sequence[int]
-    ) -> NDArray[np.bool_]:
-        """Return the pixels whose class some prompt shows, or that are background."""
-        missing = [r for r in group if not (self.prompts.labels[list(chosen)] == r).any()]
-        return ~np.isin(ranks, missing)
 
     def _order(self, steps: int) -> list[tuple[Task, int]]:
         """Return the task of each step and how its query is turned; the same ones every time."""
@@ -210,6 +200,10 @@ def _turned(array: NDArray[Pixel], turn: int) -> NDArray[Pixel]:
     """Return a square in one of the eight ways to turn and mirror it."""
     mirrored = array[:, ::-1] if turn >= _MIRRORED else array
     return np.rot90(mirrored, turn % 4)
+
+
+def _bytes(example: Example) -> tuple[bytes, bytes]:
+    return example.embedding.arrays["pixels"].tobytes(), example.labels.astype(np.int64).tobytes()
 
 
 def _loss(
