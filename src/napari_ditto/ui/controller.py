@@ -190,6 +190,7 @@ class Controller:
         """Give up what is running; what is finished is kept."""
         self.interrupt()
         self.session.hint = "Cancelled"
+        self.session.fixing = None
         self._everything.cancelled()
         self.examples.cancelled()
 

@@ -42,7 +42,7 @@ class Desk:
         def on_progress(progress: Progress) -> None:
             self.session.progress = progress
             if on_partial and progress.partial is not None:
-                on_partial(progress.partial)
+                self.guarded(lambda: on_partial(progress.partial))
 
         job = Job(
             name,

@@ -277,6 +277,7 @@ class Following:
         if running is not None:
             course, edit = running
             if course.deltas and self._bench.stage.name(course.layer):
+                self._bench.scene.refresh_labels(course.layer)
                 self._bench.labelling.record(edit)
             self.show()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from napari_ditto.ui.desk import Desk
 from napari_ditto.ui.examples.bench import Asking, Bench
@@ -71,7 +72,7 @@ class Examples:
             "doubt": self._reviewing.go,
             "position": self._reviewing.go_to_position,
         }
-        self.actions: Mapping[str, Callable[[], None]] = {
+        actions: Mapping[str, Callable[[], None]] = {
             "add_example": self._collecting.add,
             "draw_example": self._collecting.draw,
             "save_examples": self._collecting.save,
@@ -85,6 +86,7 @@ class Examples:
             "fix_doubt": self._reviewing.fix,
             "delete_doubt": self._reviewing.delete,
         }
+        self.actions = {name: partial(self._act, name, call) for name, call in actions.items()}
         bench.stage.labels_edited.connect(self._on_edited)
         labelling.written.connect(self._on_written)
 
@@ -108,6 +110,14 @@ class Examples:
             setattr(self.state, field, value)
         else:
             self._choices[field](value)
+
+    def _act(self, name: str, call: Callable[[], None]) -> None:
+        """Do what a key or a menu asks for, unless the button would not."""
+        button = self.shown.buttons[name]
+        if button.enabled:
+            call()
+        else:
+            self._bench.session.hint = button.why
 
     def _follow(self) -> None:
         run = self._tracking.run if self.state.kind == "cells" else self._following.run

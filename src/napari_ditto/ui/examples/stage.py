@@ -166,10 +166,10 @@ class ViewerStage:
         """Show a new store as a Labels layer, return its id; the active layer stays active."""
         return self._add(result_layers.result_layer(self._image(images), source, store, name))
 
-    def _add(self, layer: Layer) -> str:
+    def _add(self, layer: Layer, *, on_top: bool = False) -> str:
         layers = self._viewer.layers
         active = layers.selection.active
-        layers.insert(above_images(self._viewer), layer)
+        layers.insert(len(layers) if on_top else above_images(self._viewer), layer)
         layers.selection.active = active
         return str(layer.unique_id)
 
@@ -187,12 +187,17 @@ class ViewerStage:
         layer = self._by_id().get(labels)
         if layer is None or not layer.visible:
             return
-        if adapters.plane_from_viewer(self._viewer.dims, self._image(images)) == address:
+        try:
+            shown = adapters.plane_from_viewer(self._viewer.dims, self._image(images))
+        except DittoError:
+            return  # no plane of the image is on show, such as in 3-D view
+        if shown == address:
             adapters.refresh_labels(layer)
 
     def add_tracks(self, images: Sequence[str], source: Source, lineage: Lineage) -> str:
         """Show tracks and their graph as a Tracks layer, return its id."""
-        return self._add(result_layers.tracks_layer(self._image(images), source, lineage))
+        layer = result_layers.tracks_layer(self._image(images), source, lineage)
+        return self._add(layer, on_top=True)
 
     # --- edits by hand ---------------------------------------------------------------------------
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from napari_ditto.core.propagation import PlaneDone
 from napari_ditto.data.protocols import LabelStore
 from napari_ditto.errors import DittoError, LabelsError
@@ -14,16 +16,23 @@ from napari_ditto.ui.examples.collecting import Collecting
 from napari_ditto.ui.examples.follow_jobs import Way
 from napari_ditto.ui.examples.following import GONE, Course, Following
 from napari_ditto.ui.examples.jobs import Work
-from napari_ditto.ui.examples.session import Mark, Position
+from napari_ditto.ui.examples.session import Mark
 from napari_ditto.ui.workshop import Setup
 
 if TYPE_CHECKING:
     from napari_ditto.engine.examples import PlaneExample
     from napari_ditto.engine.linking import Linked
 
-NAME = "tracks"
+NAME = "cells"
 FORMATS = "GEFF (*.geff);;Cell Tracking Challenge, a folder (*)"
 CANCELLED = "Cancelled: the cells found so far are labelled, but not linked"
+
+
+def least_scores(tracks: Linked) -> dict[int, float]:
+    """Return how sure the worst link into each frame is; frames without objects are absent."""
+    frames = tracks.lineage.points[:, 1].astype(int)
+    sure = np.where(np.isfinite(tracks.scores), tracks.scores, 1.0)
+    return {int(f): float(sure[frames == f].min()) for f in np.unique(frames)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,16 +110,13 @@ class Tracking:
         lineage = tracks.lineage
         if len(lineage.points):
             self._bench.stage.add_tracks(course.images, setup.source, lineage)
-        for position in course.way.positions():
-            course.marks[position] = Mark(position, 1.0)
-        worst: dict[Position, float] = {}
         for doubt in tracks.review:
             at = course.way.position(doubt.address)
             if at is not None:
                 course.doubts[at] = (*course.doubts.get(at, ()), doubt)
-                least = min(worst.get(at, 1.0), doubt.confidence)
-                worst[at] = least
-                course.marks[at] = Mark(at, least, doubtful=True)
+        sure = least_scores(tracks)
+        for at in course.way.positions():
+            course.marks[at] = Mark(at, sure.get(at[0]), doubtful=at in course.doubts)
         self._bench.scene.refresh_labels(course.layer)
         self._following.show_tracks(course)
         self._shown = Shown(course.layer, setup, course.way.axes[0], tracks)

@@ -13,7 +13,8 @@ from napari_ditto.ui.keymap import ACTIONS, button_text
 _PRIMARY = """
 QPushButton { background-color: #0072b2; color: white; font-weight: 600; padding: 6px; }
 QPushButton:hover { background-color: #1a86c6; }
-QPushButton:disabled { background-color: transparent; border: 1px solid #0072b2; }
+QPushButton:disabled { background-color: transparent; border: 1px solid #0072b2;
+  color: #868e93; }
 """
 
 
