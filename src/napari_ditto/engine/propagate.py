@@ -104,7 +104,8 @@ def propagate(
     cache : EmbeddingStore, optional
         Where embeddings are kept; in memory only by default.
     out : path, optional
-        Write OME-Zarr labels there, out of core. Run again to go on after an interruption.
+        Write OME-Zarr labels there, out of core. Run again to go on after an interruption, or after
+        a correction; planes edited in the file itself are overwritten, so give them as examples.
     stepper : Stepper, optional
         What finds the objects, in place of a model.
     steps : StepStore, optional
