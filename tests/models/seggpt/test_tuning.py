@@ -65,6 +65,17 @@ def test_only_pictures_change(soft, memory, tuned):
         np.testing.assert_array_equal(tuned.arrays[name], memory.arrays[name])
 
 
+def test_it_survives_a_file_and_arrays_that_cannot_be_written(soft, faint, tuned, tmp_path):
+    from safetensors.numpy import load_file, save_file
+
+    save_file({n: np.ascontiguousarray(a) for n, a in tuned.arrays.items()}, tmp_path / "tuned")
+    arrays = load_file(tmp_path / "tuned")
+    for array in arrays.values():
+        array.setflags(write=False)
+    again = soft.recall(faint[3].embedding, replace(tuned, arrays=arrays)).probability
+    np.testing.assert_array_equal(again, soft.recall(faint[3].embedding, tuned).probability)
+
+
 def test_the_weights_stay(soft, faint, memory):
     network = soft._painter.network
     before = {n: p.clone() for n, p in network.named_parameters()}
