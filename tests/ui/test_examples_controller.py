@@ -593,3 +593,28 @@ def test_large_planes_are_taken_as_far_as_they_are_in_view(fake, monkeypatch):
     (row,) = fake.state.rows
     assert row.example.box == Box(0, 0, 50, 96)
     assert row.objects == 2
+
+
+# --- cells that move and divide -------------------------------------------------------------------
+
+
+def test_cells_become_tracks_and_are_exported(fake, tmp_path):
+    pytest.importorskip("laptrack")
+    fake.choose("kind", "cells")
+    assert not fake.drawn.buttons["export_tracks"].enabled
+    fake.act("follow")
+    assert fake.session.error == ""
+    np.testing.assert_array_equal(fake.layers["cells1"].data > 0, fake.truth > 0)
+    lineage = fake.stage.add_tracks.call_args.args[2]
+    assert len(lineage.tracks) == 3
+    assert fake.state.followed == "3 tracks, 0 divisions"
+    assert len(fake.state.marks) == 6
+    for name in ("a.geff", "ctc"):
+        fake.view.ask_save.return_value = str(tmp_path / name)
+        fake.act("export_tracks")
+        assert fake.session.error == ""
+        assert (tmp_path / name).is_dir()
+    assert (tmp_path / "ctc" / "res_track.txt").exists()
+    del fake.layers["cells1"]
+    fake.scene.layers_changed.emit()
+    assert not fake.drawn.buttons["export_tracks"].enabled

@@ -197,7 +197,7 @@ def follow_steps(
     steps = propagate_steps(
         setup.source, found.planes, way.axes, model,
         plane=way.plane, within=way.within, kinds=kinds,
-        cache=workshop.embeddings(), steps=trail.steps,
+        cache=workshop.embeddings(), steps=trail.steps, collect=False,
     )  # fmt: skip
     reused = 0
     try:
