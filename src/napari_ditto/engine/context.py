@@ -25,7 +25,7 @@ from napari_ditto.engine.candidates import Settings
 from napari_ditto.engine.encode import TileEncoder
 from napari_ditto.engine.everything import paint
 from napari_ditto.engine.jobs import drain
-from napari_ditto.engine.like_objects import Map, Sizes, objects_steps
+from napari_ditto.engine.like_objects import Map, Sizes, objects_steps, veto
 from napari_ditto.engine.similarity import weigh_steps
 from napari_ditto.engine.teaching import at_pixel_size, encode_steps, object_labels, pixel_size
 from napari_ditto.errors import LabelsError, ModelError, SourceError
@@ -36,6 +36,9 @@ MAX_PIXELS = 1 << 26
 
 MAX_VALUES = 1 << 28
 """Most pixels times classes; the maps take four bytes for each."""
+
+MOST_JUDGED = 16
+"""Tiles of the examples that are looked at for other kinds."""
 
 LabelledImage = tuple[object, NDArray[np.integer]]
 Examples = Sequence[LabelledImage | PlaneExample]
@@ -156,7 +159,7 @@ def segment_like_steps(
         As for :func:`segment_like`.
     memory : Memory, optional
         What is known already, from :func:`remember_steps` or tuned; the examples are then used
-        for the sizes of objects only, and may be none.
+        for the sizes of objects only, and may be none. Similar kinds are told apart less well.
     weighted : bool
         Whether examples count by their similarity to the target.
     """
@@ -164,18 +167,23 @@ def segment_like_steps(
     box = _checked_region(source, address, region)
     encoder = TileEncoder(source, model, cache)
     shown = [_as_example(e, source, n) for n, e in enumerate(examples, 1)]
+    taught: list[Example] = []
     if memory is None:
-        memory = yield from remember_steps(
+        taught = yield from teach_steps(
             source, shown, model, address,
             instances=instances, region=region, weighted=weighted, cache=encoder.cache,
         )  # fmt: skip
+        memory = yield from _remember(model, taught)
     probability, center = yield from recall_steps(encoder, model, memory, address, box)
     if not instances:
         yield Progress("merge", 0, 1, "painting labels")
         labels, scores = paint_classes(probability, memory.classes)
         return ContextResult(labels, probability, memory.classes, box, scores)
     sizes = Sizes.of(_object_labels(shown, source, address)) or Sizes.guess(probability[0])
-    found, settings = yield from objects_steps(encoder, address, box, probability[0], center, sizes)
+    least = yield from _veto(model, memory, taught, sizes)
+    found, settings = yield from objects_steps(
+        encoder, address, box, probability[0], center, sizes, least
+    )
     labels, scores = paint(found, box, settings)
     return ContextResult(
         labels, probability, memory.classes, box, scores, tuple(found), True, settings
@@ -204,8 +212,23 @@ def remember_steps(
         source, examples, model, plane,
         instances=instances, region=region, weighted=weighted, cache=cache,
     )  # fmt: skip
+    return (yield from _remember(model, shown))
+
+
+def _remember(model: ContextModel, shown: Sequence[Example]) -> Generator[Progress, None, Memory]:
     yield Progress("merge", 0, 1, "learning from the examples")
     return model.remember(shown)
+
+
+def _veto(
+    model: ContextModel, memory: Memory, taught: Sequence[Example], sizes: Sizes
+) -> Generator[Progress, None, float]:
+    """Return the least share of the kind in an object, from what the examples show beside it."""
+    chances = []
+    for i, example in enumerate(taught[:MOST_JUDGED]):
+        yield Progress("decode", i, len(taught), "looking at the examples")
+        chances.append(model.recall(example.embedding, memory).probability[0])
+    return veto(chances, [e.labels for e in taught[:MOST_JUDGED]], sizes)
 
 
 def teach_steps(
