@@ -129,7 +129,7 @@ class Gate:
 
     min_score: float = 0.5
     min_overlap: float = 0.4
-    min_similarity: float = 0.3
+    min_similarity: float = 0.1
     max_growth: float = 2.0
 
     def judge(self, quality: Quality) -> tuple[str, ...]:
