@@ -59,7 +59,7 @@ def main(folder: Path) -> None:
     for y, x in CLICKS:
         points.add([[y, x]])
         wait(lambda: session.has_object or bool(session.error))
-        if session.error:
+        if session.error and "tuned" not in session.error:
             raise RuntimeError(session.error)
         if (y, x) != CLICKS[-1]:
             act("accept")
@@ -93,7 +93,7 @@ def finish(dock: ExamplesDock, seconds: float = 900.0) -> None:
     settle()
     wait(lambda: not session.working, seconds)
     settle()
-    if session.error:
+    if session.error and "tuned" not in session.error:
         raise RuntimeError(session.error)
 
 
@@ -124,8 +124,8 @@ def labelled_sample(key: str, at: int) -> tuple[napari.Viewer, ExamplesDock]:
     viewer.add_layer(image)
     labels = np.zeros(truth.data.shape, np.uint32)
     labels[at] = truth.data[at]
-    mine = viewer.add_labels(labels, name="My labels")
-    mine.scale, mine.axis_labels, mine.units = image.scale, image.axis_labels, image.units
+    place = {name: getattr(image, name) for name in ("scale", "axis_labels", "units")}
+    viewer.add_labels(labels, name="My labels", **place)
     viewer.dims.set_current_step(0, at)
     dock = examples_dock(viewer)
     dock.buttons["add_example"].click()

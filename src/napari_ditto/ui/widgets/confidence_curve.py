@@ -99,14 +99,15 @@ class ConfidenceCurve(QWidget):
         for shown, group in groupby(known, lambda pair: pair[1].confidence is not None):
             if shown:
                 painter.drawPolyline(QPolygonF([spot for spot, _ in group]))
-        painter.setPen(Qt.PenStyle.NoPen)
         for spot, mark in zip(spots, self.marks, strict=True):
+            painter.setPen(Qt.PenStyle.NoPen)
             if mark.confidence is None and not mark.doubtful:
                 continue
             if mark.doubtful:
                 painter.setBrush(QColor(DOUBTFUL))
                 painter.drawEllipse(spot, 4, 4)
             elif mark.anchor:
+                painter.setPen(QPen(ink, 1))
                 painter.setBrush(QColor(ANCHOR))
                 painter.drawRect(QRectF(spot.x() - 3.5, spot.y() - 3.5, 7, 7))
             elif len(self.marks) <= 60:

@@ -24,7 +24,7 @@ from qtpy.QtWidgets import (
 from napari_ditto.ui.examples.state import RowState
 
 PICTURE = 40
-ROWS_SHOWN = 3
+ROWS_SHOWN, EMPTY_LINES = 3, 3
 EMPTY = (
     "No example yet. Label one object (click on it in the dock Ditto, or paint it), "
     "then press Add example."
@@ -169,7 +169,7 @@ class ExamplesList(QScrollArea):
         self._layout.addWidget(self.empty)
         self._layout.addStretch(1)
         self.setWidget(inside)
-        self.setFixedHeight(ROWS_SHOWN * (PICTURE + 6) + 4)
+        self._fit(0)
 
     def show_rows(self, rows: Sequence[RowState]) -> None:
         """Show these examples; widgets of those that stay are kept."""
@@ -186,6 +186,13 @@ class ExamplesList(QScrollArea):
                 widget.changed.connect(self.changed)
                 self._layout.insertWidget(number, widget)
             self.rows[row.key].show_row(row)
+        self._fit(len(rows))
+
+    def _fit(self, count: int) -> None:
+        """Be as high as the rows need, up to a few."""
+        lines = self.empty.fontMetrics().lineSpacing() * EMPTY_LINES
+        height = min(count, ROWS_SHOWN) * (PICTURE + 6) if count else lines
+        self.setFixedHeight(height + 6)
 
 
 def _tool(parent: QWidget, text: str, tip: str) -> QToolButton:
