@@ -11,9 +11,11 @@ from napari_ditto.data.plane_example import PlaneExample
 from napari_ditto.data.source import open_source
 from napari_ditto.engine.context import remember_steps, segment_like, segment_like_steps
 from napari_ditto.engine.jobs import drain
+from napari_ditto.engine.like_objects import ABOVE_OTHERS, LEAST_SHARE, MOST_SHARE, Sizes, veto
 from napari_ditto.errors import SourceError
 from napari_ditto.models.classic.model import ClassicModel
-from napari_ditto.models.protocols import ContextMap, Memory, ModelSpec
+from napari_ditto.models.protocols import UNKNOWN, ContextMap, Memory, ModelSpec
+from napari_ditto.models.registry import load_model
 from napari_ditto.testing.fakes import TRUTH_WINDOW, PerfectModel, paint_truth
 
 
@@ -298,3 +300,35 @@ def test_it_can_be_stopped_at_every_step(scene):
         steps.close()
         with pytest.raises(StopIteration):
             next(steps)
+
+
+def test_the_veto_lies_above_what_the_examples_show_beside_the_kind():
+    chance, labels = np.full((64, 64), 0.02, np.float32), np.zeros((64, 64), int)
+    chance[8:20, 8:20], labels[8:20, 8:20] = 0.9, 1
+    sizes = Sizes.of([labels])
+    assert veto([chance], [labels], sizes) == LEAST_SHARE
+    chance[40:52, 40:52] = 0.3
+    assert veto([chance], [labels], sizes) == pytest.approx(ABOVE_OTHERS * 0.3, rel=0.01)
+    chance[40:52, 40:52] = 0.9
+    assert veto([chance], [labels], sizes) == MOST_SHARE
+    assert veto([chance], [np.where(labels > 0, 1, UNKNOWN)], sizes) == LEAST_SHARE
+    assert veto([], [], sizes) == LEAST_SHARE
+
+
+def test_a_similar_kind_is_left_out():
+    ditto = load_model("ditto")
+    scenes = []
+    for seed in (0, 1):
+        cells = blobs((256, 256), 20, radius=14, seed=seed)
+        image = np.array([60, 150, 190])[np.where(cells > 0, cells % 2 + 1, 0)]
+        noise = np.random.default_rng(seed).normal(0, 6, image.shape)
+        scenes.append(((image + noise).astype(np.uint8), cells))
+    (shown, cells), (target, truth) = scenes
+    source = open_source(target, axes="yx", window=(0, 255))
+    example = (shown, np.where(cells % 2 == 0, cells, 0))
+    found = segment_like(source, [example], ditto, instances=True)
+    covered = {int(i) for i in np.unique(truth) if i and (found[truth == i] > 0).mean() > 0.5}
+    kind = {i for i in covered if i % 2 == 0}
+    assert len(kind) >= len(np.unique(truth[truth % 2 == 0])) - 2
+    others = np.unique(truth[truth % 2 == 1])
+    assert len(covered - kind) < len(others) / 2

@@ -51,7 +51,7 @@ ABOVE_OTHERS = 1.25
 """How much likelier than anything that the examples show beside the kind a mask must be.
 
 With blobs of two brightnesses, textures, rims or colours, all 20 of the kind are found with and
-without it, and of the 20 others 15 without and 3 with it, in the mean.
+without it, and of the 20 others 15 without and 2 with it, in the mean.
 """
 
 LEAST_SCORE = 0.5
@@ -182,8 +182,8 @@ def pieces(numbered: NDArray[np.int32], height: Map, sizes: Sizes) -> Iterator[P
 def veto(chances: Sequence[Map], labels: Sequence[NDArray[np.integer]], sizes: Sizes) -> float:
     """Return the least mean probability of the kind that a mask must have.
 
-    It lies above that of any window of an object's size that the examples show as background, so
-    objects of a similar kind are told apart as well as they are in the examples.
+    It lies above that of any window of half an object's size that the examples show as background,
+    so objects of a similar kind are told apart as well as they are in the examples.
 
     Parameters
     ----------
@@ -196,7 +196,7 @@ def veto(chances: Sequence[Map], labels: Sequence[NDArray[np.integer]], sizes: S
     """
     from scipy.ndimage import uniform_filter
 
-    side, likeliest = max(3, int(np.sqrt(sizes.small))), 0.0
+    side, likeliest = max(3, int(np.sqrt(sizes.small / 2))), 0.0
     for chance, label in zip(chances, labels, strict=True):
         ground = (label == 0).astype(np.float32)
         part = uniform_filter(ground, side, mode="constant")
