@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,10 +45,14 @@ AGREEING = 0.6
 DISTURBANCE = 0.08
 """How far a mask is grown, shrunk and moved for the test, in roots of its area."""
 
-KEPT_TRUST = 4096
+KEPT = 64
+"""Planes of which it is kept how their objects look, and what the model makes of them."""
+
 BINS = 32
 
 Trust = Mapping[int, float]
+Value = TypeVar("Value")
+Looks = Mapping[int, NDArray[np.float64]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +91,7 @@ class PromptStepper:
         self.encoder = TileEncoder(source, model, cache)
         self.borders = Borders(self.encoder, model) if isinstance(model, ContextModel) else None
         self._trust: dict[str, Trust] = {}
+        self._looks: dict[str, Looks] = {}
 
     @property
     def key(self) -> str:
@@ -97,7 +103,7 @@ class PromptStepper:
     ) -> Generator[Progress, None, Step]:
         """Return what becomes of the objects; see :class:`~.stepping.Stepper`."""
         yield Progress("read", 0, 0, "following")
-        looks = _looks(anchors or before[:1], self.source)
+        looks = self._looks_of(anchors or before[:1])
         memory = None
         if self.borders:
             memory = yield from self.borders.learn_steps(anchors)
@@ -115,6 +121,18 @@ class PromptStepper:
         return Step(tuple(sorted(refined, key=lambda c: c.label)))
 
     # --- by looking alike -----------------------------------------------------------------------
+
+    def _looks_of(self, planes: Sequence[Seen]) -> Looks:
+        """Return how the objects of some planes look, averaged."""
+        total: dict[int, list[NDArray[np.float64]]] = {}
+        for seen in planes:
+            key = _digest(seen)
+            if key not in self._looks:
+                _forget(self._looks)
+                self._looks[key] = _looks(seen, self.source)
+            for label, look in self._looks[key].items():
+                total.setdefault(label, []).append(look)
+        return {label: np.mean(found, axis=0) for label, found in total.items()}
 
     def _transfer(
         self, address: PlaneAddress, seen: Seen, patch: Patch
@@ -151,8 +169,7 @@ class PromptStepper:
         for seen in anchors:
             key = _digest(seen)
             if key not in self._trust:
-                if len(self._trust) >= KEPT_TRUST:
-                    self._trust.clear()
+                _forget(self._trust)
                 self._trust[key] = yield from self._measure(seen)
             for label, value in self._trust[key].items():
                 total.setdefault(label, []).append(value)
@@ -232,7 +249,7 @@ def _carried(
     moved: NDArray[np.integer],
     now: NDArray[np.float32],
     patch: Patch,
-    looks: Mapping[int, NDArray[np.float64]],
+    looks: Looks,
 ) -> Iterator[Carried]:
     """Yield the objects of a patch where the votes put them."""
     painted = transfer.paint(patch.box.shape)
@@ -294,15 +311,13 @@ def _disturbed(placed: PlacedMask, tile: Box) -> Iterator[PlacedMask]:
             yield PlacedMask(box, other)
 
 
-def _looks(seen: Sequence[Seen], source: Source) -> dict[int, NDArray[np.float64]]:
-    """Return how the objects of some planes look, averaged."""
-    total: dict[int, list[NDArray[np.float64]]] = {}
-    for one in seen:
-        for label, box in boxes(one.labels):
-            pixels = source.read(one.address, box)
-            placed = PlacedMask(Box.of_shape(box.shape), one.labels[box.slices] == label)
-            total.setdefault(label, []).append(_look(pixels, placed))
-    return {label: np.mean(found, axis=0) for label, found in total.items()}
+def _looks(seen: Seen, source: Source) -> Looks:
+    """Return how the objects of a plane look."""
+    found = {}
+    for label, box in boxes(seen.labels):
+        placed = PlacedMask(Box.of_shape(box.shape), seen.labels[box.slices] == label)
+        found[label] = _look(source.read(seen.address, box), placed)
+    return found
 
 
 def _look(pixels: NDArray[np.float32], placed: PlacedMask) -> NDArray[np.float64]:
@@ -323,3 +338,9 @@ def _likeness(first: NDArray[np.float64] | None, second: NDArray[np.float64]) ->
 def _digest(seen: Seen) -> str:
     content = hashlib.sha256(np.ascontiguousarray(seen.labels).tobytes())
     return f"{seen.address} {content.hexdigest()}"
+
+
+def _forget(kept: dict[str, Value]) -> None:
+    """Make room for one more."""
+    while len(kept) >= KEPT:
+        del kept[next(iter(kept))]
