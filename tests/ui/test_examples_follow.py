@@ -182,3 +182,12 @@ def test_prints_tell_followed_objects_and_others(flat):
 def test_positions_of_a_way_count():
     way = Way(("t", "z"), address(0, 0), {"t": (0, 2), "z": (1, 4)})
     assert way.count == len(list(way.positions())) == 6
+
+
+def test_ids_that_do_not_fit_are_refused_not_wrapped():
+    from napari_ditto.errors import LabelsError
+
+    narrow = ArrayLabels(np.zeros((6, 6), np.uint8), "yx")
+    with pytest.raises(LabelsError, match="id 300 does not fit"):
+        repaint(narrow, PlaneAddress(), np.full((6, 6), 300, np.uint32), {300}, "keep")
+    assert not narrow.data.any()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Layer
 
 from napari_ditto.core.geometry import Box
 from napari_ditto.data.labels import ArrayLabels
@@ -112,3 +112,13 @@ def test_provenance_is_kept_by_label():
     layer = new_labels_layer(IMAGE, SOURCE, model="m")
     record_provenance(layer, np.int64(3), {"prompts": "abc"})
     assert layer.metadata["ditto"] == {"model": "m", "labels": {3: {"prompts": "abc"}}}
+
+
+def test_a_duplicate_is_written_for_itself():
+    layer = new_labels_layer(IMAGE, SOURCE)
+    data, about, kind = layer.as_layer_data_tuple()
+    copy = Layer.create(data.copy(), about, kind)
+    store = label_store_for(copy, SOURCE, IMAGE)
+    assert store.data is copy.data
+    assert label_store_for(copy, SOURCE, IMAGE) is store
+    assert label_store_for(layer, SOURCE, IMAGE).data is layer.data

@@ -21,8 +21,8 @@ def write_plane(
 ) -> LabelDelta:
     """Turn `old` into `new` in a box; pixels that someone has changed meanwhile stay."""
     tight = bounding_box(old != new)
-    before = old[tight.slices].astype(store.dtype)
-    after = new[tight.slices].astype(store.dtype)
+    # Not cast to the store's type: it must see ids that do not fit.
+    before, after = old[tight.slices].copy(), new[tight.slices].copy()
     where = tight.shift(box.y0, box.x0)
     delta = LabelDelta(address, where, before, after, int(new.max(initial=0)))
     store.apply(delta)
@@ -78,7 +78,8 @@ def repaint(
 
 def among(labels: Labels, ids: Collection[int]) -> NDArray[np.bool_]:
     """Return where a label is one of `ids`."""
-    return np.isin(labels, np.array(sorted(ids), dtype=labels.dtype))
+    highest = np.iinfo(labels.dtype).max
+    return np.isin(labels, np.array(sorted(i for i in ids if i <= highest), dtype=labels.dtype))
 
 
 @dataclass(frozen=True, slots=True)
