@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.core.prompts import PointPrompt, ScribblePrompt
-from napari_ditto.ui.prompt_reading import read_layer
+from napari_ditto.ui.prompt_reading import Collected, read_layer
 from napari_ditto.ui.region import paint
 
 if TYPE_CHECKING:
@@ -31,19 +31,20 @@ def drawing_on_plane(
     ndarray of int32, shape ``box.shape``
         Ids from 1 in the order of drawing, areas before strokes before clicks.
     """
-    masks: list[NDArray[np.bool_]] = []
-    for layer in layers:
-        said = read_layer(layer, image, plane, dims)
-        masks += [paint(region, box) for region in said.regions]
-        masks += [_stroke(stroke, box) for stroke in said.scribbles if stroke.positive]
-        clicks = [
-            ScribblePrompt(((p.y, p.x),), width=2 * CLICK_RADIUS) for p in said.points if p.positive
-        ]
-        masks += [_stroke(click, box) for click in clicks]
     labels = np.zeros(box.shape, dtype=np.int32)
-    for number, mask in enumerate(filter(np.any, masks), 1):
-        labels[mask & (labels == 0)] = number
+    number = 0
+    for layer in layers:
+        for mask in _masks(read_layer(layer, image, plane, dims), box):
+            free = mask & (labels == 0)
+            number += bool(free.any())
+            labels[free] = number
     return labels
+
+
+def _masks(said: Collected, box: Box) -> Iterator[NDArray[np.bool_]]:
+    yield from (paint(region, box) for region in said.regions)
+    yield from (_stroke(stroke, box) for stroke in said.scribbles if stroke.positive)
+    yield from (_stroke(_dot(click), box) for click in said.points if click.positive)
 
 
 def _dot(click: PointPrompt) -> ScribblePrompt:

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from napari_ditto.core.lineage import Lineage
     from napari_ditto.data.protocols import LabelStore, Source
 
-TIME_NAMES = ("t", "time", "frame")
-
 
 def result_layer(image: Image, source: Source, store: LabelStore, name: str) -> Labels:
     """Return a Labels layer over a store, ``"Ditto like [coins]"``; it is not added."""
