@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from unittest.mock import MagicMock, create_autospec
 
 import numpy as np
@@ -143,16 +144,10 @@ def memory_cache():
 
 
 @pytest.fixture
-def fake(monkeypatch):
-    monkeypatch.setattr(
-        "napari_ditto.ui.examples.jobs.ExampleJobs.list_tuned", lambda *_: iter_return(())
-    )
+def fake(monkeypatch, tmp_path):
+    monkeypatch.setenv("NAPARI_DITTO_TUNED", str(tmp_path / "tuned"))
+    monkeypatch.setattr("napari_ditto.ui.examples.tuning.SECONDS", 0.1)
     return Fake()
-
-
-def iter_return(value):
-    yield from ()
-    return value
 
 
 # --- the list -------------------------------------------------------------------------------------
@@ -575,6 +570,34 @@ def test_without_a_name_nothing_is_tuned(fake):
     fake.act("add_example", "tune")
     assert fake.state.tuning == ""
     assert fake.session.error == ""
+
+
+def test_a_tuned_prompt_is_saved_listed_and_used(fake):
+    fake.act("add_example", "tune")
+    assert fake.session.error == ""
+    assert fake.state.tuning
+    assert [choice.text for choice in fake.drawn.tuned_choices] == ["none", "mine"]
+    assert fake.state.tuned == "mine"
+    fake.choose("remove_example", fake.state.rows[0].key)
+    fake.choose("one_kind", False)
+    fake.act("like")
+    assert fake.session.error == ""
+    assert fake.state.one_kind, "it was tuned for objects of one kind"
+    assert fake.state.found.startswith("3 objects")
+
+
+def test_a_bad_name_is_refused_before_the_minute(fake):
+    fake.view.ask_text.return_value = "../x"
+    fake.act("add_example", "tune")
+    assert "cannot be a name" in fake.session.error
+    assert fake.model.encoded == 0
+
+
+def test_a_tuned_prompt_of_another_model_is_refused(fake):
+    fake.act("add_example", "tune")
+    fake.model.spec = replace(fake.model.spec, version="2")
+    fake.act("like")
+    assert "was tuned for" in fake.session.error
 
 
 def test_controller_closes_with_its_last_dock(fake):

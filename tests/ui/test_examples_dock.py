@@ -20,15 +20,10 @@ SHAPE = (110, 140)
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """Keep settings to ourselves, and the lists of tuned prompts empty."""
+def own_settings(monkeypatch, tmp_path):
+    """Keep settings and tuned prompts to ourselves."""
     monkeypatch.setattr("napari_ditto.ui.settings._napari_section", lambda: None)
-
-    def nothing(*_):
-        yield from ()
-        return ()
-
-    monkeypatch.setattr("napari_ditto.ui.examples.jobs.ExampleJobs.list_tuned", nothing)
+    monkeypatch.setenv("NAPARI_DITTO_TUNED", str(tmp_path / "tuned"))
 
 
 def truth(planes):

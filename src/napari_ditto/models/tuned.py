@@ -108,17 +108,29 @@ def save_tuned(tuned: Tuned, folder: Path | None = None) -> Path:
     """
     from safetensors.numpy import save
 
-    path = _path(tuned.name, folder)
-    for other in list_tuned(None, folder):
-        if other.name == tuned.name and other.model != tuned.model:
-            raise StoreError(
-                f"'{tuned.name}' is a tuned prompt of {other.model}", todo="Choose another name"
-            )
+    path = check_name(tuned.name, tuned.model, folder)
     arrays = {name: _plain(array) for name, array in tuned.memory.arrays.items()}
     content = json.dumps(_facts(tuned))
     metadata = {"format": FORMAT, "version": VERSION, "content": content}
     metadata["sha256"] = _digest(content, arrays)
     _write(path, save(arrays, metadata))
+    return path
+
+
+def check_name(name: str, model_key: str, folder: Path | None = None) -> Path:
+    """Return the file that a tuned prompt of this name and model is written to.
+
+    Raises
+    ------
+    StoreError
+        If the name is no plain name, or is taken by another model's.
+    """
+    path = _path(name, folder)
+    for other in list_tuned(None, folder):
+        if other.name == name and other.model != model_key:
+            raise StoreError(
+                f"'{name}' is a tuned prompt of {other.model}", todo="Choose another name"
+            )
     return path
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from napari_ditto.engine.context import ContextResult
     from napari_ditto.engine.examples import PlaneExample
     from napari_ditto.engine.linking import Linked
-    from napari_ditto.engine.tuning import Tuned
+    from napari_ditto.models.tuned import Tuned
 
 Picture = NDArray[np.uint8]
 
@@ -243,24 +243,32 @@ class ExampleJobs:
         self,
         setup: Setup,
         examples: Sequence[PlaneExample],
+        name: str,
         seconds: float,
         *,
-        instances: bool,
-    ) -> Generator[Progress, None, Tuned]:
-        """Fit what the model keeps of the examples better to them."""
+        one_kind: bool,
+    ) -> Generator[Progress, None, tuple[Tuned, tuple[str, ...]]]:
+        """Fit what the model keeps of the examples better to them, and save it under a name.
+
+        Returns
+        -------
+        Tuned
+            What came of it.
+        tuple of str
+            The names of all tuned prompts for the model.
+        """
         from napari_ditto.engine.tuning import tune_steps
+        from napari_ditto.models.tuned import check_name, list_tuned, save_tuned
 
         model = yield from self._context_model(setup)
-        cache = self.workshop.embeddings()
-        return (yield from tune_steps(examples, model, seconds=seconds, cache=cache))
-
-    def save_tuned(self, tuned: Tuned, name: str) -> Generator[Progress, None, tuple[str, ...]]:
-        """Keep a tuned prompt under a name; return the names for its model."""
-        from napari_ditto.models.tuned import list_tuned, save_tuned
-
+        check_name(name, model.spec.key)  # told now, not after the minute
+        tuned = yield from tune_steps(
+            examples, model, source=setup.source, instances=one_kind,
+            seconds=seconds, cache=self.workshop.embeddings(), name=name,
+        )  # fmt: skip
         yield Progress("write", text=f"saving {name}")
-        save_tuned(replace(tuned, name=name))
-        return tuple(entry.name for entry in list_tuned(tuned.model))
+        save_tuned(tuned)
+        return tuned, tuple(entry.name for entry in list_tuned(model.spec.key))
 
     def list_tuned(self, name: str, device: str) -> Generator[Progress, None, tuple[str, ...]]:
         """Return the names of the tuned prompts for a model."""
@@ -269,12 +277,12 @@ class ExampleJobs:
         model = yield from self.workshop.load(name, device)
         return tuple(entry.name for entry in list_tuned(model.spec.key))
 
-    def tuned_memory(self, setup: Setup, name: str) -> Generator[Progress, None, Memory]:
+    def load_tuned(self, setup: Setup, name: str) -> Generator[Progress, None, Tuned]:
         """Return a tuned prompt; one of another model is refused."""
         from napari_ditto.models.tuned import load_tuned
 
         model = yield from self.workshop.load(setup.model, setup.device)
-        return load_tuned(name, model.spec.key).memory
+        return load_tuned(name, model.spec.key)
 
 
 def rewrite(liked: Liked, threshold: float) -> Liked:

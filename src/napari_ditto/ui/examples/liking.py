@@ -102,14 +102,18 @@ class Liking:
         setup = places[0].setup
         self._bench.desk.run(
             f"reading {name}",
-            lambda: jobs.tuned_memory(setup, name),
-            lambda memory: self._search(places, memory),
+            lambda: jobs.load_tuned(setup, name),
+            lambda tuned: self._search(places, tuned.memory, one_kind=tuned.instances),
         )
 
-    def _search(self, places: list[Place], memory: Memory | None = None) -> None:
+    def _search(
+        self, places: list[Place], memory: Memory | None = None, *, one_kind: bool | None = None
+    ) -> None:
         """Search one place after the other; a new run begins a new set of results."""
         before = {(f.place.images, f.place.address): f for f in self._present()}
         self._found, self._state.found = [], ""
+        if one_kind is not None:
+            self._state.one_kind = one_kind  # a tuned prompt is for what it was tuned for
         self._next(places, memory, self._state.enabled, before)
 
     def _next(

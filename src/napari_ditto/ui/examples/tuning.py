@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from napari_ditto.errors import DittoError, ModelError
@@ -10,7 +11,7 @@ from napari_ditto.ui.examples.collecting import Collecting
 from napari_ditto.ui.session import Choice
 
 if TYPE_CHECKING:
-    from napari_ditto.engine.tuning import Tuned
+    from napari_ditto.models.tuned import Tuned
 
 SECONDS = 60.0
 
@@ -29,26 +30,20 @@ class Tuning:
         examples = self._state.enabled
         if not examples:
             raise ModelError("no example is switched on", todo="Tick one in the list")
-        name = bench.asking.ask_text("Name of the tuned prompt", "my-objects")
+        name = bench.asking.ask_text("Name of the tuned prompt", self._state.tuned or "my-objects")
         if not name:
             return
         setup, jobs, one_kind = bench.setup, bench.jobs, self._state.one_kind
         self._state.tuning = ""
         bench.desk.run(
             "tuning on the examples",
-            lambda: jobs.tune(setup, examples, SECONDS, instances=one_kind),
-            lambda tuned: self._keep(tuned, name),
+            lambda: jobs.tune(setup, examples, name, SECONDS, one_kind=one_kind),
+            lambda done: self._on_tuned(*done),
         )
 
-    def _keep(self, tuned: Tuned, name: str) -> None:
-        self._state.tuning = f"Held-out Dice {tuned.before:.2f} before, {tuned.after:.2f} after"
-        jobs = self._bench.jobs
-        self._bench.desk.run(
-            f"saving {name}",
-            lambda: jobs.save_tuned(tuned, name),
-            lambda names: self._show(names, name),
-            cancellable=False,
-        )
+    def _on_tuned(self, tuned: Tuned, names: tuple[str, ...]) -> None:
+        self._state.tuning = result(tuned)
+        self._show(names, tuned.name)
 
     def _show(self, names: tuple[str, ...], chosen: str) -> None:
         self._state.tuned_choices = tuple(Choice(name, name) for name in names)
@@ -72,3 +67,11 @@ class Tuning:
     def _on_failed(self, error: DittoError) -> None:
         self._show((), "")
         self._bench.desk.fail(error)
+
+
+def result(tuned: Tuned) -> str:
+    """Return in one line what tuning has brought."""
+    if math.isnan(tuned.before):
+        return tuned.note
+    dice = f"Held-out Dice {tuned.before:.2f} before, {tuned.after:.2f} after"
+    return f"{dice}; {tuned.note}" if tuned.note else dice
