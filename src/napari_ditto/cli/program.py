@@ -23,6 +23,7 @@ from napari_ditto.cli import (
     prompt,
     propagate,
     tracks,
+    tune,
 )
 from napari_ditto.cli.console import Console
 from napari_ditto.errors import DittoError, JobCancelled
@@ -37,6 +38,7 @@ COMMANDS: dict[str, ModuleType] = {
     "like": like,
     "propagate": propagate,
     "tracks": tracks,
+    "tune": tune,
     "evaluate": evaluate,
     "models": models,
     "cache": cache,
