@@ -500,6 +500,11 @@ def test_next_goes_to_the_plane_and_selects(doubtful):
     layer, label, _, _ = doubtful.stage.select_label.call_args.args
     assert (layer, label) == ("lab", doubt.label)
     assert doubtful.state.shown == (doubtful.shown,)
+    frame = doubtful.scene.show_preview.call_args.args[1]
+    assert frame.address == doubt.address
+    planes = doubtful.layers["lab"].data[doubtful.shown - 1 : doubtful.shown + 2]
+    rows, columns = np.nonzero((planes == doubt.label).any(axis=0))
+    assert frame.box.contains(rows.mean(), columns.mean())
 
 
 def test_accept_takes_it_off_for_good(doubtful):

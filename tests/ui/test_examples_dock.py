@@ -205,6 +205,7 @@ def test_doubts_are_gone_through(bench):
     assert b.viewer.layers.selection.active == b.layer("mine")
     assert b.layer("mine").selected_label == doubt.label
     assert b.state.shown == (doubt.address.index["z"],)
+    assert b.layer("Ditto preview").visible, "the object is framed"
 
     b.run(b.dock.review.buttons["fix_doubt"])
     points = b.layer("Ditto points")

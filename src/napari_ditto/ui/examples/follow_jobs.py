@@ -69,6 +69,13 @@ class Way:
         """Return all positions in order."""
         return product(*(range(*self.within[axis]) for axis in self.axes))
 
+    def beside(self, address: PlaneAddress) -> Iterator[PlaneAddress]:
+        """Yield the neighbours of a plane that are on the way."""
+        for axis, step in product(self.axes, (-1, 1)):
+            near = address.with_index({axis: address.index[axis] + step})
+            if self.position(near) is not None:
+                yield near
+
     @property
     def count(self) -> int:
         """How many planes there are."""

@@ -145,9 +145,10 @@ class Examples:
         self._watch()
 
     def plane_changed(self) -> None:
-        """Bring the curve's cursor up to date."""
+        """Bring the curve's cursor and the frame round a doubt up to date."""
         if self._is_open:
             self._following.look()
+            self._reviewing.point_out()
 
     def model_ready(self) -> None:
         """List what is tuned for the model that has been loaded."""

@@ -7,13 +7,19 @@ from collections.abc import Callable
 import numpy as np
 
 from napari_ditto.core.geometry import Box
+from napari_ditto.core.masks import bounding_box
+from napari_ditto.core.prompts import PromptSet
 from napari_ditto.core.propagation import Doubt
-from napari_ditto.errors import PromptError
+from napari_ditto.core.proposals import Proposals
+from napari_ditto.errors import DittoError, PromptError
 from napari_ditto.ui.examples.bench import Bench
 from napari_ditto.ui.examples.collecting import Collecting
 from napari_ditto.ui.examples.following import Course, Following
 from napari_ditto.ui.examples.session import Position
 from napari_ditto.ui.session import Fixing
+
+MARGIN = 5
+"""Pixels between a doubtful object and the frame that points it out."""
 
 FIX_HINT = "Fixing label {}: click on it and accept, or paint; then go on to the next"
 
@@ -48,8 +54,31 @@ class Reviewing:
             return
         stage = self._bench.stage
         stage.go_to(course.images, doubt.address)
-        stage.select_label(course.layer, doubt.label, course.images, self._middle(course, doubt))
+        where = self._find(course, doubt)
+        center = where.center if where else None
+        stage.select_label(course.layer, doubt.label, course.images, center)
         self._bench.session.hint = ""
+        self.point_out()
+
+    def point_out(self) -> None:
+        """Frame the doubtful object, if its plane is on show and no proposal is."""
+        doubt, course, bench = self._state.current, self._following.course, self._bench
+        if doubt is None or course is None or bench.session.has_object:
+            return
+        try:
+            if bench.scene.address(course.images) != doubt.address:
+                return
+        except DittoError:
+            return  # no plane of the image is on show, such as in 3-D view
+        where = self._find(course, doubt)
+        if where is None:
+            bench.scene.hide_preview()
+            return
+        plane = Box.of_shape(bench.setup.source.plane_shape(doubt.address))
+        box = where.grow(MARGIN).intersect(plane)
+        mask, sure = np.ones((1, *box.shape), dtype=bool), np.ones(1, dtype=np.float32)
+        frame = Proposals(mask, box, sure, 0, doubt.address, PromptSet())
+        bench.scene.show_preview(course.images, frame, 0)
 
     def go_to_position(self, position: Position) -> None:
         """Show a plane of the curve."""
@@ -57,12 +86,18 @@ class Reviewing:
         if course is not None:
             self._bench.stage.go_to(course.images, course.way.address(position))
 
-    def _middle(self, course: Course, doubt: Doubt) -> tuple[float, float] | None:
-        """Return where the object is, None if it is not on the plane."""
-        box = Box.of_shape(self._bench.setup.source.plane_shape(doubt.address))
-        labels = self._bench.stage.labels_on_plane(course.layer, course.images, doubt.address, box)
-        rows, columns = np.nonzero(labels == doubt.label)
-        return (float(rows.mean()), float(columns.mean())) if len(rows) else None
+    def _find(self, course: Course, doubt: Doubt) -> Box | None:
+        """Return where an object is, or was on a plane beside this one; None if nowhere."""
+        if not doubt.label:
+            return None
+        plane = Box.of_shape(self._bench.setup.source.plane_shape(doubt.address))
+        for address in (doubt.address, *course.way.beside(doubt.address)):
+            stage = self._bench.stage
+            labels = stage.labels_on_plane(course.layer, course.images, address, plane)
+            box = bounding_box(labels == doubt.label)
+            if not box.is_empty:
+                return box
+        return None
 
     # --- deciding --------------------------------------------------------------------------------
 
@@ -84,6 +119,7 @@ class Reviewing:
         if self._state.doubts:
             self.go(min(max(number, 0), len(self._state.doubts) - 1))
         else:
+            self._bench.scene.hide_preview()
             self._bench.session.hint = "Nothing more is doubtful"
 
     def delete(self) -> None:
