@@ -129,9 +129,9 @@ def carried(score: float = 0.9, area: int = 100, shift: int = 0, similarity: flo
         (carried(), ()),
         (carried(score=0.4), ("low score 0.40",)),
         (carried(shift=8), ("moved: overlap 0.11",)),
-        (carried(similarity=0.05), ("looks different 0.05",)),
+        (carried(similarity=0.1), ("looks different 0.10",)),
         (carried(area=210), ("size x 2.10",)),
-        (carried(area=40), ("size x 0.40",)),
+        (carried(area=30, similarity=0.9), ("moved: overlap 0.30", "size x 0.30")),
         (carried(area=0), ("ends here",)),
     ],
 )

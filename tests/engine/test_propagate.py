@@ -199,7 +199,7 @@ def test_patience(gap: int, returns: bool) -> None:
 
 def test_what_is_doubtful_is_painted_but_not_read() -> None:
     def doubt(z: int, found: Carried) -> Carried:
-        poor = replace(found, mask=replace(found.mask, score=0.1))
+        poor = replace(found, mask=replace(found.mask, score=0.4))
         return poor if (z, found.label) == (3, 2) else found
 
     truth = squares(8, _1=range(8), _2=range(8))
@@ -207,7 +207,7 @@ def test_what_is_doubtful_is_painted_but_not_read() -> None:
     found = follow(truth, [0], stepper=stepper)
     assert np.array_equal(found.labels, truth)
     (entry,) = found.review
-    assert entry == Doubt(entry.address, 2, pytest.approx(0.1), ("low score 0.10",))
+    assert entry == Doubt(entry.address, 2, pytest.approx(0.4), ("low score 0.40",))
     assert entry.address.index == {"z": 3}
     near, far = stepper.read[4][:2]
     assert (near.distance, far.distance) == (1, 2)
@@ -217,16 +217,26 @@ def test_what_is_doubtful_is_painted_but_not_read() -> None:
 
 def test_an_object_that_goes_on_failing_ends() -> None:
     def doubt(z: int, found: Carried) -> Carried:
-        return replace(found, mask=replace(found.mask, score=0.1)) if z >= 3 else found
+        return replace(found, mask=replace(found.mask, score=0.4)) if z >= 3 else found
 
     found = follow(squares(10, _1=range(10)), [0], stepper=Scripted(doubt))
     assert places(found) == {1: [0, 1, 2, 3, 4, 5]}
     told = {d.address.index["z"]: d.reasons for d in found.review}
     assert told == {
-        3: ("low score 0.10",),
-        4: ("low score 0.10",),
-        5: ("low score 0.10", "not followed further"),
+        3: ("low score 0.40",),
+        4: ("low score 0.40",),
+        5: ("low score 0.40", "not followed further"),
     }
+
+
+def test_what_is_hopeless_is_not_painted_and_told_once() -> None:
+    def lose(z: int, found: Carried) -> Carried:
+        return replace(found, mask=replace(found.mask, score=0.1)) if z >= 3 else found
+
+    found = follow(squares(10, _1=range(10)), [0], stepper=Scripted(lose))
+    assert places(found) == {1: [0, 1, 2]}
+    assert {d.address.index["z"]: d.reasons for d in found.review} == {3: ("ends here",)}
+    assert (found.confidence[0, 3:6] == 0).all()
 
 
 def test_the_surer_object_is_on_top_and_neighbours_stay_apart() -> None:
@@ -278,7 +288,7 @@ def test_one_run_that_lost_it_is_told() -> None:
 
 def test_review_is_sorted_worst_first() -> None:
     def doubt(z: int, found: Carried) -> Carried:
-        return replace(found, mask=replace(found.mask, score=0.1 + 0.01 * abs(z - 5)))
+        return replace(found, mask=replace(found.mask, score=0.4 + 0.01 * abs(z - 5)))
 
     found = follow(squares(10, _1=range(10)), [4], stepper=Scripted(doubt))
     sure = [d.confidence for d in found.review]

@@ -85,7 +85,8 @@ def _add_gate(parser: argparse.ArgumentParser) -> None:
         ("score", usual.min_score, "least score"),
         ("overlap", usual.min_overlap, "least overlap with where the object was, moved along"),
         ("similarity", usual.min_similarity, "least similarity to the examples"),
-        ("growth", usual.max_growth, "greatest ratio of areas from plane to plane"),
+        ("growth", usual.max_growth, "greatest ratio of the area to that of the plane before"),
+        ("shrinking", usual.max_shrinking, "greatest ratio of the area before to that"),
     ):
         parser.add_argument(
             f"--gate-{name}",
@@ -124,7 +125,13 @@ def run(args: argparse.Namespace, console: Console) -> int:
     within = {name or axes[0]: (first, stop) for name, first, stop in args.within}
     examples = read_examples(source, args, axes, within)
     model = load_model(args.model, args.device)
-    gate = Gate(args.gate_score, args.gate_overlap, args.gate_similarity, args.gate_growth)
+    gate = Gate(
+        args.gate_score,
+        args.gate_overlap,
+        args.gate_similarity,
+        args.gate_growth,
+        args.gate_shrinking,
+    )
     start, reused = time.perf_counter(), list[bool]()
     steps = propagate_steps(
         source,

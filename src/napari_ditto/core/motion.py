@@ -21,6 +21,9 @@ RADIUS = 7
 LARGEST_SHIFT = 0.25
 """A shift by more than this part of the image is taken as a false match."""
 
+FARTHEST = 6.0
+"""Pixels that the flow may add to the shift of the whole: farther off it finds other objects."""
+
 GAIN = 0.8
 """A flow is used if it leaves less than this part of the squared difference."""
 
@@ -71,6 +74,8 @@ def _flow(before: Floats, now: Floats) -> Floats:
     small = shift(small, offset, order=1, mode="nearest")
     flow: Any = optical_flow_ilk(target, small, radius=RADIUS)  # type: ignore[no-untyped-call]
     found = np.stack(flow)
+    away = np.maximum(np.hypot(*found), 1e-6)
+    found = found * np.minimum(1, FARTHEST / 2 / away)
     full = 2 * (found - offset[:, None, None])
     return np.stack([_doubled(part, now.shape) for part in full])
 

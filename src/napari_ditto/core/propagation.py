@@ -123,14 +123,15 @@ class Gate:
     ----------
     min_score, min_overlap, min_similarity : float
         Least values of :class:`Quality`.
-    max_growth : float
-        Greatest area ratio, and the inverse of the smallest.
+    max_growth, max_shrinking : float
+        Greatest area ratio, and the inverse of the smallest: an object that ends shrinks first.
     """
 
     min_score: float = 0.5
     min_overlap: float = 0.4
-    min_similarity: float = 0.1
+    min_similarity: float = 0.2
     max_growth: float = 2.0
+    max_shrinking: float = 3.0
 
     def judge(self, quality: Quality) -> tuple[str, ...]:
         """Return what is wrong, for people; nothing if the object is believed."""
@@ -141,7 +142,7 @@ class Gate:
             (quality.overlap < self.min_overlap, f"moved: overlap {quality.overlap:.2f}"),
             (quality.similarity < self.min_similarity, f"looks different {quality.similarity:.2f}"),
             (
-                not 1 / self.max_growth <= quality.area_ratio <= self.max_growth,
+                not 1 / self.max_shrinking <= quality.area_ratio <= self.max_growth,
                 f"size x {quality.area_ratio:.2f}",
             ),
         )

@@ -19,6 +19,9 @@ TINY = 16
 FADED = 0.5
 """So may one that has shrunk to this part of the largest that the planes before show."""
 
+HOPELESS = 0.25
+"""What is found with less confidence is not the object: it has ended, and nothing is painted."""
+
 LEAST_OWN = 0.5
 """Least part of a mask that must be left when surer objects have taken theirs."""
 
@@ -116,10 +119,11 @@ class Judge:
     def _judge(self, found: Carried, before: Sequence[Shown]) -> Verdict:
         areas = [(s.distance, s.areas[found.label]) for s in before if found.label in s.areas]
         last = min(areas)[0]
-        if not found.mask.area:
-            told = last > 1 or _fades(areas)
-            return Verdict(found, () if told else ("ends here",), False, 0.0)
         quality = found.quality
+        if quality.confidence < HOPELESS:
+            told = last > 1 or _fades(areas)
+            ended = replace(found, mask=NOTHING)
+            return Verdict(ended, () if told else ("ends here",), False, 0.0)
         reasons = self.gate.judge(quality)
         if reasons and last > self.patience:
             reasons += ("not followed further",)
