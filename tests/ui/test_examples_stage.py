@@ -162,3 +162,16 @@ def test_edits_are_told_once_and_keys_work_on_the_layer(stage, qtbot):
     assert stage.pressed == ["next_doubt"]
     stage.watch([])
     assert not labels.keymap
+
+
+def test_the_view_is_what_the_canvas_shows(stage):
+    """The canvas of a hidden window draws nothing, so the layer is told as a draw would tell it."""
+    pixels = np.zeros((400, 600), np.uint8)
+    image = stage.viewer.add_image(pixels, scale=(0.5, 0.5))
+    image.corner_pixels = np.array([[110, 220], [289, 379]])
+    assert stage.view_box([key(image)]) == Box(110, 220, 290, 380)
+    levels = [pixels, pixels[::4, ::4]]
+    image = stage.viewer.add_image(levels, multiscale=True, contrast_limits=(0, 1))
+    image.data_level = 1
+    image.corner_pixels = np.array([[0, 10], [99, 149]])
+    assert stage.view_box([key(image)]) == Box(0, 40, 400, 600)

@@ -117,10 +117,9 @@ class ViewerStage:
         plane = adapters.plane_from_viewer(self._viewer.dims, image)
         names = adapters.axis_names(image)
         rows, columns = names.index(plane.rows), names.index(plane.columns)
-        corners = np.asarray(image.corner_pixels, dtype=np.float64)
-        if image.multiscale:
-            corners = corners * np.asarray(image.downsample_factors)[image.data_level]
-        low, high = np.floor(corners.min(axis=0)), np.ceil(corners.max(axis=0)) + 1
+        low, high = np.asarray(image.corner_pixels, dtype=np.float64)
+        factor = image.downsample_factors[image.data_level] if image.multiscale else 1.0
+        low, high = np.floor(low * factor), np.ceil((high + 1) * factor)
         shape = adapters.layer_shape(image)
         box = Box(int(low[rows]), int(low[columns]), int(high[rows]), int(high[columns]))
         return box.intersect(Box.of_shape((shape[rows], shape[columns])))
