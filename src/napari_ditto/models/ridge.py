@@ -7,14 +7,13 @@ order, and none is kept. Closed form: Hoerl & Kennard (1970).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_ditto.core.embedding import Embedding
 from napari_ditto.errors import ModelError
-from napari_ditto.models.protocols import UNKNOWN, ContextMap, Example, Memory
+from napari_ditto.models.protocols import UNKNOWN, Example, Memory
 
 RIDGE = 1e-2
 """Penalty, in parts of each feature's own second moment."""
@@ -25,13 +24,8 @@ BALANCE = 0.5
 SHARPNESS = 4.0
 """Turns differences of ridge scores (targets 0 and 1) into log odds."""
 
-ROUNDS = 5
-
 MOST_CLASSES = 512
 """More are objects that were taken for classes."""
-
-Weights = Sequence[NDArray[np.floating]]
-"""How much each pixel counts, of each example."""
 
 
 def read_classes(examples: Sequence[Example]) -> tuple[int, ...]:
@@ -89,55 +83,19 @@ def probabilities(scores: NDArray[np.floating]) -> NDArray[np.float32]:
     return np.asarray(odds[1:] / odds.sum(axis=0), np.float32)
 
 
-def boost(
-    memory: Memory,
-    examples: Sequence[Example],
-    steps: int,
-    recall: Callable[[Embedding, Memory], ContextMap],
-    condense: Callable[[Sequence[Example], Weights, tuple[int, ...]], Memory],
-) -> Memory:
-    """Return the best memory on the way to one in which wrong pixels count more.
-
-    As in boosting, but never worse on the examples than what was given.
+def check_known(memory: Memory, examples: Sequence[Example]) -> bool:
+    """Return whether examples show every class of a memory.
 
     Raises
     ------
     ModelError
-        If the examples show no class, or one that the memory does not know.
+        If they show no class, or one that the memory does not know.
     """
-    if unknown := set(read_classes(examples)) - set(memory.classes):
+    shown = set(read_classes(examples))
+    if unknown := shown - set(memory.classes):
         raise ModelError(
             f"Label values {sorted(unknown)} are not among the classes {memory.classes} "
             "of this memory",
             todo="Make a new memory of all examples",
         )
-    weights = [np.ones(e.labels.shape) for e in examples]
-    maps = [recall(e.embedding, memory).probability for e in examples]
-    best, least = memory, _loss(memory, examples, maps)
-    for _ in range(min(steps, ROUNDS)):
-        for example, weight, chances in zip(examples, weights, maps, strict=True):
-            weight *= 1.5 - _right(memory, example, chances)
-            weight /= weight[example.labels != UNKNOWN].mean()
-        memory = condense(examples, weights, memory.classes)
-        maps = [recall(e.embedding, memory).probability for e in examples]
-        if (loss := _loss(memory, examples, maps)) < least:
-            best, least = memory, loss
-    return best
-
-
-def _loss(memory: Memory, examples: Sequence[Example], maps: Weights) -> float:
-    """Return the mean over examples and classes of one less the soft Dice."""
-    losses = []
-    for example, chances in zip(examples, maps, strict=True):
-        known = example.labels != UNKNOWN
-        for label, chance in zip(memory.classes, chances[:, known], strict=True):
-            true = example.labels[known] == label
-            losses.append(1 - 2 * chance[true].sum() / max(float(chance.sum() + true.sum()), 1e-9))
-    return float(np.mean(losses))
-
-
-def _right(memory: Memory, example: Example, chances: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Return the probability that was given to the true class of each pixel."""
-    everything = np.concatenate([1 - chances.sum(axis=0, keepdims=True), chances])
-    place = np.where(example.labels <= 0, 0, np.searchsorted(memory.classes, example.labels) + 1)
-    return np.asarray(np.take_along_axis(everything, place[None], axis=0)[0])
+    return shown == set(memory.classes)

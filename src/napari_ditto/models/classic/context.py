@@ -1,13 +1,13 @@
 """In-context segmentation: ridge regression on the filter bank and random Fourier features.
 
-The memory holds the moments of each class (:mod:`napari_ditto.models.ridge`), so its size does not
-depend on the number of examples.
+The memory holds the moments of each class (:mod:`napari_ditto.models.ridge`), or a tuned solution
+(:mod:`napari_ditto.models.logistic`), so its size does not depend on the number of examples.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import cache, partial
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from napari_ditto.core.embedding import Embedding
 from napari_ditto.core.geometry import Box
 from napari_ditto.models.classic.features import upsample
+from napari_ditto.models.logistic import Pixels, draw, refine
 from napari_ditto.models.protocols import ContextMap, Example, Memory
-from napari_ditto.models.ridge import Weights, boost, probabilities, read_classes, solve
+from napari_ditto.models.ridge import RIDGE, check_known, probabilities, read_classes, solve
 
 WAVES = 64
 REACH = 0.25
@@ -36,17 +37,37 @@ ROWS = 64
 def remember(examples: Sequence[Example], model: str) -> Memory:
     """Condense examples into per-class moments."""
     classes = read_classes(examples)
-    return _condense(examples, [np.ones(e.labels.shape) for e in examples], classes, model)
+    return Memory({"moments": _total(examples, classes)}, classes, model)
 
 
 def recall(embedding: Embedding, memory: Memory) -> ContextMap:
     """Return the probability of every remembered class at every pixel of a tile."""
-    return ContextMap(probabilities(score(embedding, solve(memory.arrays["moments"]))))
+    return ContextMap(probabilities(score(embedding, _solution(memory))))
 
 
-def tune(memory: Memory, examples: Sequence[Example], steps: int, model: str) -> Memory:
-    """Return the best memory on the way to one in which wrong pixels count more."""
-    return boost(memory, examples, steps, recall, partial(_condense, model=model))
+def tune(memory: Memory, examples: Sequence[Example], steps: int) -> Memory:
+    """Return a memory with a solution that fits the examples better.
+
+    Examples that do not show every class of the memory change nothing.
+    """
+    if not check_known(memory, examples):
+        return memory
+    drawn = [draw(e.labels, memory.classes, len(examples)) for e in examples]
+    pixels = Pixels(
+        np.concatenate([sample(e.embedding, d[0]) for e, d in zip(examples, drawn, strict=True)]),
+        np.concatenate([place for _, place, _ in drawn]),
+        np.concatenate([e.weight * d[2] for e, d in zip(examples, drawn, strict=True)]),
+    )
+    anchor = solve(_total(examples, memory.classes))
+    penalty = np.full(anchor.shape[1], RIDGE)
+    tuned = refine(pixels, _solution(memory), anchor, penalty, steps)
+    return Memory({"solution": tuned}, memory.classes, memory.model)
+
+
+def _solution(memory: Memory) -> NDArray[np.float64]:
+    if "solution" in memory.arrays:
+        return np.asarray(memory.arrays["solution"], np.float64)
+    return solve(memory.arrays["moments"])
 
 
 def score(embedding: Embedding, solution: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -76,20 +97,24 @@ def _waves() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     return turn.astype(np.float32), rng.uniform(0, 2 * np.pi, WAVES).astype(np.float32)
 
 
-def _condense(
-    examples: Sequence[Example], weights: Weights, classes: tuple[int, ...], model: str
-) -> Memory:
-    total = sum(
-        measure(e.embedding, e.labels, e.weight * w, classes)
-        for e, w in zip(examples, weights, strict=True)
-    )
-    return Memory({"moments": np.asarray(total)}, classes, model)
+def sample(embedding: Embedding, at: NDArray[np.intp]) -> NDArray[np.float32]:
+    """Return the features of some pixels of the flat tile, shape (n, d)."""
+    width = embedding.tile_shape[1]
+    found = np.empty((len(at), len(SPREAD) + WAVES + 1), np.float32)
+    for rows, x in _strips(embedding):
+        inside = (at >= rows.start * width) & (at < rows.stop * width)
+        found[inside] = x.reshape(len(x), -1)[:, at[inside] - rows.start * width].T
+    return found
+
+
+def _total(examples: Sequence[Example], classes: tuple[int, ...]) -> NDArray[np.float64]:
+    return np.asarray(sum(measure(e.embedding, e.labels, e.weight, classes) for e in examples))
 
 
 def measure(
     embedding: Embedding,
     labels: NDArray[np.integer],
-    weight: NDArray[np.floating],
+    weight: float,
     classes: tuple[int, ...],
 ) -> NDArray[np.float64]:
     """Return the moments of the background and of each class, shape (1 + c, d, d)."""
@@ -99,5 +124,5 @@ def measure(
         for total, label in zip(moments, (0, *classes), strict=True):
             chosen = labels[rows] == label
             own = x[:, chosen].astype(np.float64)
-            total += (own * weight[rows][chosen]) @ own.T
+            total += weight * (own @ own.T)
     return moments

@@ -93,7 +93,7 @@ class ClassicModel:
     def tune(self, memory: Memory, examples: Sequence[Example], steps: int = 20) -> Memory:
         """Return a memory in which pixels that were wrong count more."""
         self._own(memory.model)
-        return context.tune(memory, examples, steps, self.spec.key)
+        return context.tune(memory, examples, steps)
 
     def _check(self, embedding: Embedding) -> None:
         self._own(embedding.model)

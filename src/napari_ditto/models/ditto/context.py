@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 import torch  # noqa: TID253 - this module is imported when the network is
@@ -21,11 +20,11 @@ from torch import Tensor  # noqa: TID253
 from torch.nn import functional as F  # noqa: N812, TID253
 
 from napari_ditto.core.embedding import Embedding
-from napari_ditto.models import ridge
+from napari_ditto.models import logistic, ridge
 from napari_ditto.models.classic import context as classic
 from napari_ditto.models.classic.features import compute_filters
 from napari_ditto.models.ditto import context_ridge as network
-from napari_ditto.models.ditto.context_features import LEVELS, OUTLINED, maps
+from napari_ditto.models.ditto.context_features import LEVELS, OUTLINED, maps, sample
 from napari_ditto.models.ditto.network import DENSE
 from napari_ditto.models.protocols import UNKNOWN, ContextMap, Example, Memory
 
@@ -65,17 +64,15 @@ def remember(examples: Sequence[Example], key: str) -> Memory:
     """
     classes = ridge.read_classes(examples)
     ordered = sorted((e for e in examples if (e.labels != UNKNOWN).any()), key=_digest)
-    weights = [np.ones(e.labels.shape) for e in ordered]
-    folds = _measure(ordered, weights, classes)
+    folds = _measure(ordered, classes)
     blend = _choose(ordered, folds, classes)
     return _pack(_solve(folds), blend, _level(ordered), classes, key)
 
 
 def recall(embedding: Embedding, memory: Memory) -> ContextMap:
     """Return the probability of every remembered class at every pixel of a tile."""
-    solutions = tuple(np.asarray(memory.arrays[n], np.float64) for n in ("filters", "network"))
     first, second = np.asarray(memory.arrays["blend"], np.float32)
-    scores = _scores(embedding, (solutions[0], solutions[1]))
+    scores = _scores(embedding, _solutions(memory))
     chances = ridge.probabilities(first * scores[0] + second * scores[1])
     stride = OUTLINED[::-1][int(memory.arrays["level"][0])]
     logits = np.asarray(embedding.arrays[f"context{stride}"][-len(DENSE) :], np.float32)
@@ -84,26 +81,53 @@ def recall(embedding: Embedding, memory: Memory) -> ContextMap:
 
 
 def tune(memory: Memory, examples: Sequence[Example], steps: int, key: str) -> Memory:
-    """Return the memory that fits the examples best, on the way to one in which errors count more.
+    """Return a memory with solutions that fit the examples better; see :mod:`..logistic`.
+
+    Examples that do not show every class of the memory change nothing.
 
     Raises
     ------
     ModelError
         If the examples show no class, or one that the memory does not know.
     """
-    return ridge.boost(memory, examples, steps, recall, partial(_condense, like=memory, key=key))
+    if not ridge.check_known(memory, examples):
+        return memory
+    ordered = sorted((e for e in examples if (e.labels != UNKNOWN).any()), key=_digest)
+    blend = np.asarray(memory.arrays["blend"], np.float64)
+    start, anchor = (
+        np.concatenate(s, axis=1)
+        for s in (_solutions(memory), _solve(_measure(ordered, memory.classes)))
+    )
+    count = memory.arrays["filters"].shape[1]
+    penalty = np.repeat((ridge.RIDGE, network.PENALTY), (count, start.shape[1] - count))
+    pixels = _draw(ordered, memory.classes, blend)
+    tuned = logistic.refine(pixels, start, anchor, penalty, steps)
+    level = int(memory.arrays["level"][0])
+    return _pack((tuned[:, :count], tuned[:, count:]), tuple(blend), level, memory.classes, key)
 
 
-def _condense(
-    examples: Sequence[Example],
-    weights: ridge.Weights,
-    classes: tuple[int, ...],
-    like: Memory,
-    key: str,
-) -> Memory:
-    blend, level = (np.asarray(like.arrays[n]) for n in ("blend", "level"))
-    solutions = _solve(_measure(examples, weights, classes))
-    return _pack(solutions, tuple(blend), int(level[0]), classes, key)
+def _draw(
+    examples: Sequence[Example], classes: tuple[int, ...], blend: NDArray[np.float64]
+) -> logistic.Pixels:
+    """Return some pixels with the features of both judges, scaled by how much each counts."""
+    drawn = [logistic.draw(e.labels, classes, len(examples)) for e in examples]
+    features = []
+    for example, (at, _, _) in zip(examples, drawn, strict=True):
+        found = sample(maps(example.embedding), *np.divmod(at, example.labels.shape[1]))
+        both = classic.sample(_filters(example.embedding), at), network.expand(found)
+        features.append(
+            np.concatenate([np.float32(b) * x for b, x in zip(blend, both, strict=True)], 1)
+        )
+    return logistic.Pixels(
+        np.concatenate(features),
+        np.concatenate([place for _, place, _ in drawn]),
+        np.concatenate([e.weight * d[2] for e, d in zip(examples, drawn, strict=True)]),
+    )
+
+
+def _solutions(memory: Memory) -> Judges:
+    first, second = (np.asarray(memory.arrays[n], np.float64) for n in ("filters", "network"))
+    return first, second
 
 
 def _pack(
@@ -118,14 +142,12 @@ def _pack(
     return Memory(arrays, classes, key)
 
 
-def _measure(
-    examples: Sequence[Example], weights: ridge.Weights, classes: tuple[int, ...]
-) -> list[Judges]:
+def _measure(examples: Sequence[Example], classes: tuple[int, ...]) -> list[Judges]:
     """Return the moments of each fold of examples."""
     folds: list[Judges] = []
     count = 1 if len(classes) > MANY_CLASSES else FOLDS
-    for number, (example, weight) in enumerate(zip(examples, weights, strict=True)):
-        own = example.weight * weight
+    for number, example in enumerate(examples):
+        own = example.weight
         first = classic.measure(_filters(example.embedding), example.labels, own, classes)
         second = network.measure(maps(example.embedding), example.labels, own, classes)
         if number < count:

@@ -34,7 +34,7 @@ Floats = NDArray[np.float32]
 def measure(
     found: Maps,
     labels: NDArray[np.integer],
-    weight: NDArray[np.floating],
+    weight: float,
     classes: tuple[int, ...],
 ) -> NDArray[np.float64]:
     """Return the moments of the background and of each class, shape (1 + c, d, d)."""
@@ -42,12 +42,11 @@ def measure(
     moments = np.zeros((1 + len(classes), size, size))
     most = min(MOST, IN_ALL // (1 + len(classes)))
     drawn = [_draw(labels == c, most) for c in (0, *classes)]
-    features = _expand(sample(found, *np.divmod(np.concatenate(drawn), labels.shape[1])))
+    features = expand(sample(found, *np.divmod(np.concatenate(drawn), labels.shape[1])))
     ends = np.cumsum([len(d) for d in drawn])[:-1]
     for k, (at, x) in enumerate(zip(drawn, np.split(features, ends), strict=True)):
         stands_for = (labels == (0, *classes)[k]).sum() / max(1, len(at))
-        own = weight.ravel()[at].astype(np.float32) * np.float32(stands_for)
-        moments[k] = (x * own[:, None]).T @ x
+        moments[k] = weight * stands_for * (x.T @ x)
     return moments
 
 
@@ -57,7 +56,7 @@ def _draw(mask: NDArray[np.bool_], most: int) -> NDArray[np.intp]:
     return at if len(at) <= most else np.sort(rng.choice(at, most, replace=False))
 
 
-def _expand(x: Floats) -> Floats:
+def expand(x: Floats) -> Floats:
     """Return scaled features, waves and a constant."""
     spread, turn, phase = _waves()
     x = x / spread
