@@ -31,6 +31,26 @@ def test_a_file_gets_one_line_per_stage() -> None:
     assert err.getvalue() == "encoding tile 1 of 30\nsegmenting\n"
 
 
+def test_a_file_gets_no_line_for_every_plane() -> None:
+    def planes() -> Generator[Progress, None, None]:
+        for i in range(30):
+            yield Progress("decode", text=f"looking at plane {i}")
+            yield Progress("write", i + 1, 30, f"plane {i + 1} of 30")
+
+    err = io.StringIO()
+    Console(err=err).follow(planes())
+    assert err.getvalue() == "looking at plane 0\nplane 1 of 30\n"
+
+
+def test_a_file_hears_of_a_long_stage_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter(range(0, 300, 2))
+    monkeypatch.setattr("time.monotonic", lambda: float(next(seconds)))
+    err = io.StringIO()
+    Console(err=err).follow(job(7))
+    said = ["encoding tile 1 of 7", "encoding tile 4 of 7", "encoding tile 7 of 7", "segmenting"]
+    assert err.getvalue().splitlines() == said
+
+
 def test_a_terminal_gets_a_bar_that_is_wiped_in_the_end() -> None:
     err = Terminal()
     assert Console(err=err).follow(job(30)) == "done"

@@ -14,6 +14,9 @@ from napari_ditto.core.progress import Progress
 T = TypeVar("T")
 BAR_WIDTH = 24
 REFRESH_SECONDS = 0.1
+LINE_SECONDS = 5.0
+"""Between two lines about the same stage where there is no terminal."""
+
 CLEAR_LINE = "\r\x1b[K"
 
 
@@ -51,11 +54,11 @@ class Console:
 
 
 class _Meter:
-    """A bar that is redrawn on a terminal, and a line per stage elsewhere."""
+    """A bar that is redrawn on a terminal; elsewhere a line per stage, then one now and then."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream, self._tty = stream, stream.isatty()
-        self._drawn, self._stage = 0.0, ""
+        self._drawn, self._stages = 0.0, set[str]()
 
     def __enter__(self) -> _Meter:
         return self
@@ -67,15 +70,17 @@ class _Meter:
 
     def show(self, step: Progress) -> None:
         """Draw one step, at most ten times a second."""
-        if self._tty:
-            now = time.monotonic()
-            if now - self._drawn >= REFRESH_SECONDS:
-                self._drawn = now
-                self._stream.write(CLEAR_LINE + bar(step))
-                self._stream.flush()
-        elif step.stage != self._stage:
-            self._stage = step.stage
-            print(step.text or step.stage, file=self._stream)
+        now = time.monotonic()
+        passed = now - self._drawn
+        if self._tty and passed >= REFRESH_SECONDS:
+            self._drawn = now
+            self._stream.write(CLEAR_LINE + bar(step))
+            self._stream.flush()
+        # Jobs go from stage to stage for every plane: a log should not get a line for each.
+        elif not self._tty and (step.stage not in self._stages or passed >= LINE_SECONDS):
+            self._drawn = now
+            self._stages.add(step.stage)
+            print(step.text or step.stage, file=self._stream, flush=True)
 
 
 def bar(step: Progress) -> str:
