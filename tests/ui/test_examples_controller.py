@@ -320,7 +320,7 @@ def test_classes_keep_their_ids(fake):
     fake.choose("one_kind", False)
     fake.act("like")
     assert set(np.unique(fake.layers["like1"].data[2])) == {0, 70_000}
-    assert fake.state.found == "1 classes"
+    assert fake.state.found == "1 class"
 
 
 def test_other_images_each_get_a_layer(fake):

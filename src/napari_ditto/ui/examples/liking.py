@@ -160,13 +160,14 @@ class Liking:
             return
         if not self._found[0].liked.result.instances:
             classes = {c for found in self._found for c in found.liked.ids}
-            self._state.found = f"{len(classes)} classes"
+            self._state.found = "1 class" if len(classes) == 1 else f"{len(classes)} classes"
             return
         shown = sum(len(found.liked.ids) for found in self._found)
-        total = sum(len(found.liked.result.objects) for found in self._found)
+        objects = [mask for found in self._found for mask in found.liked.result.objects]
+        hidden = sum(mask.score < self._state.threshold for mask in objects)
         text = f"{shown} {'object' if shown == 1 else 'objects'}"
-        fewer = f", {total - shown} less sure are hidden" if total > shown else ""
-        self._state.found = text + fewer if total else NOTHING_FOUND
+        fewer = f", {hidden} less sure are hidden" if hidden else ""
+        self._state.found = text + fewer if objects else NOTHING_FOUND
 
     # --- the slider ------------------------------------------------------------------------------
 
