@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.core.masks import PlacedMask, deepest_pixels, iou
 from napari_ditto.core.motion import estimate_flow, move
+from napari_ditto.core.noise import quiet
 from napari_ditto.core.progress import Progress
 from napari_ditto.core.prompts import Frame, MaskPrompt, PointPrompt, PromptSet
 from napari_ditto.core.propagation import Carried, Seen, Step
@@ -138,12 +139,12 @@ class PromptStepper:
         self, address: PlaneAddress, seen: Seen, patch: Patch
     ) -> tuple[Transfer, NDArray[np.integer], NDArray[np.float32]]:
         """Return the votes for a patch's labels, its labels moved, and the new plane's pixels."""
-        then = self.source.read(seen.address, patch.box)
-        now = self.source.read(address, patch.box)
+        pixels = self.source.read(address, patch.box)
+        then, now = quiet((self.source.read(seen.address, patch.box), pixels))
         flow = estimate_flow(then.mean(axis=2), now.mean(axis=2))
         moved = move(patch.labels, flow)
         brought = np.stack([move(c, flow, order=1) for c in np.moveaxis(then, 2, 0)], axis=2)
-        return transfer_labels(brought, moved, now), moved, now
+        return transfer_labels(brought, moved, now), moved, pixels
 
     # --- by the model ---------------------------------------------------------------------------
 
