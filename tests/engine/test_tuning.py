@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,13 +11,16 @@ from napari_ditto.core.geometry import Box
 from napari_ditto.data.plane_example import PlaneExample
 from napari_ditto.data.source import open_source
 from napari_ditto.engine import tuning
-from napari_ditto.engine.context import segment_like_steps
+from napari_ditto.engine.context import remember_steps, segment_like_steps
 from napari_ditto.engine.jobs import drain
+from napari_ditto.engine.teaching import encode_steps
 from napari_ditto.engine.tuning import split, tune_steps
 from napari_ditto.errors import JobCancelled, ModelError
 from napari_ditto.models.protocols import UNKNOWN, Example
 from napari_ditto.models.registry import load_model
 from napari_ditto.testing.blobs import BlobContextModel
+
+SUNNYBROOK = Path(__file__).parents[2] / "../shared/data/train/sunnybrook_cmr"
 
 
 class Tunable(BlobContextModel):
@@ -202,13 +206,65 @@ def test_a_lone_tile_is_halved_across_its_objects():
 
 
 @pytest.mark.parametrize("name", ["classic", "ditto"])
-def test_tuning_is_repeatable_and_reports_what_it_measures(name):
+def test_the_result_depends_on_the_examples_alone(name):
     model = load_model(name, "cpu")
     examples = [replace(plane(n), box=Box(0, 0, 60, 80)) for n in range(2)]
-    first, second = (tuned(examples, model, steps=10) for _ in range(2))
+    first, second = (tuned(e, model, steps=10) for e in (examples, examples[::-1]))
     assert 0.5 < first.before <= first.after <= 1
     assert (first.before, first.after) == (second.before, second.after)
     for array, again in zip(
         first.memory.arrays.values(), second.memory.arrays.values(), strict=True
     ):
         assert np.array_equal(array, again)
+
+
+@pytest.mark.parametrize("name", ["classic", "ditto"])
+def test_tuning_recovers_what_wrong_labels_taught(name):
+    """From a memory of noise, tuning on clean examples finds the squares again."""
+    model = load_model(name, "cpu")
+    (clean,) = drain(encode_steps(plane(0), model, None, instances=True))
+    noise = np.random.default_rng(0).random(clean.labels.shape) < 0.5
+    memory = model.remember([replace(clean, labels=noise.astype(int))])
+    before, after = (
+        tuning._dice(model, m, [clean]) for m in (memory, model.tune(memory, [clean], 20))
+    )
+    assert before < 0.7
+    assert after > 0.9
+
+
+@pytest.mark.parametrize("name", ["classic", "ditto"])
+def test_examples_without_one_of_the_classes_change_nothing(name):
+    model = load_model(name, "cpu")
+    (both,) = drain(encode_steps(plane(0, objects=2), model, None))
+    (one,) = drain(encode_steps(plane(1, objects=1), model, None))
+    memory = model.remember([both])
+    assert model.tune(memory, [one], 5) is memory
+    assert model.tune(memory, [both], 5) is not memory
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not SUNNYBROOK.is_dir(), reason="no real images here")
+def test_real_hearts_gain_on_patients_that_were_not_shown():
+    from PIL import Image
+
+    model, shown = load_model("ditto", "cpu"), []
+    for path in sorted((SUNNYBROOK / "images").iterdir())[::55]:
+        pixels, mask = (
+            np.asarray(Image.open(SUNNYBROOK / part / path.name)) for part in ("images", "masks")
+        )
+        shown.append((pixels, (mask > 0).astype(np.int32)))
+    found = tuned(shown[:2], model, steps=20)
+    assert found.after > found.before
+    held = [
+        tile
+        for pixels, labels in shown[2:]
+        for tile in drain(encode_steps(example_of(pixels, labels), model, None))
+    ]
+    plain = drain(remember_steps(example_of(*shown[0]).source, shown[:2], model, weighted=False))
+    dice = [np.mean([tuning._dice(model, m, [e]) for e in held]) for m in (plain, found.memory)]
+    assert dice[1] > dice[0] + 0.02
+
+
+def example_of(pixels, labels):
+    source = open_source(pixels, axes="yx")
+    return PlaneExample(source, source.plane(), labels)

@@ -7,6 +7,7 @@ portions with the best held-out Dice is done on all examples; none, if none help
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -32,9 +33,9 @@ PORTION, SLOW_PORTION = 10, 4
 """Steps of a model between two looks at the clock; the second for models that ask every example
 again at each step."""
 
-MOST_PORTIONS = 12
+MOST_PORTIONS = 8
 
-PATIENCE = 3
+PATIENCE = 2
 """Portions in a row that may bring nothing before it is given up."""
 
 MARGIN = 0.002
@@ -82,8 +83,8 @@ def tune_steps(
     seconds : float
         How long to optimise, encoding not counted. At least one portion is tried.
     steps : int, optional
-        Tries so many steps at most whatever the time they take, so that the result depends on the
-        examples alone.
+        Tries so many steps at most (whole portions) whatever the time they take, so that the
+        result depends on the examples alone, and not on their order.
     cache : EmbeddingStore, optional
         Where embeddings are kept; in memory only by default.
     name : str
@@ -114,7 +115,7 @@ def tune_steps(
     if scores[best] < scores[0] + MARGIN:
         return replace(known, before=scores[0], after=scores[0], note=NOT_BETTER)
     for done in range(best):
-        yield Progress("merge", done, best, f"tuning on all examples, {plan.left} left")
+        yield Progress("merge", done, best, f"tuning on all examples{plan.left}")
         memory = model.tune(memory, everything, plan.portion)
     return replace(known, memory=memory, before=scores[0], after=scores[best], note="")
 
@@ -127,8 +128,8 @@ class Plan:
     ----------
     portion, portions : int
         Steps in a portion, and portions at most.
-    trial, end : float or None
-        Seconds of the clock at which trying is over, and all is; None without a limit.
+    trial, end : float
+        Seconds of the clock at which trying is over, and all is; infinite without a limit.
     """
 
     portion: int
@@ -152,10 +153,10 @@ class Plan:
 
     @property
     def left(self) -> str:
-        """The time left, for the user."""
+        """The time left, for the user; empty without a limit."""
         if math.isinf(self.end):
-            return "some time"
-        return f"{max(1, round(self.end - time.monotonic()))} s"
+            return ""
+        return f", {max(1, round(self.end - time.monotonic()))} s left"
 
 
 def _try(
@@ -170,7 +171,7 @@ def _try(
     for done in range(plan.portions):
         if done and (plan.is_over or _is_idle(scores)):
             break
-        text = f"tuning, held-out Dice {max(scores):.3f}, {plan.left} left"
+        text = f"tuning, held-out Dice {max(scores):.3f}{plan.left}"
         for n, fold in enumerate(folds):
             yield Progress("merge", done, plan.portions, text)
             memories[n] = model.tune(memories[n], fold.rest, plan.portion)
@@ -268,7 +269,17 @@ def _encode(
             target, [example], model, instances=instances, weighted=False, cache=cache
         )
         groups.append(tiles)
-    return groups
+    return sorted(groups, key=_digest)
+
+
+def _digest(group: Group) -> str:
+    """Return what sorts examples whatever their order was."""
+    state = hashlib.sha256()
+    for example in group:
+        arrays = example.embedding.arrays
+        for array in (example.labels, *(arrays[name] for name in sorted(arrays))):
+            state.update(np.ascontiguousarray(array).tobytes())
+    return state.hexdigest()
 
 
 def _image_of(example: LabelledImage | PlaneExample) -> Source:
