@@ -127,7 +127,7 @@ def carried(score: float = 0.9, area: int = 100, shift: int = 0, similarity: flo
     ("found", "reasons"),
     [
         (carried(), ()),
-        (carried(score=0.4), ("low score 0.40",)),
+        (carried(score=0.2), ("low score 0.20",)),
         (carried(shift=8), ("moved: overlap 0.11",)),
         (carried(similarity=0.1), ("looks different 0.10",)),
         (carried(area=210), ("size x 2.10",)),

@@ -199,7 +199,7 @@ def test_patience(gap: int, returns: bool) -> None:
 
 def test_what_is_doubtful_is_painted_but_not_read() -> None:
     def doubt(z: int, found: Carried) -> Carried:
-        poor = replace(found, mask=replace(found.mask, score=0.4))
+        poor = replace(found, mask=replace(found.mask, score=0.2))
         return poor if (z, found.label) == (3, 2) else found
 
     truth = squares(8, _1=range(8), _2=range(8))
@@ -207,7 +207,7 @@ def test_what_is_doubtful_is_painted_but_not_read() -> None:
     found = follow(truth, [0], stepper=stepper)
     assert np.array_equal(found.labels, truth)
     (entry,) = found.review
-    assert entry == Doubt(entry.address, 2, pytest.approx(0.4), ("low score 0.40",))
+    assert entry == Doubt(entry.address, 2, pytest.approx(0.2), ("low score 0.20",))
     assert entry.address.index == {"z": 3}
     near, far = stepper.read[4][:2]
     assert (near.distance, far.distance) == (1, 2)
@@ -217,15 +217,15 @@ def test_what_is_doubtful_is_painted_but_not_read() -> None:
 
 def test_an_object_that_goes_on_failing_ends() -> None:
     def doubt(z: int, found: Carried) -> Carried:
-        return replace(found, mask=replace(found.mask, score=0.4)) if z >= 3 else found
+        return replace(found, mask=replace(found.mask, score=0.2)) if z >= 3 else found
 
     found = follow(squares(10, _1=range(10)), [0], stepper=Scripted(doubt))
     assert places(found) == {1: [0, 1, 2, 3, 4, 5]}
     told = {d.address.index["z"]: d.reasons for d in found.review}
     assert told == {
-        3: ("low score 0.40",),
-        4: ("low score 0.40",),
-        5: ("low score 0.40", "not followed further"),
+        3: ("low score 0.20",),
+        4: ("low score 0.20",),
+        5: ("low score 0.20", "not followed further"),
     }
 
 
@@ -288,7 +288,7 @@ def test_one_run_that_lost_it_is_told() -> None:
 
 def test_review_is_sorted_worst_first() -> None:
     def doubt(z: int, found: Carried) -> Carried:
-        return replace(found, mask=replace(found.mask, score=0.4 + 0.01 * abs(z - 5)))
+        return replace(found, mask=replace(found.mask, score=0.2 + 0.01 * abs(z - 5)))
 
     found = follow(squares(10, _1=range(10)), [4], stepper=Scripted(doubt))
     sure = [d.confidence for d in found.review]

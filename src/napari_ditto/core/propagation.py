@@ -127,7 +127,7 @@ class Gate:
         Greatest area ratio, and the inverse of the smallest: an object that ends shrinks first.
     """
 
-    min_score: float = 0.5
+    min_score: float = 0.3
     min_overlap: float = 0.4
     min_similarity: float = 0.2
     max_growth: float = 2.0

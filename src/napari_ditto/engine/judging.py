@@ -19,7 +19,7 @@ TINY = 16
 FADED = 0.5
 """So may one that has shrunk to this part of the largest that the planes before show."""
 
-HOPELESS = 0.25
+HOPELESS = 0.15
 """What is found with less confidence is not the object: it has ended, and nothing is painted."""
 
 LEAST_OWN = 0.5
