@@ -68,6 +68,7 @@ train: $(STAMP) ## train the bundled network from TRAIN_DATA into RUN, hours; wr
 
 docs-images: $(STAMP) ## screenshots of the real program, for the docs
 	xvfb-run -a -s "-screen 0 1600x1200x24" $(BIN)/python docs/screenshots.py
+	xvfb-run -a -s "-screen 0 1600x1200x24" $(BIN)/python docs/screenshots_examples.py
 
 reference: $(STAMP) ## docs/reference from docstrings and --help
 	$(BIN)/python docs/make_reference.py
