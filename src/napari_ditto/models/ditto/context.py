@@ -83,6 +83,7 @@ def recall(embedding: Embedding, memory: Memory) -> ContextMap:
 def tune(memory: Memory, examples: Sequence[Example], steps: int, key: str) -> Memory:
     """Return a memory with solutions that fit the examples better; see :mod:`..logistic`.
 
+    Both judges are tuned together, so that how much each counts is part of what is tuned.
     Examples that do not show every class of the memory change nothing.
 
     Raises
@@ -93,31 +94,27 @@ def tune(memory: Memory, examples: Sequence[Example], steps: int, key: str) -> M
     if not ridge.check_known(memory, examples):
         return memory
     ordered = sorted((e for e in examples if (e.labels != UNKNOWN).any()), key=_digest)
-    blend = np.asarray(memory.arrays["blend"], np.float64)
-    start, anchor = (
-        np.concatenate(s, axis=1)
-        for s in (_solutions(memory), _solve(_measure(ordered, memory.classes)))
-    )
+    equal = np.array(BLENDS[0])
     count = memory.arrays["filters"].shape[1]
+    parts = np.repeat(memory.arrays["blend"] / equal, (count, memory.arrays["network"].shape[1]))
+    start = parts * np.concatenate(_solutions(memory), axis=1)
+    anchor = np.concatenate(_solve(_measure(ordered, memory.classes)), axis=1)
     penalty = np.repeat((ridge.RIDGE, network.PENALTY), (count, start.shape[1] - count))
-    pixels = _draw(ordered, memory.classes, blend)
+    pixels = _draw(ordered, memory.classes)
     tuned = logistic.refine(pixels, start, anchor, penalty, steps)
     level = int(memory.arrays["level"][0])
-    return _pack((tuned[:, :count], tuned[:, count:]), tuple(blend), level, memory.classes, key)
+    return _pack((tuned[:, :count], tuned[:, count:]), BLENDS[0], level, memory.classes, key)
 
 
-def _draw(
-    examples: Sequence[Example], classes: tuple[int, ...], blend: NDArray[np.float64]
-) -> logistic.Pixels:
+def _draw(examples: Sequence[Example], classes: tuple[int, ...]) -> logistic.Pixels:
     """Return some pixels with the features of both judges, scaled by how much each counts."""
     drawn = [logistic.draw(e.labels, classes, len(examples)) for e in examples]
     features = []
     for example, (at, _, _) in zip(examples, drawn, strict=True):
         found = sample(maps(example.embedding), *np.divmod(at, example.labels.shape[1]))
         both = classic.sample(_filters(example.embedding), at), network.expand(found)
-        features.append(
-            np.concatenate([np.float32(b) * x for b, x in zip(blend, both, strict=True)], 1)
-        )
+        scaled = [np.float32(b) * x for b, x in zip(BLENDS[0], both, strict=True)]
+        features.append(np.concatenate(scaled, axis=1))
     return logistic.Pixels(
         np.concatenate(features),
         np.concatenate([place for _, place, _ in drawn]),
