@@ -28,7 +28,7 @@ CELLS = [(47, 34), (134, 209)]
 def opened(name: str) -> tuple[napari.Viewer, DittoDock, ExamplesDock]:
     """Open a sample and both docks, one behind the other, as the menu does."""
     viewer = napari.Viewer(show=True, title="napari-ditto")
-    viewer.window.resize(1280, 760)
+    viewer.window.resize(1280, 800)
     for entry in getattr(samples, name)():
         viewer.add_layer(napari.layers.Layer.create(*entry))
     viewer.layers.selection = {viewer.layers[0]}
@@ -98,7 +98,7 @@ def stack(folder: Path) -> None:
     examples.tabs.setCurrentWidget(examples.review)
     examples.review.buttons["next_doubt"].click()
     finish(examples)
-    viewer.dims.set_current_step(0, 9)
+    viewer.dims.set_current_step(0, 14)
     shoot(viewer, folder / "tutorial-stack.png")
 
 
