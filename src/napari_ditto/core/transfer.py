@@ -144,9 +144,7 @@ def _weights(
     least = distance.min(axis=0)
     distance -= least
     distance *= -SHARPNESS / (least + NOISE)
-    distance -= np.array([(dy * dy + dx * dx) / (2 * NEAR**2) for dy, dx in offsets])[
-        :, None, None
-    ]
+    distance -= np.array([(dy * dy + dx * dx) / (2 * NEAR**2) for dy, dx in offsets])[:, None, None]
     weights = np.exp(distance, out=distance)
     weights /= weights.sum(axis=0)
     return weights, least
