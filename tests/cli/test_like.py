@@ -90,6 +90,11 @@ def test_examples_and_targets_are_planes_of_stacks(labels: str) -> None:
     assert overlap(tifffile.imread("a.tif")) > 0.7
 
 
+def test_labels_of_one_plane_must_say_which(capsys: pytest.CaptureFixture) -> None:
+    assert like("new.png", "--example", "stack.tif", "old.tif", "--model", "classic") == 2
+    assert "Give --example-plane z=NUMBER" in capsys.readouterr().err
+
+
 def test_some_objects_are_enough() -> None:
     ids = np.unique(tifffile.imread("old.tif"))[1:4]
     chosen = f"old.tif:{','.join(map(str, ids))}"

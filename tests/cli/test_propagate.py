@@ -130,7 +130,7 @@ def test_classes(stack: np.ndarray) -> None:
     [
         ([], "no labelled plane is given. Give --examples and --at, or --labels"),
         (["--examples", "z1.tif"], "1 --examples and 0 --at"),
-        (["--examples", "z1.tif", "--at", "t=1"], "--at t=1 for axis z"),
+        (["--examples", "z1.tif", "--at", "t=1"], "axis t is not an axis"),
         (["--examples", "z1.tif", "--at", "z=9"], "the example at z=9 is outside z=0:7"),
         (["--examples", "stack.tif", "--at", "z=1"], "labels of shape (7, 96, 112) are no plane"),
         (["--examples", "none.tif", "--at", "z=1"], "cannot open the file"),

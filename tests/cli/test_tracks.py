@@ -49,6 +49,12 @@ def test_cells_are_found_after_a_labelled_frame(movie, capsys):
     assert "tracks" in said
 
 
+def test_a_refused_job_leaves_no_output(movie, capsys):
+    assert main("tracks movie.tif --frame 99=first.tif -o new.zarr --model classic".split()) == 2
+    assert "frame 99" in capsys.readouterr().err
+    assert not Path("new.zarr").exists()
+
+
 def test_examples_may_be_of_other_images(movie, capsys):
     tifffile.imwrite("other.tif", movie.image[0])
     command = "tracks movie.tif --example other.tif first.tif --within 0,2 --model classic --json"

@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--labels", type=Path, metavar="FILE", help="labels of the image's shape, most planes empty"
     )
     parser.add_argument(
-        "--axis", action="append", help="where the labels go; repeatable; default: z"
+        "--axis", action="append", help="where the labels go; repeatable; default: as in --at, or z"
     )
     parser.add_argument(
         "--within",
@@ -121,7 +121,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from napari_ditto.models.registry import load_model
 
     source = options.open_image(args)
-    axes = tuple(args.axis or ["z"])
+    axes = tuple(args.axis or (args.at[0] if args.at else ["z"]))
     within = {name or axes[0]: (first, stop) for name, first, stop in args.within}
     examples = read_examples(source, args, axes, within)
     model = load_model(args.model, args.device)

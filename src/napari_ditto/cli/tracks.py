@@ -10,6 +10,7 @@ from frame to frame, over gaps, and from mothers to daughters.
 from __future__ import annotations
 
 import argparse
+import shutil
 import time
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack
@@ -23,9 +24,10 @@ from napari_ditto import __version__
 from napari_ditto.cli import options, results
 from napari_ditto.cli.console import Console, duration, table
 from napari_ditto.core.progress import Progress
-from napari_ditto.errors import LabelsError, SourceError
+from napari_ditto.errors import DittoError, LabelsError, SourceError
 
 if TYPE_CHECKING:
+    from napari_ditto.core.propagation import Doubt
     from napari_ditto.data.arrays import Sliceable
     from napari_ditto.data.protocols import LabelStore, Source
     from napari_ditto.engine.linking import Linked
@@ -88,7 +90,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     start = time.perf_counter()
     with ExitStack() as files:
         steps, made = _job(args, source, files)
-        linked = console.follow(steps)
+        linked = console.follow(_clean(steps, _folder(args)))
     seconds = time.perf_counter() - start
     _write(args, source, linked)
     facts = {**_facts(linked), "seconds": seconds, "output": args.output, "made_by": made}
@@ -128,8 +130,26 @@ def text(facts: Mapping[str, Any]) -> str:
         (name, facts[name]) for name in ("frames", "objects", "tracks", "divisions", "doubts")
     ]
     rows += [("time", duration(facts["seconds"]))]
-    rows += [("look at", f"{d['plane']}, {d['label']}: {d['why']}") for d in facts["worst"]]
+    rows += [("look at", f"{d['plane']}, cell {d['label']}: {d['why']}") for d in facts["worst"]]
     return table([*rows, *(("written", path) for path in facts["output"])])
+
+
+def _clean(
+    steps: Generator[Progress, None, Linked], folder: Path | None
+) -> Generator[Progress, None, Linked]:
+    """Pass steps on; a job that is refused before its first step leaves no empty output."""
+    try:
+        first = next(steps)
+    except DittoError:
+        if folder is not None:
+            shutil.rmtree(folder)
+        raise
+    yield first
+    return (yield from steps)
+
+
+def _folder(args: argparse.Namespace) -> Path | None:
+    return next((p for p in args.output if p.suffix.lower() == ZARR), None)
 
 
 def _job(
@@ -174,7 +194,9 @@ def _find(
     from napari_ditto.models.registry import load_model
 
     if bool(args.frame) == bool(args.example):
-        raise SourceError("what are the objects?", todo="Give --labels, or --frame, or --example")
+        raise SourceError(
+            "it is not said what the objects are", todo="Give --labels, or --frame, or --example"
+        )
     model: Any = load_model(args.model, args.device)
     own = {number: _read(path) for number, path in args.frame}
     others = [(_picture(image), _read(labels)) for image, labels in args.example]
@@ -189,7 +211,7 @@ def _store(
 ) -> LabelStore | None:
     from napari_ditto.data.pyramid_labels import PyramidLabels
 
-    folder = next((p for p in args.output if p.suffix.lower() == ZARR), None)
+    folder = _folder(args)
     if folder is None:
         return None
     scale = getattr(source, "scale", None)
@@ -241,6 +263,10 @@ def _scale(args: argparse.Namespace, source: Source) -> list[float] | None:
     return [float(s) for name, s in zip(source.axes, scale, strict=True) if name != args.axis]
 
 
+def _plane(doubt: Doubt) -> str:
+    return ", ".join(f"{name}={i}" for name, i in doubt.address.fixed)
+
+
 def _facts(linked: Linked) -> dict[str, Any]:
     frames = linked.lineage.points[:, 1]
     return {
@@ -250,7 +276,7 @@ def _facts(linked: Linked) -> dict[str, Any]:
         "divisions": len(linked.lineage.divisions),
         "doubts": len(linked.review),
         "worst": [
-            {"plane": str(d.address), "label": d.label, "why": ", ".join(d.reasons)}
+            {"plane": _plane(d), "label": d.label, "why": ", ".join(d.reasons)}
             for d in linked.review[:WORST]
         ],
     }
