@@ -55,6 +55,15 @@ def test_the_coins_are_found(folder: Path, model: str) -> None:
     assert figures(folder, model)["coins"]["found"] >= 20
 
 
+def test_one_coin_leads_to_the_others_and_one_plane_to_the_stack(folder: Path) -> None:
+    coins, stack = json.loads((folder / "figures.json").read_text())["by_example"]
+    assert 22 <= coins["objects"] <= 25
+    assert stack["iou"] > 0.85
+    labels = np.asarray(PyramidLabels.open(folder / "coins-like.zarr").data)
+    assert labels.max() == coins["objects"]
+    assert (folder / "stack-follow.png").exists()
+
+
 def test_the_report_names_every_file(folder: Path) -> None:
     text = (folder / "README.md").read_text()
     assert all(path.stem.split("-")[-1] in text for path in folder.glob("*.png"))

@@ -1,9 +1,10 @@
 """Label real images, print the figures, and say where to look.
 
-Two pictures that come with scikit-image are labelled by clicks and boxes, one of them whole. A
+Two pictures that come with scikit-image are labelled by clicks and boxes, one of them whole. Coins
+are found after one coin, and the nuclei of one plane are followed through a generated stack. A
 generated raster of 60,000 x 60,000 pixels, which exists only chunk by chunk, gets one click. The
-default model does it first, then `classic` for comparison. With a display napari opens on the
-results of the default model.
+default model does it first, then `classic` what needs no example, for comparison. With a display
+napari opens on the results of the default model.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import cast
 
 from napari_ditto.cli import demo_window
 from napari_ditto.cli.console import Console, duration, table
+from napari_ditto.cli.demo_examples import DemoModel, Found, by_example
 from napari_ditto.cli.demo_scenes import SCENES, Figures, click_on_raster, label_scene
 from napari_ditto.errors import StoreError
 
@@ -33,14 +36,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Run the command."""
-    from napari_ditto.models.registry import DEFAULT_MODEL, FALLBACK_MODEL
+    from napari_ditto.models.registry import DEFAULT_MODEL, FALLBACK_MODEL, load_model
 
     folder = fresh(args.output)
     figures = label_all(DEFAULT_MODEL, folder, console)
+    found = by_example(cast("DemoModel", load_model(DEFAULT_MODEL)), folder, console)
     figures += label_all(FALLBACK_MODEL, folder / FALLBACK_MODEL, console)
-    write_report(folder, figures, DEFAULT_MODEL, FALLBACK_MODEL)
-    facts = {"output": folder, "figures": [asdict(f) for f in figures]}
-    console.result(facts, f"\n{figures_table(figures)}\n\nLook at {folder.absolute()}")
+    tables = f"{figures_table(figures)}\n\n{found_table(found)}"
+    document = {
+        "figures": [asdict(f) for f in figures],
+        "by_example": [asdict(f) for f in found],
+    }
+    write_report(folder, {"model": DEFAULT_MODEL, **document}, tables, FALLBACK_MODEL)
+    console.result({"output": folder, **document}, f"\n{tables}\n\nLook at {folder.absolute()}")
     if not args.no_window and not console.json:
         demo_window.show(folder, SCENES, console)
     return 0
@@ -105,30 +113,44 @@ def row(figures: Figures) -> tuple[object, ...]:
     )
 
 
+def found_table(found: Sequence[Found]) -> str:
+    """Return what was done by example for a person."""
+    head = ("model", "image", "given", "objects", "time", "IoU with truth")
+    rows = [
+        (
+            *(f.model, f.image, f.shown, f.objects, duration(f.seconds)),
+            "-" if f.iou is None else f"{f.iou:.2f}",
+        )
+        for f in found
+    ]
+    return table(rows, head)
+
+
 def _cell(value: object) -> str:
     return "-" if value is None else str(value)
 
 
-def write_report(folder: Path, figures: Sequence[Figures], model: str, other: str) -> None:
+def write_report(folder: Path, document: Mapping[str, object], tables: str, other: str) -> None:
     """Write the figures, and what each file is; the other model's are in a folder of its own."""
-    document = {"model": model, "figures": [asdict(f) for f in figures]}
     (folder / "figures.json").write_text(json.dumps(document, indent=2) + "\n")
     (folder / "README.md").write_text(
         f"""# What is here
 
-This folder was {MARKER} with the model `{model}`; the next demo replaces it.
+This folder was {MARKER} with the model `{document["model"]}`; the next demo replaces it.
 
 | file | what |
 |---|---|
 | `*-prompts.png` | objects labelled by clicks and boxes; dots are clicks (red: not here) |
 | `*-prompts.zarr` | the same labels, OME-Zarr |
 | `coins-everything.png`, `.zarr` | the whole picture, prompted by the model itself |
+| `coins-like.png`, `.zarr` | the coins found after one of them, which was clicked |
+| `stack-follow.png`, `.zarr` | planes of a stack, nuclei followed both ways from one plane |
 | `raster-prompts.png` | two objects of a raster of 60,000 x 60,000 pixels |
 | `{other}/` | the same by the model `{other}` |
 | `figures.json` | the figures below |
 
 ```text
-{figures_table(figures)}
+{tables}
 ```
 
 `napari coins-everything.zarr` opens it as an image; right-click the layer, Convert to Labels.
