@@ -50,7 +50,8 @@ def test_cells_are_found_after_a_labelled_frame(movie, capsys):
 
 
 def test_a_refused_job_leaves_no_output(movie, capsys):
-    assert main("tracks movie.tif --frame 99=first.tif -o new.zarr --model classic".split()) == 2
+    command = "tracks movie.tif --frame 99=first.tif -o new.zarr --model classic"
+    assert main(command.split()) == 2
     assert "frame 99" in capsys.readouterr().err
     assert not Path("new.zarr").exists()
 

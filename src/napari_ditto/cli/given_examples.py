@@ -103,18 +103,34 @@ def _read_example(image: str, labels: str, index: dict[str, int]) -> PlaneExampl
     ids = tuple(int(i) for i in chosen["ids"].split(",")) if chosen else None
     source = open_source(image)
     address = source.plane(index)
-    shown = _read_labels(path, source, address)
+    shown = _read_labels(path, source, address, index)
     return PlaneExample(source, address, shown, name=Path(image).name, ids=ids)
 
 
-def _read_labels(path: Path, source: Source, address: PlaneAddress) -> NDArray[Any]:
+def _check_plane(path: Path, source: Source, index: dict[str, int]) -> None:
+    sizes = zip(source.axes[:-2], source.shape[:-2], strict=True)
+    missing = [name for name, n in sizes if n > 1 and name not in index]
+    if missing:
+        raise LabelsError(
+            f"it is not said which plane of {source.name} these labels are of",
+            where=str(path),
+            todo=f"Give --example-plane {','.join(f'{name}=NUMBER' for name in missing)}",
+        )
+
+
+def _read_labels(
+    path: Path, source: Source, address: PlaneAddress, index: dict[str, int]
+) -> NDArray[Any]:
     """Return labels of a plane from a file of that plane, or of the whole image."""
     from napari_ditto.data.label_planes import read_label_plane, read_label_planes
     from napari_ditto.data.source import open_source
 
     if not path.exists():
         raise LabelsError("there are no such labels", where=str(path))
-    if len(source.axes) == 2 or len(open_source(path).shape) == 2:
+    if len(source.axes) == 2:
+        return read_label_plane(path)
+    if len(open_source(path).shape) == 2:
+        _check_plane(path, source, index)
         return read_label_plane(path)
     found = dict(read_label_planes(path, source.axes, source.shape, [address]))
     if address not in found:
