@@ -22,6 +22,9 @@ FADED = 0.5
 HOPELESS = 0.15
 """What is found with less confidence is not the object: it has ended, and nothing is painted."""
 
+ENDS = 0.5
+"""Confidence of the doubt that an object has ended: most ends are true, so others come first."""
+
 LEAST_OWN = 0.5
 """Least part of a mask that must be left when surer objects have taken theirs."""
 
@@ -106,7 +109,9 @@ class Judge:
         labels, own = paint(verdicts, shape)
         verdicts = [_robbed(v, own[v.found.label], disagreements) for v in verdicts]
         doubts = [
-            Doubt(address, v.found.label, v.confidence, v.reasons) for v in verdicts if v.reasons
+            Doubt(address, v.found.label, v.confidence if v.found.mask.area else ENDS, v.reasons)
+            for v in verdicts
+            if v.reasons
         ]
         return StepRecord.of(
             labels,
