@@ -114,10 +114,9 @@ class Examples:
     def _act(self, name: str, call: Callable[[], None]) -> None:
         """Do what a key or a menu asks for, unless the button would not."""
         button = self.shown.buttons[name]
+        self._bench.session.hint = "" if button.enabled else button.why
         if button.enabled:
             call()
-        else:
-            self._bench.session.hint = button.why
 
     def _follow(self) -> None:
         run = self._tracking.run if self.state.kind == "cells" else self._following.run
