@@ -50,9 +50,10 @@ evaluate: $(STAMP) ## measure MODELS on the named sets in EVAL_DATA, an hour; EV
 	  --only prompts --only everything --only like --only semantic --out evaluation-output $(EVALUATE)
 	cp evaluation-output/report.md docs/explain/evaluation.md
 
-follow: $(STAMP) ## measure what MODELS carry through the stacks and movies in EVAL_DATA
+follow: $(STAMP) ## measure what MODELS carry through the stacks and movies in EVAL_DATA, a quarter of an hour
 	$(BIN)/python -m napari_ditto.cli evaluate --data $(EVAL_DATA) $(addprefix --model ,$(MODELS)) \
 	  --only follow --out follow-output $(EVALUATE)
+	cp follow-output/report.md docs/explain/following-tables.md
 
 # Resumed from where it stopped; the data bank takes 3 GB. More memory kept by malloc saves a fifth.
 TRAIN_DATA ?= ../shared/data/train
