@@ -128,7 +128,7 @@ def test_what_is_not_meant_may_be_said() -> None:
         (["--example", "old.png", "nothing.tif"], "no such labels"),
         (["--example", "nothing.png", "old.tif"], "nothing.png"),
         (["--example", "old.png", "old.tif:999"], "No labelled pixel"),
-        (["--example", "stack.tif", "old.tif:1"], None),
+        (["--example", "stack.tif", "old.tif:1"], "Give --example-plane"),
         (["--example", "stack.tif", "stack-labels.tif"], "no label in the"),
         (["--example", "old.png", "stack-labels.tif"], "no plane"),
         (["--examples", "new.png"], "cannot be read"),
