@@ -1,5 +1,7 @@
 """Objects carried by looking alike, between learnt borders, outlined by models worth asking."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -182,3 +184,40 @@ def test_borders_make_the_difference_between_objects_that_look_alike(stack, monk
     monkeypatch.setattr(prompt_stepper, "TRUSTED", 2.0)
     plain = drain(without.step(source.plane({"z": 1}), given, given))
     assert worst(placed(with_borders), stack[1]) > worst(placed(plain), stack[1])
+
+
+class Slow:
+    """A model that learns from examples, and takes its time to encode."""
+
+    def __init__(self, model):
+        self.model = model
+        self.spec = replace(model.spec, id="slow", encode_seconds=15.0)
+        self.remembered = 0
+
+    def encode(self, tiles):
+        return [replace(e, model=self.spec.key) for e in self.model.encode(tiles)]
+
+    def decode(self, embedding, prompts):
+        return self.model.decode(replace(embedding, model=self.model.spec.key), prompts)
+
+    def remember(self, examples):
+        self.remembered += 1
+        return self.model.remember(examples)
+
+    def recall(self, embedding, memory):
+        return self.model.recall(embedding, memory)
+
+    def tune(self, memory, examples, steps=20):
+        return memory
+
+
+def test_borders_are_not_learnt_by_a_slow_model(stack):
+    source = open_source(np.stack([walls(p, i) for i, p in enumerate(stack)]), axes="zyx")
+    model = Slow(load_model("classic"))
+    stepper = PromptStepper(model, source)
+    assert stepper.borders.model is not model
+    assert "classic" in stepper.key
+    given = [seen(source, stack[0], 0)]
+    step = drain(stepper.step(source.plane({"z": 1}), given, given))
+    assert worst(placed(step), stack[1]) > 0.8
+    assert model.remembered == 0

@@ -31,6 +31,7 @@ from napari_ditto.data.protocols import EmbeddingStore, Source
 from napari_ditto.engine.borders import Borders
 from napari_ditto.engine.encode import TileEncoder
 from napari_ditto.models.protocols import ContextModel, MaskLogits, PromptModel
+from napari_ditto.models.registry import FALLBACK_MODEL, load_model
 
 VERSION = "1"
 
@@ -42,6 +43,9 @@ TRUSTED = 0.9
 
 AGREEING = 0.6
 """IoU with the carried mask below which the model has found something else."""
+
+QUICK_SECONDS = 1.0
+"""A model that takes longer to encode a tile is not asked to learn borders too."""
 
 DISTURBANCE = 0.08
 """How far a mask is grown, shrunk and moved for the test, in roots of its area."""
@@ -90,14 +94,15 @@ class PromptStepper:
     ) -> None:
         self.model, self.source = model, source
         self.encoder = TileEncoder(source, model, cache)
-        self.borders = Borders(self.encoder, model) if isinstance(model, ContextModel) else None
+        self.borders = _borders(self.encoder)
         self._trust: dict[str, Trust] = {}
         self._looks: dict[str, Looks] = {}
 
     @property
     def key(self) -> str:
-        """Identity: this method and the model."""
-        return f"prompts@{VERSION}:{self.model.spec.key}"
+        """Identity: this method, the model, and what learns borders."""
+        borders = self.borders.model.spec.key if self.borders else "none"
+        return f"prompts@{VERSION}:{self.model.spec.key}, borders by {borders}"
 
     def step(
         self, address: PlaneAddress, before: Sequence[Seen], anchors: Sequence[Seen]
@@ -215,6 +220,18 @@ class PromptStepper:
         prompts = PromptSet((point,), mask=MaskPrompt(tight.box, tight.mask))
         local = prompts.to_frame(Frame(origin=(tile.box.y0, tile.box.x0)))
         return translate(local, self.model.spec.capabilities)
+
+
+def _borders(encoder: TileEncoder) -> Borders | None:
+    """Return what learns borders: the model itself if it is quick, else `classic`."""
+    model = encoder.model
+    if not isinstance(model, ContextModel):
+        return None
+    if model.spec.encode_seconds <= QUICK_SECONDS:
+        return Borders(encoder, model)
+    classic = load_model(FALLBACK_MODEL)
+    assert isinstance(classic, ContextModel)  # noqa: S101 - for the type checker
+    return Borders(TileEncoder(encoder.source, classic, encoder.cache), classic)
 
 
 def _assign(before: Sequence[Seen]) -> Iterator[tuple[Seen, NDArray[np.integer]]]:
