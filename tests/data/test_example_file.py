@@ -152,7 +152,7 @@ def test_foreign_files_are_refused(tmp_path, content):
 
 @pytest.mark.parametrize("fault", ["labels", "box", "window", "missing", "scale"])
 def test_content_that_makes_no_sense_is_refused(tmp_path, fault):
-    from napari_ditto.data.example_file import FORMAT, VERSION, _digest
+    from napari_ditto.data.example_file import FORM
 
     facts = {"name": "a", "enabled": True, "negative": False, "partial": False, "ids": None,
              "box": [0, 0, 4, 4], "window": [[0.0], [1.0]], "scale": [1.0, 1.0]}  # fmt: skip
@@ -165,10 +165,8 @@ def test_content_that_makes_no_sense_is_refused(tmp_path, fault):
     facts |= {"window": [[1.0], [0.0]]} if fault == "window" else {}
     facts |= {"scale": [0.0, 1.0]} if fault == "scale" else {}
     content = json.dumps({"examples": [facts], "model": "", "classes": []})
-    about = {"format": FORMAT, "version": VERSION, "content": content}
-    about["sha256"] = _digest(content, tensors)
     path = tmp_path / "a"
-    path.write_bytes(save(tensors, about))
+    path.write_bytes(save(*FORM.seal(content, tensors)))
     with pytest.raises(StoreError, match="makes no sense"):
         load_examples(path)
 

@@ -99,6 +99,12 @@ def containment(a: PlacedMask, b: PlacedMask) -> float:
     return intersection(a, b) / max(1, min(a.area, b.area))
 
 
+def expected_iou(chance: NDArray[np.float32], mask: Mask) -> float:
+    """Return the IoU that a mask has on average if each pixel is on the object by its chance."""
+    inside = float(chance[mask].sum())
+    return inside / max(1e-6, float(mask.sum()) + float(chance.sum()) - inside)
+
+
 def suppress(
     masks: Sequence[PlacedMask], max_iou: float = 0.5, max_containment: float = 0.8
 ) -> list[int]:

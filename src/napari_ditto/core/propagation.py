@@ -7,8 +7,10 @@ later steps and becomes a :class:`Doubt`.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +42,12 @@ class Seen:
     is_anchor: bool
     distance: int
     carry: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
+
+    @cached_property
+    def digest(self) -> str:
+        """What tells this plane and its labels from any other."""
+        content = hashlib.sha256(np.ascontiguousarray(self.labels).data)
+        return f"{self.address} {content.hexdigest()}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,6 @@ were stored, with the intensity window beside them.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 
 from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.core.masks import bounding_box
-from napari_ditto.core.tensor_header import header_length, parse_header
+from napari_ditto.core.sealed import MAX_FILE, Arrays, Form, damaged
 from napari_ditto.core.window import Window
 from napari_ditto.data.compose import ComposedSource
 from napari_ditto.data.plane_example import PlaneExample
@@ -28,17 +27,13 @@ from napari_ditto.data.source import ArraySource, open_source
 from napari_ditto.errors import SourceError, StoreError
 
 SUFFIX = ".ditto-examples"
-FORMAT, VERSION = "napari-ditto examples", "1"
+FORM = Form("napari-ditto examples", "1", "it is no set of examples")
 
 CONTEXT = 64
 """Pixels around the labels that are kept, so that a model sees where they lie."""
 
 MAX_PIXELS = 1 << 24
 """Largest crop of one example; a larger one is cut down to what is labelled."""
-
-MAX_FILE = 1 << 30
-
-Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,13 +94,10 @@ def save_examples(
         pixels, labels, facts = _pack(example)
         arrays |= {f"{number}.pixels": pixels, f"{number}.labels": labels}
         about.append(facts)
-    arrays = {name: _plain(array) for name, array in arrays.items()}
     content = json.dumps(
         {"examples": about, "model": model_key, "classes": [int(c) for c in classes]}
     )
-    metadata = {"format": FORMAT, "version": VERSION, "content": content}
-    metadata["sha256"] = _digest(content, arrays)
-    _write(path, save(arrays, metadata))
+    _write(path, save(*FORM.seal(content, arrays)))
 
 
 def load_examples(path: Path | str) -> ExampleSet:
@@ -216,21 +208,6 @@ def _small(labels: NDArray[Any]) -> NDArray[Any]:
     return labels.astype(next(fits, np.int64))
 
 
-def _plain(array: NDArray[Any]) -> NDArray[Any]:
-    """Return an array of the machine's byte order that safetensors knows."""
-    kind = np.float64 if array.dtype.kind == "f" and array.itemsize > 8 else array.dtype
-    return np.ascontiguousarray(array, dtype=np.dtype(kind).newbyteorder("="))
-
-
-def _digest(content: str, arrays: Mapping[str, NDArray[Any]]) -> str:
-    state = hashlib.sha256(content.encode())
-    for name in sorted(arrays):
-        array = arrays[name]
-        state.update(f"{name} {array.dtype.str} {array.shape}".encode())
-        state.update(array.tobytes())
-    return state.hexdigest()
-
-
 def _write(path: Path, content: bytes) -> None:
     """Write a file beside its place and move it there."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -252,19 +229,11 @@ def _read(path: Path) -> tuple[str, Arrays]:
 
     raw = _read_bytes(path)
     try:
-        length = header_length(raw[:8], len(raw))
-        metadata = parse_header(raw[8 : 8 + length]).get("__metadata__")
-        if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
-            raise _refusal(path, "it is no set of examples")
-        if metadata.get("version") != VERSION:
-            raise _refusal(path, f"it is of version {metadata.get('version')}, not {VERSION}")
-        arrays: Arrays = load(raw)
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise _refusal(path, f"it is damaged: {str(error)[:100]}") from error
-    content = str(metadata.get("content"))
-    if _digest(content, arrays) != metadata.get("sha256"):
-        raise _refusal(path, "it is damaged: its content was changed")
-    return content, arrays
+        return FORM.open(raw, load)
+    except SafetensorError as error:
+        raise _refusal(path, damaged(error)) from error
+    except ValueError as error:
+        raise _refusal(path, str(error)) from error
 
 
 def _read_bytes(path: Path) -> bytes:

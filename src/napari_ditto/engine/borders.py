@@ -6,7 +6,6 @@ tested on the same planes: labels that were blurred and moved must come back nea
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Generator, Sequence
 
 import numpy as np
@@ -56,7 +55,7 @@ class Borders:
     def learn_steps(self, anchors: Sequence[Seen]) -> Generator[Progress, None, Memory | None]:
         """Return what borders look like, None if that cannot be learnt here."""
         labelled = [a for a in anchors if a.labels.any()]
-        key = "".join(sorted(_digest(a) for a in labelled))
+        key = "".join(sorted(a.digest for a in labelled))
         if labelled and key not in self._known:
             if len(self._known) >= KEPT:
                 del self._known[next(iter(self._known))]
@@ -119,8 +118,3 @@ def restored(labels: NDArray[np.integer], borders: Floats) -> float:
 def _iou(found: NDArray[np.integer], true: NDArray[np.integer], label: int) -> float:
     a, b = found == label, true == label
     return float((a & b).sum() / max(1, (a | b).sum()))
-
-
-def _digest(seen: Seen) -> str:
-    content = np.ascontiguousarray(seen.labels).tobytes()
-    return hashlib.sha256(f"{seen.address}".encode() + content).hexdigest()

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ditto.core.geometry import Box, PlaneAddress
-from napari_ditto.core.masks import Mask, PlacedMask, bounding_box, place
+from napari_ditto.core.masks import Mask, PlacedMask, bounding_box, expected_iou, place
 from napari_ditto.core.motion import estimate_flow, move
 from napari_ditto.core.progress import Progress
 from napari_ditto.core.propagation import Carried, Seen, Step
@@ -209,12 +209,6 @@ def _part(
         around = ~mask & (nobody[inner[n]] >= best[inner[n]])
         likeness = _share(kind[inner[n]], kind[inner[n]], mask, around)
         yield Carried(n, found, expected[n], likeness)
-
-
-def expected_iou(chance: Map, mask: Mask) -> float:
-    """Return the IoU that a mask has on average if each pixel is on the object by its chance."""
-    inside = float(chance[mask].sum())
-    return inside / max(1e-6, float(mask.sum()) + float(chance.sum()) - inside)
 
 
 def _around(boxes: Iterable[Box]) -> Box:

@@ -8,7 +8,6 @@ object back from a disturbed mask of it. Where it cannot, it is not asked.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ditto.core.geometry import Box, PlaneAddress
-from napari_ditto.core.masks import PlacedMask, deepest_pixels, iou
+from napari_ditto.core.masks import PlacedMask, deepest_pixels, expected_iou, iou
 from napari_ditto.core.motion import estimate_flow, move
 from napari_ditto.core.noise import quiet
 from napari_ditto.core.progress import Progress
@@ -132,7 +131,7 @@ class PromptStepper:
         """Return how the objects of some planes look, averaged."""
         total: dict[int, list[NDArray[np.float64]]] = {}
         for seen in planes:
-            key = _digest(seen)
+            key = seen.digest
             if key not in self._looks:
                 _forget(self._looks)
                 self._looks[key] = _looks(seen, self.source)
@@ -173,7 +172,7 @@ class PromptStepper:
         """Return how well the model gives back each object of the user's planes."""
         total: dict[int, list[float]] = {}
         for seen in anchors:
-            key = _digest(seen)
+            key = seen.digest
             if key not in self._trust:
                 _forget(self._trust)
                 self._trust[key] = yield from self._measure(seen)
@@ -275,19 +274,13 @@ def _carried(
         expected = PlacedMask(box, moved[box.slices] == label)
         around, chance = transfer.chances[label]
         mask = painted[around.slices] == label
-        placed = PlacedMask(around, mask, _expected_iou(chance, mask)).cropped()
+        placed = PlacedMask(around, mask, expected_iou(chance, mask)).cropped()
         likeness = _likeness(looks.get(label), _look(now, placed))
         yield Carried(label, _shifted(placed, patch), _shifted(expected, patch), likeness)
 
 
 def _shifted(placed: PlacedMask, patch: Patch) -> PlacedMask:
     return replace(placed, box=placed.box.shift(patch.box.y0, patch.box.x0))
-
-
-def _expected_iou(chance: NDArray[np.float32], mask: NDArray[np.bool_]) -> float:
-    """Return the IoU that a mask has on average if each pixel is on the object by its chance."""
-    inside = float(chance[mask].sum())
-    return inside / max(1e-6, float(mask.sum()) + float(chance.sum()) - inside)
 
 
 def _joined(several: Sequence[Carried]) -> Carried:
@@ -351,11 +344,6 @@ def _look(pixels: NDArray[np.float32], placed: PlacedMask) -> NDArray[np.float64
 def _likeness(first: NDArray[np.float64] | None, second: NDArray[np.float64]) -> float:
     """Return the overlap of two looks in [0, 1]."""
     return 1.0 if first is None else float(np.minimum(first, second).sum() / len(first))
-
-
-def _digest(seen: Seen) -> str:
-    content = hashlib.sha256(np.ascontiguousarray(seen.labels).tobytes())
-    return f"{seen.address} {content.hexdigest()}"
 
 
 def _forget(kept: dict[str, Value]) -> None:

@@ -6,7 +6,6 @@ is ever run; a checksum finds damage; only the very model that it was tuned for 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -17,20 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from napari_ditto.core.tensor_header import header_length, parse_header
+from napari_ditto.core.sealed import MAX_FILE, Arrays, Form, damaged
 from napari_ditto.errors import ModelError, StoreError
 from napari_ditto.models.protocols import Memory
 
 SUFFIX = ".ditto-tuned"
-FORMAT, VERSION = "napari-ditto tuned prompt", "1"
-MAX_FILE = 1 << 30
+FORM = Form("napari-ditto tuned prompt", "1", "it is none")
 
 _NAME = re.compile(r"\w[\w .()+-]{0,79}(?<![ .])")
-
-Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,11 +102,7 @@ def save_tuned(tuned: Tuned, folder: Path | None = None) -> Path:
     from safetensors.numpy import save
 
     path = check_name(tuned.name, tuned.model, folder)
-    arrays = {name: _plain(array) for name, array in tuned.memory.arrays.items()}
-    content = json.dumps(_facts(tuned))
-    metadata = {"format": FORMAT, "version": VERSION, "content": content}
-    metadata["sha256"] = _digest(content, arrays)
-    _write(path, save(arrays, metadata))
+    _write(path, save(*FORM.seal(json.dumps(_facts(tuned)), tuned.memory.arrays)))
     return path
 
 
@@ -214,20 +203,6 @@ def _rebuild(facts: Mapping[str, Any], arrays: Arrays) -> Tuned:
     )
 
 
-def _plain(array: NDArray[Any]) -> NDArray[Any]:
-    """Return an array of the machine's byte order, as safetensors wants it."""
-    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
-
-
-def _digest(content: str, arrays: Arrays) -> str:
-    state = hashlib.sha256(content.encode())
-    for name in sorted(arrays):
-        array = arrays[name]
-        state.update(f"{name} {array.dtype.str} {array.shape}".encode())
-        state.update(array.tobytes())
-    return state.hexdigest()
-
-
 def _write(path: Path, content: bytes) -> None:
     """Write a file beside its place and move it there."""
     part = path.with_name(f".{uuid.uuid4().hex}.part")
@@ -257,19 +232,15 @@ def _read(path: Path) -> Tuned:
 
     raw = _read_bytes(path)
     try:
-        length = header_length(raw[:8], len(raw))
-        metadata = parse_header(raw[8 : 8 + length]).get("__metadata__")
-        if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
-            raise _refusal(path, "it is none")
-        if metadata.get("version") != VERSION:
-            raise _refusal(path, f"it is of version {metadata.get('version')}, not {VERSION}")
-        arrays: Arrays = load(raw)
-        content = str(metadata.get("content"))
-        if _digest(content, arrays) != metadata.get("sha256"):
-            raise _refusal(path, "it is damaged: its content was changed")
+        content, arrays = FORM.open(raw, load)
+    except SafetensorError as error:
+        raise _refusal(path, damaged(error)) from error
+    except ValueError as error:
+        raise _refusal(path, str(error)) from error
+    try:
         return _rebuild(json.loads(content), arrays)
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise _refusal(path, f"it is damaged: {str(error)[:100]}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise _refusal(path, damaged(error)) from error
 
 
 def _read_bytes(path: Path) -> bytes:
