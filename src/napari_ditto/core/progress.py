@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Stage = Literal["read", "encode", "decode", "grow", "merge", "write", "download"]
+Stage = Literal[
+    "read", "encode", "decode", "grow", "merge", "write", "download",
+    "tiles", "pairs", "join", "paint", "pyramid",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
