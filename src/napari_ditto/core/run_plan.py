@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import product
@@ -289,12 +289,12 @@ def _check(plan: Plan) -> None:
         raise ValueError("tiles outside of the image")
 
 
-def _one_of(value: Any, *allowed: Any) -> Any:
+def _one_of(value: Any, *allowed: Any) -> Any:  # noqa: ANN401
     if value not in allowed:
         raise ValueError(f"{value!r} is not one of {', '.join(map(str, allowed))}")
     return value
 
 
-def _pair(values: Any) -> tuple[float, float]:
+def _pair(values: Sequence[float]) -> tuple[float, float]:
     first, second = values
     return float(first), float(second)
