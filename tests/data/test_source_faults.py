@@ -12,6 +12,7 @@ import tifffile
 import zarr
 
 from napari_ditto.core.geometry import Box
+from napari_ditto.data import zarr_rules
 from napari_ditto.data.source import open_source
 from napari_ditto.errors import SourceError
 from tests.data.counting import counting_zarr
@@ -96,6 +97,17 @@ class TestFailuresInMidRun:
 
 
 class TestBombs:
+    @pytest.fixture(autouse=True)
+    def much_memory(self, monkeypatch):
+        monkeypatch.setattr(zarr_rules, "free_memory", lambda: 2**40)
+
+    @pytest.mark.parametrize(("free", "limit"), [(2**30, 2**28), (2**34, 2**30), (None, 2**30)])
+    def test_a_chunk_may_take_a_quarter_of_what_is_free(self, monkeypatch, free, limit):
+        monkeypatch.setattr(zarr_rules, "free_memory", lambda: free)
+        assert zarr_rules.chunk_limit() == limit
+        array, _ = counting_zarr((2**16, 2**16), (2**10, limit // 2**10 + 1), dtype="u1")
+        refused(lambda: open_source(array), "chunk takes", "smaller chunks")
+
     def test_a_large_chunk_is_refused_before_it_is_read(self):
         array, store = counting_zarr((2**16, 2**16), (2**15, 2**15 + 1), dtype="u1")
         refused(lambda: open_source(array), "1 GiB")

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
-from napari_ditto.data.opening import Opened, open_zarr_object
+from napari_ditto.data.opening import Opened, bounded, open_zarr_object
 from napari_ditto.errors import SourceError
 
 if TYPE_CHECKING:
@@ -78,13 +78,15 @@ def _dataset(group: zarr.Group, path: object, where: str) -> zarr.Array[Any]:
         raise SourceError(f"the dataset path {path!r} leaves the image's folder", where=where)
     try:
         node = group[path]
+    except SourceError:
+        raise
     except Exception as error:
         raise SourceError(
             f"the level {path!r} named in the metadata cannot be opened", where=where
         ) from error
     if not isinstance(node, zarr.Array):
         raise SourceError(f"the level {path!r} is a group, not an array", where=where)
-    return node
+    return bounded(node, where)
 
 
 def _stays_inside(group: zarr.Group, path: str) -> bool:

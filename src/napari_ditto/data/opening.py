@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_ditto.core.plain_file import open_plain
 from napari_ditto.errors import SourceError
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def open_path(path: Path) -> Opened:
         from napari_ditto.data.zarrs import open_zarr
 
         return open_zarr_object(open_zarr(path), str(path))
+    # Pipes and devices end here: nobody else would notice before it is too late.
     magic = _magic(path)
     if magic in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         from napari_ditto.data.tiff import open_tiff
@@ -59,10 +61,19 @@ def open_zarr_object(node: zarr.Array[Any] | zarr.Group, where: str) -> Opened:
     import zarr
 
     if isinstance(node, zarr.Array):
-        return Opened((node,), axes=_dimension_names(node))
+        return Opened((bounded(node, where),), axes=_dimension_names(node))
     from napari_ditto.data.omezarr import open_multiscales
 
     return open_multiscales(node, where)
+
+
+def bounded(array: zarr.Array[Any], where: str) -> zarr.Array[Any]:
+    """Return the same array, checked, and unable to decode to more than it announces."""
+    from napari_ditto.data.guarded_codecs import guarded
+    from napari_ditto.data.zarrs import check_zarr
+
+    check_zarr(array, where)
+    return guarded(array)
 
 
 def _dimension_names(array: zarr.Array[Any]) -> tuple[str, ...] | None:
@@ -74,7 +85,7 @@ def _dimension_names(array: zarr.Array[Any]) -> tuple[str, ...] | None:
 
 def _magic(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             return file.read(4)
     except OSError as error:
         raise SourceError(

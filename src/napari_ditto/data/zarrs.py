@@ -2,33 +2,43 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
+import contextlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_ditto.errors import SourceError
+from napari_ditto.core.plain_file import NotPlainError, read_plain
+from napari_ditto.data.zarr_rules import MAX_METADATA, METADATA, check_array, check_file
+from napari_ditto.errors import DittoError, SourceError
 
 if TYPE_CHECKING:
     import zarr
+    from zarr.storage import LocalStore
 
-CHUNK_LIMIT = 2**30
-"""Largest decoded chunk in bytes. A 33 kB file can decode to a chunk of 1 GiB."""
 
-SAFE_CODECS = frozenset({
-    "adler32", "astype", "bitround", "blosc", "bytes", "bz2", "crc32", "crc32c", "delta",
-    "fixedscaleoffset", "fletcher32", "gzip", "jenkins_lookup3", "lz4", "lzma", "packbits",
-    "pcodec", "quantize", "sharding_indexed", "shuffle", "transpose", "zfpy", "zlib", "zstd",
-})  # fmt: skip
-"""Codecs that turn bytes into numbers and nothing else; pickle and object codecs are not here."""
+def safe_store(path: Path, *, read_only: bool = True) -> LocalStore:
+    """Return a store that checks all that zarr reads from a folder, see ``zarr_store``."""
+    from napari_ditto.data.zarr_store import GuardedStore
+
+    return GuardedStore(path, read_only=read_only)
 
 
 def open_zarr(path: Path) -> zarr.Array[Any] | zarr.Group:
-    """Open a zarr array or group (format 2 or 3) for reading; only metadata is read."""
+    """Open a zarr array or group (format 2 or 3) for reading; only metadata is read.
+
+    Consolidated metadata are not used: they may differ from those of the arrays.
+
+    Raises
+    ------
+    SourceError
+        If it is no zarr, or one that is not safe to read.
+    """
     import zarr
 
     try:
-        return zarr.open(store=zarr.storage.LocalStore(path, read_only=True), mode="r")
+        return zarr.open(store=safe_store(path), mode="r", use_consolidated=False)
+    except DittoError:
+        raise
     except Exception as error:
         raise SourceError(
             "cannot open this folder as zarr",
@@ -39,21 +49,24 @@ def open_zarr(path: Path) -> zarr.Array[Any] | zarr.Group:
 
 def check_zarr(array: zarr.Array[Any], where: str) -> None:
     """Raise :class:`SourceError` for chunks too large or codecs not known to be safe."""
-    metadata = array.metadata.to_dict()
-    unsafe = sorted(set(_codec_names(metadata)) - SAFE_CODECS)
-    if unsafe:
-        raise SourceError(
-            f"the zarr codec {', '.join(unsafe)} is not on the list of safe codecs",
-            where=where,
-            todo="Re-save the image with blosc, zstd or gzip.",
-        )
-    largest = max(math.prod(array.chunks) * array.dtype.itemsize, _shard_index_bytes(array))
-    if largest > CHUNK_LIMIT:
-        raise SourceError(
-            f"one chunk takes {largest / 2**30:.1f} GiB in memory, more than 1 GiB",
-            where=where,
-            todo="Re-save the image with smaller chunks.",
-        )
+    check_array(array.metadata.to_dict(), array.metadata.zarr_format, where)
+
+
+def check_folder(path: Path) -> None:
+    """Check the metadata files of a zarr folder and of the folders right inside it.
+
+    For who opens a store without :func:`safe_store`: nothing of zarr is imported.
+
+    Raises
+    ------
+    SourceError
+        If zarr should not open it.
+    """
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        children = [Path(entry.path) for entry in os.scandir(path) if entry.is_dir()]
+        for folder in (path, *children):
+            for name in sorted(METADATA):
+                _check_one(folder / name, os.path.realpath(path))
 
 
 def metadata_file(array: zarr.Array[Any]) -> Path | None:
@@ -67,19 +80,13 @@ def metadata_file(array: zarr.Array[Any]) -> Path | None:
     return Path(store.root, array.store_path.path, name)
 
 
-def _shard_index_bytes(array: zarr.Array[Any]) -> int:
-    if array.shards is None:
-        return 0
-    inner = (math.ceil(s / c) for s, c in zip(array.shards, array.chunks, strict=True))
-    return 16 * math.prod(inner)
-
-
-def _codec_names(metadata: Mapping[str, Any]) -> Iterable[str]:
-    configs = [*(metadata.get("codecs") or ()), *(metadata.get("filters") or ())]
-    configs.append(metadata.get("compressor"))
-    for config in filter(None, configs):
-        name = str(config.get("name", config.get("id")))
-        yield name.removeprefix("numcodecs.")
-        nested = config.get("configuration") or {}
-        yield from _codec_names({"codecs": nested.get("codecs")})
-        yield from _codec_names({"codecs": nested.get("index_codecs")})
+def _check_one(path: Path, home: str) -> None:
+    try:
+        raw = read_plain(path, MAX_METADATA, home)
+    except NotPlainError as error:
+        raise SourceError(
+            f"a file of this zarr folder is not read: {error.strerror}", where=str(path)
+        ) from error
+    except OSError:  # not there, or zarr will say why it cannot be read
+        return
+    check_file(path.name, raw, str(path.parent))

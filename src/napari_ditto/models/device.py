@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TypeVar
 
+from napari_ditto.core.free_memory import free_memory
 from napari_ditto.errors import DeviceError
 
 Item = TypeVar("Item")
@@ -86,28 +86,26 @@ def threads(count: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """Run a block whose new threads compute with one PyTorch thread each.
+
+    Sums then have one order, so that results do not depend on the cores of a machine.
+    """
+    if "torch" not in sys.modules:  # a model without a network; torch takes seconds to import
+        yield
+        return
+    with threads(1):
+        yield
+
+
 def available_memory(device: str = "cpu") -> int | None:
     """Return the bytes that can still be had on a device; None if nobody knows."""
     if device.startswith("cuda"):
         import torch
 
         return int(torch.cuda.mem_get_info(device)[0])
-    return _linux_memory() or _posix_memory()
-
-
-def _linux_memory() -> int | None:
-    table = Path("/proc/meminfo")
-    if not table.is_file():
-        return None
-    found = re.search(r"MemAvailable:\s+(\d+) kB", table.read_text(encoding="ascii"))
-    return int(found[1]) * 1024 if found else None
-
-
-def _posix_memory() -> int | None:
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # Windows has no sysconf, macOS no such name
-        return None
+    return free_memory()
 
 
 def in_batches(
