@@ -148,13 +148,11 @@ def test_a_full_disk_is_one_clear_line(tmp_path, monkeypatch):
 
 def test_a_write_that_fails_half_way_is_taken_back(monkeypatch):
     store = ArrayLabels(np.zeros((8, 8), np.uint8), "yx")
-    write, calls = ArrayLabels._store, []
+    write = ArrayLabels._store
 
-    def torn(self, region, plane):
-        calls.append(region)
-        write(self, region, plane)
-        if len(calls) == 1:
-            raise OSError(errno.EIO, "Input/output error")
+    def torn(self, region, new, old):
+        write(self, region, new, old)
+        raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(ArrayLabels, "_store", torn)
     with pytest.raises(StoreError, match="Input/output error"):

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from napari_ditto.core.geometry import Box, PlaneAddress
-from napari_ditto.data.protocols import LabelDelta, LabelStore, OverlapPolicy, Source
-from napari_ditto.data.regions import PlaneRegion, bounding_box, plane_region
+from napari_ditto.data.protocols import LabelDelta, LabelStore, OverlapPolicy, Recorder, Source
+from napari_ditto.data.regions import PlaneRegion, Region, bounding_box, plane_region
 from napari_ditto.errors import LabelsError, StoreError
 
 if TYPE_CHECKING:
@@ -43,6 +43,11 @@ class ArrayLabels:
     ------
     LabelsError
         If the array is no label image of this shape.
+
+    Attributes
+    ----------
+    recorder : Recorder or None
+        Is told of every write before it is made: the journal.
     """
 
     def __init__(
@@ -56,6 +61,7 @@ class ArrayLabels:
         self._lock = threading.RLock()
         self._reserved = 0
         self._scanned: int | None = None
+        self.recorder: Recorder | None = None
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -169,11 +175,27 @@ class ArrayLabels:
         with self._lock:
             self._reserved = max(self._reserved, int(label))
 
+    def record(self, index: Region) -> None:
+        """Tell the recorder what a region shows that someone else has written."""
+        with self._lock:
+            if self.recorder is not None:
+                self.recorder.wrote(self, index, None, self._fetch_block(index), 0)
+
     # -- for subclasses ----------------------------------------------------------------------
 
-    def _store(self, region: PlaneRegion, plane: NDArray[np.integer]) -> None:
-        """Write rows and columns to the array."""
-        self._data[region.index] = region.to_block(plane)
+    def _store(
+        self, region: PlaneRegion, new: NDArray[np.integer], old: NDArray[np.integer]
+    ) -> None:
+        """Write rows and columns to the array, where `old` is now."""
+        self._data[region.index] = region.to_block(new)
+
+    def _put_back(self, region: PlaneRegion, old: NDArray[np.integer]) -> None:
+        """Put rows and columns back after a write that has failed."""
+        self._data[region.index] = region.to_block(old)
+
+    def _fetch_block(self, index: Region) -> NDArray[np.integer]:
+        """Return a copy of a region of the array."""
+        return np.array(self._data[index])
 
     def _highest(self, fresh: bool = False) -> int:
         """Return the largest id in the array, at least 0."""
@@ -192,7 +214,9 @@ class ArrayLabels:
 
     def _fetch(self, region: PlaneRegion) -> NDArray[np.integer]:
         try:
-            block = np.array(self._data[region.index], dtype=self.dtype.newbyteorder("="))
+            block = self._fetch_block(region.index).astype(self.dtype.newbyteorder("="), copy=False)
+        except StoreError:
+            raise
         except Exception as error:
             raise StoreError(
                 f"the labels cannot be read: {error}",
@@ -219,17 +243,29 @@ class ArrayLabels:
             return
         _check_writable(self._data)
         region = self._region(delta.address, delta.box)
+        # First, so that a write which ends half-way can be finished from the journal.
+        self._tell(region, current, new, delta.label)
         try:
             self.reserve(delta.label)
-            self._store(region, new)
-        except OSError as error:
+            self._store(region, new, current)
+        except (OSError, StoreError) as error:
             # Chunks before the one that failed are written already.
-            with contextlib.suppress(OSError):
-                self._store(region, current)
+            with contextlib.suppress(OSError, StoreError):
+                self._put_back(region, current)
+            self._tell(region, new, current, delta.label)
+            if isinstance(error, StoreError):
+                raise
             raise StoreError(
                 f"the labels cannot be written: {error.strerror or error}",
                 todo="Free some space, then accept again",
             ) from error
+
+    def _tell(
+        self, region: PlaneRegion, old: NDArray[np.integer], new: NDArray[np.integer], label: int
+    ) -> None:
+        if self.recorder is not None:
+            blocks = region.to_block(old), region.to_block(new)
+            self.recorder.wrote(self, region.index, *blocks, label)
 
     def _check_label(self, label: int) -> None:
         limit = int(np.iinfo(self.dtype).max)

@@ -1,18 +1,23 @@
-"""OME-Zarr 0.5 metadata of a label pyramid. See https://ngff.openmicroscopy.org/0.5."""
+"""OME-Zarr metadata of a label pyramid, 0.4 in zarr 2 and 0.5 in zarr 3, made and read.
+
+See https://ngff.openmicroscopy.org/0.4 and https://ngff.openmicroscopy.org/0.5. What is read is
+not trusted: it is checked as the metadata of an image is, before anything else.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from napari_ditto.errors import LabelsError
+from napari_ditto.data.zarr_attributes import read_attributes, update_attributes
+from napari_ditto.errors import LabelsError, SourceError
 
 if TYPE_CHECKING:
     import zarr
 
+Ngff = Literal["0.4", "0.5"]
 OURS = "ditto"
-MAX_LABEL = "max_label"
 COARSEST = 512
 _TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
 
@@ -30,19 +35,30 @@ def label_attributes(
     axes: Sequence[str],
     shapes: Sequence[Sequence[int]],
     scale: Sequence[float] | None,
-    provenance: Mapping[str, object] | None,
+    ours: Mapping[str, object],
+    *,
+    ngff: Ngff = "0.5",
+    of_image: bool = False,
 ) -> dict[str, Any]:
-    """Return the attributes of a label image group: OME-Zarr's, and ours beside them."""
+    """Return the attributes of a label image group: OME-Zarr's, and `ours` beside them.
+
+    `of_image` says that the group lies in the folder ``labels`` of its image.
+    """
     size = [float(s) for s in scale] if scale is not None else [1.0] * len(axes)
     datasets = [
         {"path": str(level), "coordinateTransformations": _transforms(size, level)}
         for level in range(len(shapes))
     ]
     multiscale = {"name": "labels", "axes": [_axis(a) for a in axes], "datasets": datasets}
-    return {
-        "ome": {"version": "0.5", "multiscales": [multiscale], "image-label": {}},
-        OURS: {MAX_LABEL: 0, "provenance": dict(provenance or {})},
-    }
+    about: dict[str, Any] = {"source": {"image": "../../"}} if of_image else {}
+    return {**_versioned(multiscale, about, ngff), OURS: dict(ours)}
+
+
+def _versioned(multiscale: dict[str, Any], about: dict[str, Any], ngff: Ngff) -> dict[str, Any]:
+    if ngff == "0.5":
+        return {"ome": {"version": "0.5", "multiscales": [multiscale], "image-label": about}}
+    version = {"version": "0.4"}
+    return {"multiscales": [version | multiscale], "image-label": version | about}
 
 
 def _axis(name: str) -> dict[str, str]:
@@ -57,33 +73,94 @@ def _transforms(size: Sequence[float], level: int) -> list[dict[str, object]]:
     return [{"type": "scale", "scale": scale}, {"type": "translation", "translation": shift}]
 
 
-def read_levels(path: Path) -> tuple[zarr.Group, list[zarr.Array[Any]], tuple[str, ...]]:
-    """Return the group, its arrays from the finest, and the axis names.
+# --- labels of an image ------------------------------------------------------------------------
+
+
+def image_of(path: Path) -> Path | None:
+    """Return the OME-Zarr image in whose folder ``labels`` a label image lies or will lie."""
+    image = path.absolute().parent.parent
+    inside = path.absolute().parent.name == "labels"
+    return image if inside and _multiscales(image) else None
+
+
+def check_ngff(path: Path, ngff: Ngff) -> None:
+    """Raise :class:`LabelsError` for labels in an image of the other version of OME-Zarr."""
+    image = image_of(path)
+    if image is not None and _version(image) != ngff:
+        raise LabelsError(
+            f"labels in OME-Zarr {ngff} for an image in {_version(image)}",
+            where=str(path),
+            todo=f"Write them in {_version(image)}, or beside the image",
+        )
+
+
+def register_labels(path: Path) -> None:
+    """Name a label image in the list of its image's labels, if it lies in an image.
+
+    Raises
+    ------
+    OSError
+        If the disk refuses.
+    """
+    import zarr
+
+    image, folder = image_of(path), path.absolute().parent
+    if image is None:
+        return
+    version = _version(image)
+    if read_attributes(folder) is None:
+        zarr.create_group(str(folder), zarr_format=3 if version == "0.5" else 2)
+    attributes = read_attributes(folder) or {}
+    holder = attributes.get("ome", {"version": "0.5"}) if version == "0.5" else attributes
+    names = list(holder.get("labels", ()))
+    if path.name not in names:
+        listed = {"labels": [*names, path.name]}
+        update_attributes(folder, {"ome": holder | listed} if version == "0.5" else listed)
+
+
+def _multiscales(folder: Path) -> bool:
+    attributes = read_attributes(folder) or {}
+    inner = attributes.get("ome")
+    return bool((inner if isinstance(inner, Mapping) else attributes).get("multiscales"))
+
+
+def _version(image: Path) -> Ngff:
+    return "0.5" if (image / "zarr.json").is_file() else "0.4"
+
+
+# --- reading -----------------------------------------------------------------------------------
+
+
+def read_levels(path: Path) -> tuple[list[zarr.Array[Any]], tuple[str, ...]]:
+    """Return the arrays from the finest, to be read and written, and the axis names.
 
     Raises
     ------
     LabelsError
-        If there is no label pyramid at `path`.
+        If there is no label pyramid at `path`, or one that is not safe to read: levels outside
+        its folder, codecs that run code, chunks that need too much memory.
     """
+    from napari_ditto.data.omezarr import open_multiscales
+    from napari_ditto.data.zarrs import check_zarr
+
+    try:
+        opened = open_multiscales(_group(path), str(path))
+        levels: Any = opened.levels
+        for level in levels:
+            check_zarr(level, str(path))
+    except SourceError as error:
+        raise LabelsError(error.what, where=error.where, todo=error.todo) from error
+    if opened.axes is None:
+        raise LabelsError("the label image names no axes", where=str(path))
+    return list(levels), opened.axes
+
+
+def _group(path: Path) -> zarr.Group:
     import zarr
 
     try:
-        group = zarr.open_group(str(path), mode="r+")
-        attributes: Any = group.attrs.asdict()
-        image = attributes.get("ome", attributes)["multiscales"][0]
-        names = [dataset["path"] for dataset in image["datasets"]]
-        # By name, since zarr warns about whatever else lies in the folder.
-        levels = [_array(group[name]) for name in names]
-        return group, levels, tuple(a["name"] for a in image["axes"])
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        return zarr.open_group(str(path), mode="r+")
+    except Exception as error:
         raise LabelsError(
             "there is no OME-Zarr label image", where=str(path), todo="Check the path"
         ) from error
-
-
-def _array(node: zarr.Array[Any] | zarr.Group) -> zarr.Array[Any]:
-    import zarr
-
-    if not isinstance(node, zarr.Array):
-        raise TypeError(f"{node.path} is no array")
-    return node

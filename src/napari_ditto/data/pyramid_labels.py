@@ -8,38 +8,47 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from napari_ditto.data.chunk_files import chunk_files
 from napari_ditto.data.labels import ArrayLabels, check_dtype
 from napari_ditto.data.ngff_labels import (
-    MAX_LABEL,
     OURS,
+    Ngff,
+    check_ngff,
+    image_of,
     label_attributes,
     level_shapes,
     read_levels,
+    register_labels,
 )
 from napari_ditto.data.regions import PlaneRegion, Region
+from napari_ditto.data.unfinished_write import UnfinishedWrite, unfinished_writes
+from napari_ditto.data.zarr_attributes import read_attributes, update_attributes
 from napari_ditto.errors import LabelsError, StoreError
 
 if TYPE_CHECKING:
     import zarr
 
+RunState = Literal["running", "finished", "incomplete"]
 CHUNK = 256
+_MAX_LABEL = "max_label"
 
 
 class PyramidLabels(ArrayLabels):
     """A label image on disk with coarser levels, for planes past 16 Mpx.
 
     A write changes its box at level 0 and what lies above it in the coarser levels, where each
-    pixel shows the largest id below it, so that thin and small objects stay visible. Make one
-    with :meth:`create` or :meth:`open`.
+    pixel shows the largest id below it, so that thin and small objects stay visible. A write is
+    done as a whole or not at all: what a killed program has left of one is taken back when the
+    labels are opened next. Make one with :meth:`create` or :meth:`open`.
 
     Parameters
     ----------
-    group : zarr.Group
+    path : Path
         The OME-Zarr image group.
     levels : sequence of zarr.Array
         Finest first.
@@ -47,15 +56,13 @@ class PyramidLabels(ArrayLabels):
         Names of the array axes.
     """
 
-    def __init__(
-        self, group: zarr.Group, levels: Sequence[zarr.Array[Any]], axes: Sequence[str]
-    ) -> None:
+    def __init__(self, path: Path, levels: Sequence[zarr.Array[Any]], axes: Sequence[str]) -> None:
         super().__init__(levels[0], axes)
-        self._group = group
+        self._path = Path(path).absolute()
         self._levels = tuple(levels)
+        self._chunks = [chunk_files(level) for level in levels]
         self._steps = [_step(a.shape, b.shape) for a, b in itertools.pairwise(levels)]
-        recorded = self._ours.get(MAX_LABEL)
-        self._scanned = recorded if isinstance(recorded, int) else None
+        self._unfinished = UnfinishedWrite.new(self._path)
 
     @classmethod
     def create(
@@ -65,9 +72,11 @@ class PyramidLabels(ArrayLabels):
         axes: Sequence[str],
         *,
         dtype: DTypeLike = np.uint32,
+        ngff: Ngff = "0.5",
         chunk: int = CHUNK,
         scale: Sequence[float] | None = None,
         provenance: Mapping[str, object] | None = None,
+        register: bool = True,
     ) -> Self:
         """Make an empty label image; nothing but metadata is written, whatever the shape.
 
@@ -79,17 +88,21 @@ class PyramidLabels(ArrayLabels):
             Size and name of each axis; the last two are halved from level to level.
         dtype : dtype
             Integer type of the ids.
+        ngff : "0.4" or "0.5"
+            Version of OME-Zarr: 0.4 (in zarr 2) for older readers.
         chunk : int
             Side of the square chunks along the last two axes; 1 along the others.
         scale : sequence of float, optional
             Pixel size along each axis.
         provenance : mapping, optional
             What made the labels (model, weights, licence); kept in the metadata, JSON types only.
+        register : bool
+            In the folder ``labels`` of an OME-Zarr image, add the name to the image's list.
 
         Raises
         ------
         LabelsError
-            If the path exists or the labels cannot be of this type.
+            If the path exists or the labels cannot be of this type or version.
         StoreError
             If the disk refuses.
         """
@@ -99,16 +112,23 @@ class PyramidLabels(ArrayLabels):
             raise LabelsError("there is something already", where=str(path), todo="Open it instead")
         dtype = np.dtype(dtype).newbyteorder("=")
         check_dtype(dtype)
+        path = (path or _temporary()).absolute()
+        check_ngff(path, ngff)
         shapes = level_shapes(shape)
+        ours = {_MAX_LABEL: 0, "provenance": dict(provenance or {})}
+        of_image = image_of(path) is not None
+        attributes = label_attributes(axes, shapes, scale, ours, ngff=ngff, of_image=of_image)
         try:
-            group = zarr.create_group(str(path or _temporary()), zarr_format=3)
-            group.attrs.put(label_attributes(axes, shapes, scale, provenance))
-            levels = [_create_level(group, i, s, dtype, chunk) for i, s in enumerate(shapes)]
+            group = zarr.create_group(str(path), zarr_format=3 if ngff == "0.5" else 2)
+            group.attrs.put(attributes)
+            levels = [_create_level(group, i, s, dtype, chunk, axes) for i, s in enumerate(shapes)]
+            if register:
+                register_labels(path)
         except OSError as error:
             raise StoreError(
                 f"the labels cannot be created: {error.strerror or error}", where=str(path)
             ) from error
-        return cls(group, levels, axes)
+        return cls(path, levels, axes)
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -117,9 +137,14 @@ class PyramidLabels(ArrayLabels):
         Raises
         ------
         LabelsError
-            If there is none, or its levels are not whole multiples of each other.
+            If there is none, its levels are no whole multiples of each other, or it is not safe.
+        StoreError
+            If a write that was cut off cannot be taken back.
         """
-        return cls(*read_levels(path))
+        labels = cls(path, *read_levels(path))
+        for left in unfinished_writes(labels.path):
+            labels._take_back(left)
+        return labels
 
     @property
     def levels(self) -> list[zarr.Array[Any]]:
@@ -129,31 +154,76 @@ class PyramidLabels(ArrayLabels):
     @property
     def path(self) -> Path:
         """The folder."""
-        store: Any = self._group.store
-        return Path(store.root, self._group.path)
+        return self._path
 
     @property
     def provenance(self) -> Mapping[str, object]:
         """What made the labels."""
-        found: Mapping[str, object] = self._ours.get("provenance", {})
+        found: Mapping[str, object] = self._ours().get("provenance", {})
         return found
+
+    @property
+    def run_state(self) -> RunState | None:
+        """How far the run is that writes these labels; None if there was none."""
+        return cast("RunState | None", self._ours().get("run"))
+
+    def set_run_state(self, state: RunState) -> None:
+        """Record how far the run is, at once and for good."""
+        self._record(run=state)
+
+    @property
+    def is_edited(self) -> bool:
+        """Whether something was written through this class after a run had ended."""
+        return bool(self._ours().get("edited"))
 
     def reserve(self, label: int) -> None:
         """Never hand out ids up to `label` again, in later sessions neither."""
         with self._lock:
             if label > max(self._reserved, self._highest()):
-                self._group.attrs[OURS] = {**self._ours, MAX_LABEL: int(label)}
+                self._record(**{_MAX_LABEL: int(label)})
             super().reserve(label)
 
-    @property
-    def _ours(self) -> dict[str, Any]:
-        attributes: Any = self._group.attrs.get(OURS, {})
-        return dict(attributes)
+    # -- private -----------------------------------------------------------------------------
 
-    def _store(self, region: PlaneRegion, plane: NDArray[np.integer]) -> None:
-        super()._store(region, plane)
-        index = region.index
-        for fine, coarse, step in zip(self._levels, self._levels[1:], self._steps, strict=False):
+    def _ours(self) -> dict[str, Any]:
+        """Return what we keep in the attributes, as others may just have written it."""
+        return dict((read_attributes(self._path) or {}).get(OURS) or {})
+
+    def _record(self, **entries: object) -> None:
+        update_attributes(self._path, {OURS: {**self._ours(), **entries}})
+
+    def _highest(self, fresh: bool = False) -> int:
+        recorded = self._ours().get(_MAX_LABEL)
+        return recorded if isinstance(recorded, int) and not fresh else super()._highest(fresh)
+
+    def _fetch_block(self, index: Region) -> NDArray[np.integer]:
+        return np.asarray(self._chunks[0][index])
+
+    def _store(
+        self, region: PlaneRegion, new: NDArray[np.integer], old: NDArray[np.integer]
+    ) -> None:
+        """Write a box to all levels, or to none."""
+        self._take_back(self._unfinished)
+        ours = self._ours()
+        if ours.get("run") in ("finished", "incomplete") and not ours.get("edited"):
+            self._record(edited=True)
+        self._unfinished.begin(region.index, region.to_block(old))
+        self._write_levels(region.index, region.to_block(new))
+        self._unfinished.end()
+
+    def _put_back(self, region: PlaneRegion, old: NDArray[np.integer]) -> None:
+        self._take_back(self._unfinished)
+
+    def _take_back(self, write: UnfinishedWrite) -> None:
+        """Put back what a write has found, if it was begun and has not ended."""
+        found = write.read(self.dtype)
+        if found is not None:
+            self._write_levels(*found)
+        write.end()
+
+    def _write_levels(self, index: Region, block: NDArray[np.integer]) -> None:
+        self._chunks[0][index] = block
+        for fine, coarse, step in zip(self._chunks, self._chunks[1:], self._steps, strict=False):
             index = _coarser(index, coarse.shape, step)
             block = np.asarray(fine[_finer(index, fine.shape, step)])
             if block.size:
@@ -168,19 +238,37 @@ def _temporary() -> Path:
 
 
 def _create_level(
-    group: zarr.Group, level: int, shape: Sequence[int], dtype: np.dtype[Any], chunk: int
+    group: zarr.Group,
+    level: int,
+    shape: Sequence[int],
+    dtype: np.dtype[Any],
+    chunk: int,
+    axes: Sequence[str],
 ) -> zarr.Array[Any]:
-    from zarr.codecs import BloscCodec
-
     fixed = (1,) * (len(shape) - 2)
     return group.create_array(
         str(level),
         shape=tuple(shape),
         dtype=dtype,
         chunks=(*fixed, min(chunk, max(1, shape[-2])), min(chunk, max(1, shape[-1]))),
-        compressors=[BloscCodec(cname="lz4", clevel=5, shuffle="shuffle")],
         fill_value=0,
+        **(_ngff_05(axes) if group.metadata.zarr_format == 3 else _ngff_04()),
     )
+
+
+def _ngff_05(axes: Sequence[str]) -> dict[str, Any]:
+    from zarr.codecs import BloscCodec, Crc32cCodec
+
+    blosc = BloscCodec(cname="lz4", clevel=5, shuffle="shuffle")
+    return {"compressors": [blosc, Crc32cCodec()], "dimension_names": tuple(axes)}
+
+
+def _ngff_04() -> dict[str, Any]:
+    """Return a compressor that every reader of zarr 2 has, and whose stream has a checksum."""
+    from numcodecs import Zlib  # type: ignore[import-untyped]
+
+    slashes = {"name": "v2", "separator": "/"}
+    return {"compressors": [Zlib(level=1)], "chunk_key_encoding": slashes}
 
 
 def _step(fine: Sequence[int], coarse: Sequence[int]) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from napari_ditto.data.ngff_labels import register_labels
 from napari_ditto.data.protocols import Source
 from napari_ditto.data.pyramid_labels import PyramidLabels
 from napari_ditto.data.scratch import is_orphan, scratch_name
@@ -55,9 +56,12 @@ def _create(path: Path, source: Source, provenance: Mapping[str, object] | None)
     scratch = path.with_name(scratch_name() + UNFINISHED)
     scale = getattr(source, "scale", None)
     try:
-        PyramidLabels.create(scratch, source.shape, source.axes, scale=scale, provenance=provenance)
+        PyramidLabels.create(
+            scratch, source.shape, source.axes, scale=scale, provenance=provenance, register=False
+        )
         (scratch / FOLDER).mkdir()
         scratch.rename(path)
+        register_labels(path)
     except OSError as error:
         shutil.rmtree(scratch, ignore_errors=True)
         raise StoreError(
