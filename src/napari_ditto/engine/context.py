@@ -25,7 +25,7 @@ from napari_ditto.engine.candidates import Settings
 from napari_ditto.engine.encode import TileEncoder
 from napari_ditto.engine.everything import paint
 from napari_ditto.engine.jobs import drain
-from napari_ditto.engine.like_objects import Map, Sizes, objects_steps, veto
+from napari_ditto.engine.like_objects import LEAST_SHARE, Map, Sizes, objects_steps, veto
 from napari_ditto.engine.similarity import weigh_steps
 from napari_ditto.engine.teaching import at_pixel_size, encode_steps, object_labels, pixel_size
 from napari_ditto.errors import LabelsError, ModelError, SourceError
@@ -166,23 +166,89 @@ def segment_like_steps(
     address = plane if isinstance(plane, PlaneAddress) else source.plane(plane)
     box = _checked_region(source, address, region)
     encoder = TileEncoder(source, model, cache)
+    lesson = yield from learn_steps(
+        source, examples, model, address,
+        instances=instances, region=region, memory=memory, weighted=weighted, cache=encoder.cache,
+    )  # fmt: skip
+    return (yield from apply_steps(encoder, lesson, address, box))
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """What examples have taught; enough to label any plane, and the same for all of them.
+
+    Attributes
+    ----------
+    memory : Memory
+        Of the model.
+    instances : bool
+        Whether objects of one kind are looked for, or classes.
+    sizes : Sizes or None
+        Of the examples' objects; None where none is known.
+    least : float
+        Least share of the kind in an object.
+    """
+
+    memory: Memory
+    instances: bool = False
+    sizes: Sizes | None = None
+    least: float = LEAST_SHARE
+
+
+def learn_steps(
+    source: Source,
+    examples: Examples,
+    model: ContextModel,
+    plane: Plane = None,
+    *,
+    instances: bool = False,
+    region: Box | None = None,
+    memory: Memory | None = None,
+    weighted: bool = True,
+    cache: EmbeddingStore | None = None,
+) -> Generator[Progress, None, Lesson]:
+    """Return what the examples teach for a target; arguments as for :func:`segment_like_steps`."""
+    address = plane if isinstance(plane, PlaneAddress) else source.plane(plane)
     shown = [_as_example(e, source, n) for n, e in enumerate(examples, 1)]
     taught: list[Example] = []
     if memory is None:
         taught = yield from teach_steps(
             source, shown, model, address,
-            instances=instances, region=region, weighted=weighted, cache=encoder.cache,
+            instances=instances, region=region, weighted=weighted, cache=cache,
         )  # fmt: skip
         memory = yield from _remember(model, taught)
-    probability, center = yield from recall_steps(encoder, model, memory, address, box)
     if not instances:
+        return Lesson(memory)
+    sizes = Sizes.of(_object_labels(shown, source, address))
+    least = LEAST_SHARE if sizes is None else (yield from _veto(model, memory, taught, sizes))
+    return Lesson(memory, True, sizes, least)
+
+
+def apply_steps(
+    encoder: TileEncoder, lesson: Lesson, address: PlaneAddress, box: Box
+) -> Generator[Progress, None, ContextResult]:
+    """Return a part of a plane segmented by what was learnt.
+
+    Parameters
+    ----------
+    encoder : TileEncoder
+        Of the image, with a context model.
+    lesson : Lesson
+        From :func:`learn_steps`.
+    address, box : PlaneAddress, Box
+        What to label.
+    """
+    memory, model = lesson.memory, encoder.model
+    if not isinstance(model, ContextModel):
+        raise ModelError(f"{model.spec.id} takes no examples", todo="Choose another model")
+    probability, center = yield from recall_steps(encoder, model, memory, address, box)
+    if not lesson.instances:
         yield Progress("merge", 0, 1, "painting labels")
         labels, scores = paint_classes(probability, memory.classes)
         return ContextResult(labels, probability, memory.classes, box, scores)
-    sizes = Sizes.of(_object_labels(shown, source, address)) or Sizes.guess(probability[0])
-    least = yield from _veto(model, memory, taught, sizes)
+    sizes = lesson.sizes or Sizes.guess(probability[0])
     found, settings = yield from objects_steps(
-        encoder, address, box, probability[0], center, sizes, least
+        encoder, address, box, probability[0], center, sizes, lesson.least
     )
     labels, scores = paint(found, box, settings)
     return ContextResult(
