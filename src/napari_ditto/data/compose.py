@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.core.window import Window
 from napari_ditto.data import planes
+from napari_ditto.data.origin import Origin
 from napari_ditto.data.protocols import Source
 from napari_ditto.data.sampling import WindowLike, as_window
 from napari_ditto.errors import SourceError
@@ -53,6 +54,12 @@ class ComposedSource:
     def scale(self) -> tuple[float, ...]:
         """Physical pixel size along `axes`, 1 where unknown."""
         return getattr(self.parts[0], "scale", (1.0,) * len(self.axes))
+
+    @property
+    def origin(self) -> Origin | None:
+        """How another process opens the same image; None if that cannot be told of all parts."""
+        parts = tuple(getattr(part, "origin", None) for part in self.parts)
+        return None if None in parts else Origin(name=self.name, parts=parts)
 
     @property
     def channels(self) -> int:

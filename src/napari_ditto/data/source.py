@@ -21,6 +21,7 @@ from napari_ditto.data.arrays import is_from, wrap
 from napari_ditto.data.axes import Axes, name_axes
 from napari_ditto.data.compose import ComposedSource, compose
 from napari_ditto.data.opening import Opened, open_path, open_zarr_object
+from napari_ditto.data.origin import Origin, origin_of
 from napari_ditto.data.protocols import Source
 from napari_ditto.data.pyramid import Pyramid, stored_factors
 from napari_ditto.data.sampling import WindowLike, as_window, sample_window
@@ -88,7 +89,8 @@ def open_source(
     except SourceError:
         resource.close()
         raise
-    return ArraySource(where, pyramid, sizes, (*opened.notes, *notes), _Windowing(fixed), resource)
+    origin, notes = origin_of(data, where, pyramid, sizes), (*opened.notes, *notes)
+    return ArraySource(where, pyramid, sizes, notes, _Windowing(fixed), resource, origin)
 
 
 def compose_sources(
@@ -139,6 +141,8 @@ class ArraySource:
         Physical pixel size along `axes`, 1 where unknown.
     notes : tuple of str
         Choices made while opening that a user should know.
+    origin : Origin or None
+        How another process opens the same image; None for arrays of this process.
     """
 
     name: str
@@ -147,6 +151,7 @@ class ArraySource:
     notes: tuple[str, ...]
     _windowing: _Windowing
     _resource: _Resource
+    origin: Origin | None = None
 
     @property
     def axes(self) -> tuple[str, ...]:
