@@ -168,3 +168,30 @@ class LabelStore(Protocol):
     def next_label(self) -> int:
         """Return a free id; raises :class:`LabelsError` at the dtype's end."""
         ...
+
+
+class Recorder(Protocol):
+    """Is told of every write to a label image before it is made."""
+
+    def wrote(
+        self,
+        labels: LabelStore,
+        index: tuple[slice, ...],
+        old: NDArray[np.integer] | None,
+        new: NDArray[np.integer],
+        label: int,
+    ) -> None:
+        """Take note of a write.
+
+        Parameters
+        ----------
+        labels : LabelStore
+            What is written.
+        index : tuple of slice
+            Where, one slice per axis of ``labels.data``.
+        old, new : ndarray of int, shape of the region
+            Before and after; `old` is None where only the present is known.
+        label : int
+            The id that was written.
+        """
+        ...
