@@ -94,7 +94,7 @@ def _stays_inside(group: zarr.Group, path: str) -> bool:
 
     posix, windows = PurePosixPath(path), PureWindowsPath(path)
     parts = {*posix.parts, *windows.parts}
-    if not path or posix.is_absolute() or windows.drive or windows.root or ".." in parts:
+    if not path or "\0" in path or posix.is_absolute() or windows.drive or windows.root or ".." in parts:
         return False
     store = group.store_path.store
     if not isinstance(store, LocalStore):

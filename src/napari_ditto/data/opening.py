@@ -87,7 +87,8 @@ def _magic(path: Path) -> bytes:
     try:
         with open_plain(path) as file:
             return file.read(4)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        reason = getattr(error, "strerror", None) or error
         raise SourceError(
-            f"cannot open the file: {error.strerror}", where=str(path), todo="Check the path."
+            f"cannot open the file: {reason}", where=str(path), todo="Check the path."
         ) from error

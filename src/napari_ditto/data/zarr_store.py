@@ -102,7 +102,7 @@ class GuardedStore(LocalStore):
             with open_plain(path, home) as file:
                 start, stop = _span(byte_range, os.fstat(file.fileno()).st_size)
                 if stop - start > limit:
-                    raise NotPlainError(f"it holds {stop - start:,} bytes", path)
+                    raise NotPlainError(f"it is larger than {limit:,} bytes", path)
                 file.seek(start)
                 raw = file.read(stop - start)
         except NotPlainError as error:
@@ -117,7 +117,7 @@ class GuardedStore(LocalStore):
         """Refuse to write through a link; the file itself is replaced, so its folder counts."""
         path = self.root / key
         try:
-            real_inside(path.parent, os.path.realpath(self.root))
+            real_inside(path.parent if key else path, os.path.realpath(self.root))
         except NotPlainError as error:
             raise _refusal(error, path) from error
 
@@ -138,7 +138,7 @@ def _span(wanted: ByteRequest | None, size: int) -> tuple[int, int]:
 
 def _refusal(error: NotPlainError, path: Path) -> SourceError:
     return SourceError(
-        f"a file of this zarr folder is not read: {error.strerror}",
+        f"a file of this zarr folder is refused: {error.strerror}",
         where=str(path),
         todo="Copy the image as plain files into one folder.",
     )

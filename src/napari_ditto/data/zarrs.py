@@ -85,7 +85,7 @@ def _check_one(path: Path, home: str) -> None:
         raw = read_plain(path, MAX_METADATA, home)
     except NotPlainError as error:
         raise SourceError(
-            f"a file of this zarr folder is not read: {error.strerror}", where=str(path)
+            f"a file of this zarr folder is refused: {error.strerror}", where=str(path)
         ) from error
     except OSError:  # not there, or zarr will say why it cannot be read
         return
