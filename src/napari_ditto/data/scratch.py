@@ -23,14 +23,18 @@ def is_orphan(scratch: Path) -> bool:
     Known for certain on this POSIX host only; elsewhere a day of age decides, since nothing takes
     that long to write.
     """
-    host, _, rest = scratch.name.partition("-")
-    pid = rest.partition("-")[0]
-    if os.name == "posix" and host == _host() and pid.isdigit():
+    pid = scratch.name.partition("-")[2].partition("-")[0]
+    if os.name == "posix" and is_from_here(scratch) and pid.isdigit():
         return not _is_alive(int(pid))
     try:
         return time.time() - scratch.stat().st_mtime > ORPHAN_SECONDS
     except FileNotFoundError:
         return False
+
+
+def is_from_here(scratch: Path) -> bool:
+    """Whether a scratch name was made on this host."""
+    return scratch.name.partition("-")[0] == _host()
 
 
 def _host() -> str:

@@ -1,0 +1,339 @@
+"""A journal read and played back: the labels as they were, and what is missing of them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import mmap
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_ditto.core.geometry import Box, PlaneAddress
+from napari_ditto.data.blocks import DamagedBlock
+from napari_ditto.data.journal_frames import Gap, Record, read_frames
+from napari_ditto.data.journal_recorder import filled
+from napari_ditto.data.journal_records import Head, Paint, decode_paint
+from napari_ditto.data.labels import MEMORY_LIMIT, ArrayLabels
+from napari_ditto.data.protocols import LabelDelta, LabelStore
+from napari_ditto.data.regions import Region
+from napari_ditto.errors import LabelsError, SourceError
+
+BLOCK = 512
+"""Side of the blocks in which labels on disk are put together before they are written."""
+MAX_BLOCKS = 256
+"""Blocks held at a time, 256 MB of uint32."""
+
+
+@dataclass(frozen=True, eq=False)
+class Story:
+    """What a journal holds.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    head : Head
+        How it begins.
+    edits : int
+        How many writes it tells of.
+    lost : int
+        How many records are damaged or missing.
+    prompts : Record or None
+        The last record of prompts.
+    notes : tuple of dict
+        Where labels come from, as :func:`napari_ditto.engine.annotator.provenance` tells.
+    journal : str
+        Its id.
+    number, end : int
+        Number of the next record, and where in the file it goes.
+    """
+
+    path: Path
+    head: Head
+    edits: int = 0
+    lost: int = 0
+    prompts: Record | None = None
+    notes: tuple[dict[str, Any], ...] = ()
+    journal: str = ""
+    number: int = 0
+    end: int = 0
+
+    @property
+    def trouble(self) -> str:
+        """One line on what is missing, ``""`` if nothing is."""
+        lines = []
+        if self.lost:
+            told = "1 edit is" if self.lost == 1 else f"{self.lost} edits are"
+            lines.append(f"{told} lost: the journal is damaged")
+        if self.head.base == "none":
+            lines.append("labels from before this session were too large to be kept")
+        return "; ".join(lines)
+
+
+@dataclass(eq=False)
+class _Reading:
+    """The state of one pass over a journal."""
+
+    head: Head | None = None
+    edits: int = 0
+    lost: int = 0
+    prompts: Record | None = None
+    notes: list[dict[str, Any]] = field(default_factory=list)
+    journal: str = ""
+    number: int = 0
+    end: int = 0
+    parts: list[Paint] = field(default_factory=list)
+
+
+def read_journal(path: Path, paint: Callable[[Head, Paint], object] | None = None) -> Story:
+    """Read a journal from end to end.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    paint : callable, optional
+        Called with the head and with every write, in order; writes are checked, and a write that
+        is not whole is left out.
+
+    Raises
+    ------
+    SourceError
+        If the file is no journal, or its beginning is damaged.
+    """
+    reading = _Reading()
+    with _mapped(path) as buffer:
+        for found in read_frames(buffer):
+            _take(reading, found, paint)
+    if reading.head is None:
+        raise SourceError("this is no journal, or its beginning is damaged", where=str(path))
+    return Story(
+        path, reading.head, reading.edits, reading.lost, reading.prompts, tuple(reading.notes),
+        reading.journal, reading.number, reading.end,
+    )  # fmt: skip
+
+
+def _take(
+    reading: _Reading, found: Record | Gap, paint: Callable[[Head, Paint], object] | None
+) -> None:
+    if isinstance(found, Gap):
+        reading.lost += found.lost
+        reading.number += found.lost
+        reading.parts.clear()
+        return
+    reading.journal, reading.number, reading.end = found.journal, found.number + 1, found.end
+    try:
+        if found.kind == "head":
+            reading.head = reading.head or Head.from_json(found.facts)
+        elif found.kind in ("paint", "base"):
+            _paint(reading, found, paint)
+        elif found.kind == "prompts":
+            reading.prompts = found
+        elif found.kind == "note":
+            reading.notes.append(found.facts)
+    except (DamagedBlock, LookupError, TypeError, ValueError, OverflowError):
+        # The checksum only tells that the writer was careful, not that it was us.
+        reading.lost += 1
+        reading.parts.clear()
+
+
+def _paint(reading: _Reading, found: Record, paint: Callable[[Head, Paint], object] | None) -> None:
+    """Take a write, or a part of one: all of it is used, or none."""
+    head = reading.head
+    if head is None or not head.shape:
+        raise DamagedBlock("a write without labels")
+    more = found.facts.get("more") is True
+    if paint is not None:
+        part = decode_paint(found.facts, found.arrays, head.shape, head.dtype)
+        reading.parts.append(part)
+        if not more:
+            for part in reading.parts:
+                paint(head, part)
+            reading.parts.clear()
+    reading.edits += found.kind == "paint" and not more
+
+
+@contextmanager
+def _mapped(path: Path) -> Iterator[bytes | mmap.mmap]:
+    try:
+        with path.open("rb") as file:
+            if not path.stat().st_size:
+                yield b""
+                return
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as buffer:
+                yield buffer
+    except OSError as error:
+        raise SourceError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
+
+
+def restore(path: Path, out: Path | None = None) -> tuple[ArrayLabels, Story]:
+    """Return the labels of a journal as they were.
+
+    Parameters
+    ----------
+    path : Path
+        The journal.
+    out : Path, optional
+        A new OME-Zarr to write to; by default labels that are on disk are brought up to date where
+        they are, and all others are made anew.
+
+    Raises
+    ------
+    SourceError
+        If the journal cannot be read, or holds no labels.
+    LabelsError
+        If the labels that it goes on from are gone or others.
+    StoreError
+        If the disk refuses.
+    """
+    made: list[tuple[ArrayLabels, _Array | _Blocks]] = []
+
+    def paint(head: Head, write: Paint) -> None:
+        if not made:
+            made.append(_canvas(head, out))
+        made[0][1].paint(write)
+
+    story = read_journal(path, paint)
+    if not story.head.shape:
+        raise SourceError("this journal holds no labels", where=str(path))
+    store, canvas = made[0] if made else _canvas(story.head, out)
+    canvas.finish()
+    return store, story
+
+
+class _Array:
+    """Labels in memory, written as the journal is read."""
+
+    def __init__(self, array: NDArray[Any]) -> None:
+        self._array = array
+
+    def paint(self, write: Paint) -> None:
+        write.onto(self._array[write.index])
+
+    def finish(self) -> None:
+        """Nothing waits."""
+
+
+class _Blocks:
+    """Labels on disk: put together block by block in memory, so that each is written about once."""
+
+    def __init__(self, store: LabelStore, axes: tuple[str, ...]) -> None:
+        self._store, self._axes = store, axes
+        self._size = (*(1,) * (len(axes) - 2), BLOCK, BLOCK)
+        self._blocks: dict[tuple[int, ...], NDArray[Any]] = {}
+
+    def paint(self, write: Paint) -> None:
+        patch = self._patch(write)
+        touched = (
+            range(i.start // size, -(-i.stop // size))
+            for i, size in zip(write.index, self._size, strict=True)
+        )
+        for key in itertools.product(*touched):
+            block = self._block(key)
+            corner = [k * size for k, size in zip(key, self._size, strict=True)]
+            here = [
+                slice(max(i.start, c), min(i.stop, c + n))
+                for i, c, n in zip(write.index, corner, block.shape, strict=True)
+            ]
+            inside = _relative(here, [i.start for i in write.index])
+            _blend(block[_relative(here, corner)], patch[inside], write.mask, inside)
+
+    def _patch(self, write: Paint) -> NDArray[Any]:
+        patch = np.zeros([i.stop - i.start for i in write.index], self._store.dtype)
+        write.onto(patch)
+        return patch
+
+    def _block(self, key: tuple[int, ...]) -> NDArray[Any]:
+        if key not in self._blocks:
+            if len(self._blocks) >= MAX_BLOCKS:
+                self.finish()
+            self._blocks[key] = self._store.read(*self._place(key)).reshape(
+                [i.stop - i.start for i in self._index(key)]
+            )
+        return self._blocks[key]
+
+    def _index(self, key: tuple[int, ...]) -> Region:
+        return tuple(
+            slice(k * size, min((k + 1) * size, n))
+            for k, size, n in zip(key, self._size, self._store.shape, strict=True)
+        )
+
+    def _place(self, key: tuple[int, ...]) -> tuple[PlaneAddress, Box]:
+        *fixed, rows, columns = self._index(key)
+        names = zip(self._axes, (i.start for i in fixed), strict=False)
+        address = PlaneAddress(self._axes[-2], self._axes[-1], tuple(names))
+        return address, Box(rows.start, columns.start, rows.stop, columns.stop)
+
+    def finish(self) -> None:
+        """Write what waits."""
+        for key, block in self._blocks.items():
+            address, box = self._place(key)
+            old, new = self._store.read(address, box), block.reshape(box.shape)
+            # Even where nothing differs: the coarser levels may have been left behind.
+            self._store.apply(LabelDelta(address, box, old, new, int(new.max())))
+        self._blocks.clear()
+
+
+def _relative(index: Sequence[slice], corner: Sequence[int]) -> Region:
+    return tuple(slice(i.start - c, i.stop - c) for i, c in zip(index, corner, strict=True))
+
+
+def _blend(
+    block: NDArray[Any], patch: NDArray[Any], mask: NDArray[np.bool_] | None, inside: Region
+) -> None:
+    np.copyto(block, patch, where=True if mask is None else mask[inside])
+
+
+def _canvas(head: Head, out: Path | None) -> tuple[ArrayLabels, _Array | _Blocks]:
+    """Return labels as they were before the first write, and how to write to them."""
+    from napari_ditto.data.pyramid_labels import PyramidLabels
+
+    before = open_labels(head) if head.base == "store" else None
+    nbytes = math.prod(head.shape) * head.dtype.itemsize
+    store: ArrayLabels
+    if before is not None and out is None:
+        store = before
+    elif out is None and nbytes <= MEMORY_LIMIT:
+        array = np.zeros(head.shape, head.dtype)
+        return ArrayLabels(array, head.axes), _Array(array)
+    else:
+        store = PyramidLabels.create(out, head.shape, head.axes, dtype=head.dtype)
+    canvas = _Blocks(store, head.axes)
+    if before is not None and out is not None:
+        for index, block in filled(before):
+            canvas.paint(Paint(index, None, block.reshape(-1), 0))
+    return store, canvas
+
+
+def open_labels(head: Head) -> ArrayLabels:
+    """Return the labels on disk that a journal goes on from.
+
+    Raises
+    ------
+    LabelsError
+        If they are gone, or others by now.
+    """
+    import zarr
+
+    from napari_ditto.data.pyramid_labels import PyramidLabels
+
+    path = Path(head.path)
+    if not path.exists():
+        raise LabelsError("the labels of this journal are gone", where=head.path)
+    store: ArrayLabels
+    if isinstance(node := zarr.open(path, mode="r+"), zarr.Group):
+        store = PyramidLabels.open(path)
+    else:
+        store = ArrayLabels(node, head.axes)
+    if (store.shape, store.dtype) != (head.shape, head.dtype):
+        raise LabelsError(
+            f"labels of {store.shape} {store.dtype} for a journal of {head.shape} {head.dtype}",
+            where=head.path,
+        )
+    return store
