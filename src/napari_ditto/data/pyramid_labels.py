@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import atexit
 import itertools
+import logging
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from napari_ditto.data.chunk_files import chunk_files
+from napari_ditto.core.geometry import Box, PlaneAddress
+from napari_ditto.data.chunk_files import ChunkFiles, chunk_files
 from napari_ditto.data.labels import ArrayLabels, check_dtype
 from napari_ditto.data.ngff_labels import (
     OURS,
@@ -26,7 +29,7 @@ from napari_ditto.data.ngff_labels import (
     register_labels,
 )
 from napari_ditto.data.regions import PlaneRegion, Region
-from napari_ditto.data.unfinished_write import UnfinishedWrite, unfinished_writes
+from napari_ditto.data.write_log import Entry, WriteLog, left_logs
 from napari_ditto.data.zarr_attributes import read_attributes, update_attributes
 from napari_ditto.errors import LabelsError, StoreError
 
@@ -34,17 +37,23 @@ if TYPE_CHECKING:
     import zarr
 
 RunState = Literal["running", "finished", "incomplete"]
+log = logging.getLogger(__name__)
+
 CHUNK = 256
+IDLE_SECONDS = 0.2
+MAX_STALE = 64
+"""Writes after which the coarser levels do not wait any longer."""
 _MAX_LABEL = "max_label"
 
 
 class PyramidLabels(ArrayLabels):
     """A label image on disk with coarser levels, for planes past 16 Mpx.
 
-    A write changes its box at level 0 and what lies above it in the coarser levels, where each
-    pixel shows the largest id below it, so that thin and small objects stay visible. A write is
-    done as a whole or not at all: what a killed program has left of one is taken back when the
-    labels are opened next. Make one with :meth:`create` or :meth:`open`.
+    A write changes its box at level 0. What lies above it in the coarser levels, where each pixel
+    shows the largest id below it, so that thin and small objects stay visible, follows on
+    :meth:`flush`, which :attr:`levels` calls and which is called when nothing was written for a
+    moment. A write that was begun is done as a whole: what a killed program has left of one is
+    finished when the labels are opened next. Make one with :meth:`create` or :meth:`open`.
 
     Parameters
     ----------
@@ -62,7 +71,9 @@ class PyramidLabels(ArrayLabels):
         self._levels = tuple(levels)
         self._chunks = [chunk_files(level) for level in levels]
         self._steps = [_step(a.shape, b.shape) for a, b in itertools.pairwise(levels)]
-        self._unfinished = UnfinishedWrite.new(self._path)
+        self._log = WriteLog.new(self._path)
+        self._stale: list[Region] = []
+        self._timer: threading.Timer | None = None
 
     @classmethod
     def create(
@@ -139,16 +150,17 @@ class PyramidLabels(ArrayLabels):
         LabelsError
             If there is none, its levels are no whole multiples of each other, or it is not safe.
         StoreError
-            If a write that was cut off cannot be taken back.
+            If what a killed program has left cannot be finished.
         """
         labels = cls(path, *read_levels(path))
-        for left in unfinished_writes(labels.path):
-            labels._take_back(left)
+        for log in left_logs(labels.path):
+            labels._finish(log)
         return labels
 
     @property
     def levels(self) -> list[zarr.Array[Any]]:
-        """All levels, finest first: what a multiscale Labels layer takes."""
+        """All levels, finest first and up to date: what a multiscale Labels layer takes."""
+        self.flush()
         return list(self._levels)
 
     @property
@@ -176,12 +188,42 @@ class PyramidLabels(ArrayLabels):
         """Whether something was written through this class after a run had ended."""
         return bool(self._ours().get("edited"))
 
+    def paint(self, address: PlaneAddress, box: Box, labels: NDArray[np.integer]) -> None:
+        """Put labels into a box on all levels, whatever is there, without a way back.
+
+        For a run that owns the image; a user's writes go through :meth:`write`.
+        """
+        region = self._region(address, box)
+        with self._lock:
+            self._write_levels(region.index, region.to_block(labels))
+
     def reserve(self, label: int) -> None:
         """Never hand out ids up to `label` again, in later sessions neither."""
         with self._lock:
             if label > max(self._reserved, self._highest()):
                 self._record(**{_MAX_LABEL: int(label)})
             super().reserve(label)
+
+    def flush(self) -> None:
+        """Bring the coarser levels up to date with level 0, where it was written.
+
+        Raises
+        ------
+        StoreError
+            If the disk refuses; what is left to do is kept.
+        """
+        with self._lock:
+            if self._stale:
+                try:
+                    self._write_coarser(self._stale)
+                    self._log.clear()
+                except OSError as error:
+                    raise StoreError(
+                        f"the coarser levels cannot be written: {error.strerror or error}",
+                        where=str(self._path),
+                        todo="Free some space; labels at full size are safe",
+                    ) from error
+                self._stale = []
 
     # -- private -----------------------------------------------------------------------------
 
@@ -202,32 +244,77 @@ class PyramidLabels(ArrayLabels):
     def _store(
         self, region: PlaneRegion, new: NDArray[np.integer], old: NDArray[np.integer]
     ) -> None:
-        """Write a box to all levels, or to none."""
-        self._take_back(self._unfinished)
+        """Write a box at level 0, and leave the coarser levels for later."""
+        if len(self._stale) >= MAX_STALE:
+            self.flush()
         ours = self._ours()
         if ours.get("run") in ("finished", "incomplete") and not ours.get("edited"):
             self._record(edited=True)
-        self._unfinished.begin(region.index, region.to_block(old))
-        self._write_levels(region.index, region.to_block(new))
-        self._unfinished.end()
+        before = self._log.add(region.index, region.to_block(new))
+        self._stale.append(region.index)
+        try:
+            self._chunks[0][region.index] = region.to_block(new)
+        except (OSError, StoreError):
+            # Chunks before the one that failed are written already.
+            self._chunks[0][region.index] = region.to_block(old)
+            self._log.cut(before)
+            raise
+        self._flush_soon()
 
     def _put_back(self, region: PlaneRegion, old: NDArray[np.integer]) -> None:
-        self._take_back(self._unfinished)
+        """Do nothing: :meth:`_store` has done what it could."""
 
-    def _take_back(self, write: UnfinishedWrite) -> None:
-        """Put back what a write has found, if it was begun and has not ended."""
-        found = write.read(self.dtype)
-        if found is not None:
-            self._write_levels(*found)
-        write.end()
+    def _flush_soon(self) -> None:
+        """Flush once nothing was written for a moment; the program does not end before."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = threading.Timer(IDLE_SECONDS, self._flush_in_background)
+        self._timer.start()
 
-    def _write_levels(self, index: Region, block: NDArray[np.integer]) -> None:
-        self._chunks[0][index] = block
+    def _flush_in_background(self) -> None:
+        try:
+            self.flush()
+        except StoreError as error:
+            log.warning("%s", error)
+
+    def _finish(self, left: WriteLog) -> None:
+        """Do what a killed program has left to do."""
+        entries = list(left.read(self.dtype))
+        for index, block in entries[-1:]:
+            self._chunks[0][index] = block
+        self._write_coarser([index for index, _ in entries])
+        left.clear()
+
+    def _write_coarser(self, stale: Sequence[Region]) -> None:
+        """Make each level above some regions of level 0 again from the one below."""
         for fine, coarse, step in zip(self._chunks, self._chunks[1:], self._steps, strict=False):
-            index = _coarser(index, coarse.shape, step)
-            block = np.asarray(fine[_finer(index, fine.shape, step)])
-            if block.size:
-                coarse[index] = _reduce(block, step)
+            stale = _distinct(_coarser(index, coarse.shape, step) for index in stale)
+            try:
+                _update(coarse, ((i, _reduced(fine, i, step)) for i in stale))
+            except StoreError:
+                if not isinstance(coarse, ChunkFiles):
+                    raise
+                # A damaged chunk of a coarser level holds nothing that level 0 does not know.
+                stale = _distinct(coarse.widen(index) for index in stale)
+                _update(coarse, ((i, _reduced(fine, i, step)) for i in stale))
+
+
+def _update(level: ChunkFiles | zarr.Array[Any], parts: Iterable[Entry]) -> None:
+    if isinstance(level, ChunkFiles):
+        return level.update(parts)
+    for index, block in parts:
+        level[index] = block
+    return None
+
+
+def _distinct(regions: Iterable[Region]) -> list[Region]:
+    """Return regions that are not empty, each once; slices cannot be hashed."""
+    sides = {tuple((s.start, s.stop) for s in region) for region in regions}
+    return [
+        tuple(slice(a, b) for a, b in region)
+        for region in sorted(sides)
+        if all(a < b for a, b in region)
+    ]
 
 
 def _temporary() -> Path:
@@ -294,8 +381,14 @@ def _finer(index: Region, shape: Sequence[int], step: Sequence[int]) -> Region:
     )
 
 
-def _reduce(block: NDArray[np.integer], step: Sequence[int]) -> NDArray[np.integer]:
-    """Return the largest id of every cell of `step` pixels; cells at the end may be smaller."""
+def _reduced(
+    fine: ChunkFiles | zarr.Array[Any], index: Region, step: Sequence[int]
+) -> NDArray[np.integer]:
+    """Return what a coarse region shows of a finer level: the largest id of every cell of `step`.
+
+    Cells at the end may be smaller.
+    """
+    block = np.asarray(fine[_finer(index, fine.shape, step)])
     for axis, size in enumerate(step):
         if size > 1:
             block = np.maximum.reduceat(block, np.arange(0, block.shape[axis], size), axis=axis)

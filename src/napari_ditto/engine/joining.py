@@ -52,7 +52,7 @@ def join_steps(
 ) -> Generator[Progress, None, NDArray[np.uint32]]:
     """Return what :func:`join` returns, slice by slice."""
     tables, meetings = yield from observe_steps(slices, lags=gap + 1)
-    ids = _join(tables, meetings, min_overlap)
+    ids = join_tables(tables, meetings, min_overlap)
     joined = np.zeros((len(slices), *(slices[0].shape if len(slices) else (0, 0))), np.uint32)
     for number, table in enumerate(tables):
         yield Progress("write", number, len(tables), f"slice {number + 1} of {len(tables)}")
@@ -71,10 +71,20 @@ def relabel(
     return new
 
 
-def _join(
+def join_tables(
     tables: Sequence[FrameObjects], meetings: Sequence[Sequence[Shared]], least: float
 ) -> list[Indices]:
-    """Return the new ids of each slice's objects: neighbouring slices first, then over gaps."""
+    """Return the new ids of each slice's objects: neighbouring slices first, then over gaps.
+
+    Parameters
+    ----------
+    tables : sequence of FrameObjects
+        The objects of each slice.
+    meetings : sequence of sequence of Shared
+        For each slice, what it shares with the one before, the one before that, ...
+    least : float
+        Least mean of IoU and containment.
+    """
     first = np.cumsum([0, *(len(t.ids) for t in tables)])
     previous = np.full(int(first[-1]), -1, dtype=np.int64)
     ended = np.ones(int(first[-1]), dtype=bool)

@@ -90,6 +90,13 @@ def make_plan(
     named = set(address.index) if isinstance(plane, PlaneAddress) else set(plane or ())
     spans = tuple(_spans(source, address, named, planes or {}))
     shape = source.plane_shape(address)
+    if (address.rows, address.columns) != tuple(source.axes[-2:]):
+        raise SourceError(
+            f"a run goes over {' and '.join(source.axes[-2:])}, not {address.rows} and "
+            f"{address.columns}",
+            where=source.name,
+            todo="Give the image with its axes in another order",
+        )
     side = window or _side(model.spec.input_size)
     reach = halo if halo is not None else min(_halo(task), (side - 1) // 4)
     if side <= 4 * reach or reach < 0:

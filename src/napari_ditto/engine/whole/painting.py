@@ -1,0 +1,119 @@
+"""The result of a run: blocks of labels with the three levels above each, then what is coarser."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_ditto.core.geometry import Box, PlaneAddress
+from napari_ditto.core.progress import Progress
+from napari_ditto.engine.whole.context import Blocks, RunContext, Stored, array_index
+
+SPAN = 3
+"""Levels above a block that are written with it: 2048 pixels become one chunk of 256."""
+
+
+def passes(run: RunContext) -> int:
+    """Return how often a level is taken for the base of the next three."""
+    return max(1, -(-(len(run.labels.levels) - 1) // SPAN))
+
+
+def blocks(run: RunContext, base: int = 0) -> Blocks:
+    """Return the blocks of a plane at a level."""
+    return Blocks(_level_shape(run, base))
+
+
+def paint_steps(run: RunContext, item: int, key: str) -> Generator[Progress, None, Stored]:
+    """Paint one block of one plane, if that was not done with these ids."""
+    plane, number = divmod(item, blocks(run).count)
+    box, address = blocks(run).box(number), run.plan.addresses[plane]
+    record = key or run.plan.digest
+    yield Progress("paint", 0, 1)
+    told = run.folder.told("paint", item, record)
+    if told is not None and told[0]["digest"] == _digest(read(run, address, box, 0)):
+        return Stored(lambda: {"reused": True})
+    labels = run.render(plane, box, key).astype(run.labels.dtype)
+    return Stored(lambda: _store(run, "paint", item, record, address, box, 0, labels))
+
+
+def coarsen_steps(run: RunContext, item: int, key: str) -> Generator[Progress, None, Stored]:
+    """Make the levels above one block of a coarse level."""
+    for base, count in bases(run):  # noqa: B007 - the last one is meant
+        if item < count * len(run.plan.addresses):
+            break
+        item -= count * len(run.plan.addresses)
+    plane, number = divmod(item, count)
+    box, address = blocks(run, base).box(number), run.plan.addresses[plane]
+    yield Progress("pyramid", 0, 1)
+    labels = read(run, address, box, base)
+    return Stored(lambda: _write_above(run, address, box, base, labels))
+
+
+def bases(run: RunContext) -> Iterator[tuple[int, int]]:
+    """Yield the levels that are taken for a base after the first, and their blocks per plane."""
+    for step in range(1, passes(run)):
+        yield SPAN * step, blocks(run, SPAN * step).count
+
+
+def read(run: RunContext, address: PlaneAddress, box: Box, level: int) -> NDArray[Any]:
+    """Return what the target holds; what cannot be read there differs from everything."""
+    index = array_index(run.plan.axes, address, box)
+    try:
+        found = np.asarray(run.labels.levels[level][index])
+    except Exception:  # noqa: BLE001 - zarr and its codecs raise what they like for a bad chunk
+        return np.full(box.shape, np.iinfo(run.labels.dtype).max, dtype=run.labels.dtype)
+    return found.reshape(box.shape)
+
+
+def halved(labels: NDArray[Any]) -> NDArray[Any]:
+    """Return the largest id of every 2 x 2 pixels; an odd last row or column stays alone."""
+    for axis in (0, 1):
+        labels = np.maximum.reduceat(labels, np.arange(0, labels.shape[axis], 2), axis=axis)
+    return labels
+
+
+def _store(
+    run: RunContext,
+    kind: str,
+    item: int,
+    key: str,
+    address: PlaneAddress,
+    box: Box,
+    base: int,
+    labels: NDArray[Any],
+) -> Mapping[str, object]:
+    _write(run, address, box, base, labels)
+    _write_above(run, address, box, base, labels)
+    run.folder.put(kind, item, key, {"digest": _digest(labels)}, {})
+    return {"reused": False}
+
+
+def _write_above(
+    run: RunContext, address: PlaneAddress, box: Box, base: int, labels: NDArray[Any]
+) -> Mapping[str, object]:
+    for level in range(base + 1, min(base + SPAN + 1, len(run.labels.levels))):
+        labels = halved(labels)
+        box = box.scale(0.5, 0.5).intersect(Box.of_shape(_level_shape(run, level)))
+        _write(run, address, box, level, labels)
+    return {}
+
+
+def _write(
+    run: RunContext, address: PlaneAddress, box: Box, level: int, labels: NDArray[Any]
+) -> None:
+    array: Any = run.labels.levels[level]
+    index = array_index(run.plan.axes, address, box)
+    array[index] = labels.reshape(tuple(s.stop - s.start for s in index))
+
+
+def _level_shape(run: RunContext, level: int) -> tuple[int, int]:
+    *_, height, width = run.labels.levels[level].shape
+    return height, width
+
+
+def _digest(labels: NDArray[Any]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(labels).tobytes()).hexdigest()
