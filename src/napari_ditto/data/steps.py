@@ -253,7 +253,7 @@ def encode(record: StepRecord) -> bytes:
         "areas": list(record.areas.items()),
         "believed": record.believed,
         "confidence": list(record.confidence.items()),
-        "doubts": [_doubt_to_json(d) for d in record.doubts],
+        "doubts": [doubt_to_json(d) for d in record.doubts],
         "carries": bool(record.carry),
         "digest": record.digest,
     }
@@ -280,7 +280,7 @@ def _decode(head: dict[str, Any], raw: bytes) -> StepRecord:
         {int(n): int(count) for n, count in head["areas"]},
         tuple(int(n) for n in head["believed"]),
         {int(n): float(value) for n, value in head["confidence"]},
-        tuple(_doubt_from_json(d) for d in head["doubts"]),
+        tuple(doubt_from_json(d) for d in head["doubts"]),
         None,
         str(head["digest"]),
     )
@@ -291,12 +291,14 @@ def carry_bytes(carry: Carry | None) -> int:
     return sum(int(array.nbytes) for array in (carry or {}).values())
 
 
-def _doubt_to_json(doubt: Doubt) -> list[object]:
+def doubt_to_json(doubt: Doubt) -> list[object]:
+    """Return a doubt as JSON types."""
     at = doubt.address
     return [[at.rows, at.columns, at.fixed], doubt.label, doubt.confidence, doubt.reasons]
 
 
-def _doubt_from_json(parts: list[Any]) -> Doubt:
+def doubt_from_json(parts: list[Any]) -> Doubt:
+    """Return the doubt that :func:`doubt_to_json` has told."""
     (rows, columns, fixed), label, confidence, reasons = parts
     address = PlaneAddress(rows, columns, tuple((name, index) for name, index in fixed))
     return Doubt(address, label, confidence, tuple(reasons))

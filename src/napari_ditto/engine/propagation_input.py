@@ -77,6 +77,28 @@ def read_job(
     SourceError, LabelsError
         What cannot be done, in one line.
     """
+    axes, base, bounds = read_walk(source, axis, plane, within)
+    shape = source.plane_shape(base)
+    anchors = {}
+    for key, labels in examples.items():
+        index = read_index(key, axes, bounds)
+        anchors[index] = as_labels(labels, shape, f"example at {told_index(axes, index)}")
+    if not any(labels.any() for labels in anchors.values()):
+        raise LabelsError(
+            "no example shows an object",
+            where=source.name,
+            todo="Label an object in one plane first",
+        )
+    return Job(source, base, axes, bounds, anchors)
+
+
+def read_walk(
+    source: Source,
+    axis: str | Sequence[str],
+    plane: PlaneAddress | Mapping[str, int] | None,
+    within: Range | Mapping[str, Range] | None,
+) -> tuple[tuple[str, ...], PlaneAddress, tuple[range, ...]]:
+    """Return the axes walked, the plane at index 0 of them and the planes along each, checked."""
     axes = (axis,) if isinstance(axis, str) else tuple(axis)
     base = _base(source, axes, plane)
     sizes = [source.shape[source.axes.index(name)] for name in axes]
@@ -85,19 +107,12 @@ def read_job(
             f"axis {', '.join(axes)} has one plane only", where=source.name, todo="Choose another"
         )
     bounds = _bounds(axes, sizes, within)
-    shape = source.plane_shape(base)
-    anchors = {}
-    for key, labels in examples.items():
-        index = _index(key, axes, bounds)
-        name = ", ".join(f"{a}={i}" for a, i in zip(axes, index, strict=True))
-        anchors[index] = as_labels(labels, shape, f"example at {name}")
-    if not any(labels.any() for labels in anchors.values()):
-        raise LabelsError(
-            "no example shows an object",
-            where=source.name,
-            todo="Label an object in one plane first",
-        )
-    return Job(source, base, axes, bounds, anchors)
+    return axes, base, bounds
+
+
+def told_index(axes: Sequence[str], index: Index) -> str:
+    """Return an index for people, e.g. ``t=0, z=3``."""
+    return ", ".join(f"{name}={i}" for name, i in zip(axes, index, strict=True))
 
 
 def as_labels(labels: object, shape: tuple[int, int], where: str) -> NDArray[np.uint32]:
@@ -159,7 +174,8 @@ def _bound(name: str, size: int, wanted: Range | None) -> range:
     return range(start, stop)
 
 
-def _index(key: object, axes: tuple[str, ...], bounds: Sequence[range]) -> Index:
+def read_index(key: object, axes: tuple[str, ...], bounds: Sequence[range]) -> Index:
+    """Return where an example is, checked."""
     parts = key if isinstance(key, tuple) else (key,)
     try:
         index = tuple(operator.index(i) for i in parts)

@@ -1,0 +1,331 @@
+"""Labels carried along an axis where planes are too large to be followed as one.
+
+The planes are cut into columns (:mod:`.columns`), each followed on its own by any executor. What
+becomes of each is kept in the folder of the labels, so a run that was killed goes on, and one with
+other examples does only those columns again in which they differ. At the end all are painted,
+plane by plane, in a fixed order: the labels do not depend on who did what when.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_ditto import __version__
+from napari_ditto.core.control import Control
+from napari_ditto.core.geometry import Box, PlaneAddress
+from napari_ditto.core.progress import Progress
+from napari_ditto.core.propagation import Doubt, Gate
+from napari_ditto.core.run_plan import ModelRef, SourceRef
+from napari_ditto.data.column_folder import ColumnFolder, Finished
+from napari_ditto.data.protocols import LabelDelta, Source
+from napari_ditto.data.pyramid_labels import PyramidLabels
+from napari_ditto.data.resumable import open_resumable
+from napari_ditto.engine.propagate import PATIENCE, Plane, PropagationResult, Within
+from napari_ditto.engine.propagation_input import (
+    Examples,
+    as_labels,
+    read_index,
+    read_walk,
+    told_index,
+)
+from napari_ditto.engine.whole import columns
+from napari_ditto.engine.whole.columns_plan import ColumnPlan
+from napari_ditto.engine.whole.columns_worker import ColumnWorker, MakeStepper, Model
+from napari_ditto.engine.whole.executors import ThreadExecutor
+from napari_ditto.engine.whole.work import Executor, Failure, RunSummary, TileDone
+from napari_ditto.errors import LabelsError, StoreError
+
+LARGEST_PLANE = 1 << 26
+"""Pixels of a plane that is followed as one."""
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnsResult:
+    """What a propagation in columns has come to.
+
+    Attributes
+    ----------
+    found : PropagationResult
+        Of the columns that are done.
+    summary : RunSummary
+        Its tiles are the columns.
+    """
+
+    found: PropagationResult
+    summary: RunSummary
+
+
+def plan_columns_steps(
+    source: Source,
+    examples: Examples,
+    axis: str | Sequence[str],
+    model: ModelRef,
+    target: Path | str,
+    *,
+    plane: Plane = None,
+    within: Within = None,
+    gate: Gate | None = None,
+    region: Box | None = None,
+    side: int = columns.SIDE,
+    halo: int | None = None,
+    patience: int = PATIENCE,
+) -> Generator[Progress, None, ColumnPlan]:
+    """Return what is to be done, and keep it with the examples in the target's folder.
+
+    Parameters
+    ----------
+    source : Source
+        The image.
+    examples : mapping of int, or tuple of int, to array-like of int, shape (height, width)
+        As for :func:`~napari_ditto.engine.propagate.propagate`; zarr arrays are read in parts.
+    axis, plane, within, gate, patience
+        As there.
+    model : ModelRef
+        Which model, or which stepper.
+    target : path
+        OME-Zarr labels, new or made by an earlier propagation.
+    region : Box, optional
+        Objects whose examples touch it are followed; all by default.
+    side, halo : int
+        See :func:`~.columns.cut`.
+
+    Raises
+    ------
+    SourceError, LabelsError, StoreError
+        What cannot be done, in one line.
+    """
+    target = Path(target).expanduser().absolute()
+    axes, base, bounds = read_walk(source, axis, plane, within)
+    shape = source.plane_shape(base)
+    anchors = {read_index(key, axes, bounds): labels for key, labels in examples.items()}
+    parts = []
+    for number, (index, labels) in enumerate(anchors.items()):
+        yield Progress("read", number, len(anchors), f"example {number + 1} of {len(anchors)}")
+        parts.append(_extents(labels, shape, f"example at {told_index(axes, index)}"))
+    cut = columns.cut(columns.joined(parts), shape, region=region, side=side, halo=halo)
+    if not cut:
+        raise LabelsError(
+            "no example shows an object" + (" in the region" if region else ""),
+            where=source.name,
+            todo="Label an object in one plane first",
+        )
+    yield Progress("read", len(anchors), len(anchors), "keeping the examples")
+    made = {"program": f"napari-ditto {__version__}", **model.provenance, "image": source.name}
+    open_resumable(target, source, made)
+    folder = ColumnFolder(target)
+    name = folder.keep_examples(list(anchors.values()), columns.BAND // shape[1] + 1)
+    digests = tuple(_digest(folder.examples(name, c.window)) for c in cut)
+    origin = getattr(source, "origin", None)
+    plan = ColumnPlan(
+        SourceRef(source.name, origin and origin.to_json(), _window(source)),
+        model,
+        str(target),
+        base,
+        axes,
+        tuple((b.start, b.stop) for b in bounds),
+        tuple(anchors),
+        shape,
+        cut,
+        digests,
+        gate or Gate(),
+        patience,
+        name,
+    )
+    folder.write_plan(plan.to_json())
+    folder.drop_examples(name)
+    return plan
+
+
+def run_columns_steps(
+    plan: ColumnPlan,
+    source: Source,
+    model: Model | None = None,
+    *,
+    executor: Executor | None = None,
+    control: Control | None = None,
+    make_stepper: MakeStepper | None = None,
+) -> Generator[Progress, None, ColumnsResult]:
+    """Do what is not done yet of a plan.
+
+    Yields
+    ------
+    Progress
+        Of the stage "tiles" while columns are followed, with a :class:`~.work.TileDone` as partial
+        result for each that is finished; then "paint".
+
+    Raises
+    ------
+    JobCancelled
+        If the control says so; what is finished is kept.
+    StoreError
+        If the disk refuses.
+    """
+    start, target = time.perf_counter(), Path(plan.target)
+    folder, control = ColumnFolder(target), control or Control()
+    labels = PyramidLabels.open(target)
+    labels.set_run_state("running")
+    worker = ColumnWorker(plan, folder, source, model, make_stepper)
+    todo = [c.number for c in plan.columns if folder.finished(plan.keys[c.number]) is None]
+    failed = yield from _follow(worker, target, todo, executor or ThreadExecutor(), control)
+    missing = {f.number for f in failed}
+    done = [c for c in plan.columns if c.number not in missing]
+    yield from _paint(plan, folder, labels, done, control)
+    labels.set_run_state("incomplete" if failed else "finished")
+    found = _result(plan, folder, source, labels, done)
+    summary = RunSummary(
+        target,
+        len(plan.columns),
+        len(todo) - len(failed),
+        len(plan.columns) - len(todo),
+        0,
+        failed,
+        len(found.ids),
+        time.perf_counter() - start,
+        "incomplete" if failed else "finished",
+    )
+    return ColumnsResult(found, summary)
+
+
+# --- following ---------------------------------------------------------------------------------
+
+
+def _follow(
+    worker: ColumnWorker, target: Path, todo: Sequence[int], executor: Executor, control: Control
+) -> Generator[Progress, None, tuple[Failure, ...]]:
+    """Do the columns; return those that were given up."""
+    plan, failed, total = worker.plan, [], len(worker.plan.columns)
+    done = total - len(todo)
+    yield Progress("tiles", done, total, f"part {done} of {total}")
+    for outcome in executor.run(worker, target, "tiles", todo, control):
+        partial = None
+        if outcome is not None:
+            done += 1
+            partial = TileDone(outcome.item, int(outcome.facts.get("objects", 0)))
+            if outcome.error is not None:
+                column = plan.columns[outcome.item]
+                failed.append(Failure(column.number, plan.place(column), str(outcome.error)))
+        text = f"part {done} of {total}, {worker.planes} planes"
+        yield Progress("tiles", done, total, text, partial)
+    return tuple(sorted(failed, key=lambda f: f.number))
+
+
+# --- painting ----------------------------------------------------------------------------------
+
+
+def _paint(
+    plan: ColumnPlan,
+    folder: ColumnFolder,
+    labels: PyramidLabels,
+    done: Sequence[columns.Column],
+    control: Control,
+) -> Generator[Progress, None, None]:
+    """Write every plane; what an earlier plan has painted goes away first."""
+    keys = [plan.keys[c.number] for c in done]
+    digest = hashlib.sha256(" ".join(keys).encode()).hexdigest()
+    pieces: dict[int, list[str]] = {}
+    for key in keys:
+        for plane in _finished(folder, key).planes:
+            pieces.setdefault(plane, []).append(key)
+    labels.reserve(max((n for c in done for n in c.ids), default=0))
+    for plane, index in enumerate(plan.indices):
+        yield Progress("paint", plane, len(plan.indices), f"plane {plane + 1} painted")
+        control.check()
+        address = plan.address(index)
+        state, by = folder.painted(plane)
+        if (state, by) == ("done", digest):
+            continue
+        if state and by != digest:
+            _clear(labels, address, plan.plane_shape)
+        folder.mark_painted(plane, "begun", digest)
+        for key in pieces.get(plane, ()):
+            piece = folder.piece(key, plane)
+            nothing = np.zeros_like(piece.labels)
+            highest = int(piece.labels.max())
+            labels.apply(LabelDelta(address, piece.box, nothing, piece.labels, highest))
+        folder.mark_painted(plane, "done", digest)
+
+
+def _clear(labels: PyramidLabels, address: PlaneAddress, shape: tuple[int, int]) -> None:
+    rows = max(1, columns.BAND // shape[1])
+    for top in range(0, shape[0], rows):
+        box = Box(top, 0, min(top + rows, shape[0]), shape[1])
+        old = labels.read(address, box)
+        if old.any():
+            labels.apply(LabelDelta(address, box, old, np.zeros_like(old), 0))
+
+
+# --- what came of it ---------------------------------------------------------------------------
+
+
+def _result(
+    plan: ColumnPlan,
+    folder: ColumnFolder,
+    source: Source,
+    labels: PyramidLabels,
+    done: Sequence[columns.Column],
+) -> PropagationResult:
+    ids = sorted(n for c in done for n in c.ids)
+    rows = {label: row for row, label in enumerate(ids)}
+    sizes = [source.shape[source.axes.index(name)] for name in plan.axes]
+    confidence = np.full((len(ids), *sizes), np.nan, dtype=np.float32)
+    inside: tuple[slice, ...] = tuple(slice(a, b) for a, b in plan.bounds)
+    lengths = [b - a for a, b in plan.bounds]
+    doubts: list[Doubt] = []
+    for column in done:
+        found = _finished(folder, plan.keys[column.number])
+        doubts += found.doubts
+        for label, values in zip(column.ids, found.confidence, strict=True):
+            confidence[rows[label]][inside] = values.reshape(lengths)
+    review = sorted(doubts, key=lambda d: (d.confidence, d.address.fixed, d.label))
+    return PropagationResult(labels.data, confidence, tuple(ids), tuple(review), plan.axes)
+
+
+def _finished(folder: ColumnFolder, key: str) -> Finished:
+    found = folder.finished(key)
+    if found is None:
+        raise StoreError(
+            "a finished part is gone", where=str(folder.root), todo="Run again: it is done anew"
+        )
+    return found
+
+
+# --- planning ----------------------------------------------------------------------------------
+
+
+def _extents(
+    labels: NDArray[np.generic], shape: tuple[int, int], where: str
+) -> dict[int, columns.Extent]:
+    """Return the extents of a plane's objects, read some rows at a time."""
+    given = tuple(np.shape(labels))
+    if given != shape:
+        raise LabelsError(f"labels of shape {given} for a plane of {shape}", where=where)
+    rows = max(1, columns.BAND // shape[1])
+    bands = []
+    for top in range(0, shape[0], rows):
+        band = np.asarray(labels[top : top + rows])
+        bands.append(columns.extents(as_labels(band, band.shape, where), top))
+    return columns.joined(bands, same_plane=True)
+
+
+def _digest(planes: Iterable[NDArray[np.uint32]]) -> str:
+    """Return what tells a part of the examples from any other."""
+    total = hashlib.sha256()
+    for plane in planes:
+        total.update(np.ascontiguousarray(plane, "<u4").data)
+    return total.hexdigest()
+
+
+def _window(source: Source) -> tuple[tuple[float, float], ...]:
+    return tuple(zip(source.window.low, source.window.high, strict=True))
+
+
+def model_ref(name: str, model: Model) -> ModelRef:
+    """Return which model is used."""
+    return ModelRef(name, model.spec.key, model.spec.provenance)

@@ -1,0 +1,165 @@
+"""Follows the objects of one column through all planes, and keeps what became of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_ditto.core.masks import bounding_box
+from napari_ditto.core.progress import Progress
+from napari_ditto.core.propagation import Doubt, PlaneDone
+from napari_ditto.data.column_folder import ColumnFolder, Finished, Piece
+from napari_ditto.data.cropped import cropped
+from napari_ditto.data.protocols import Source
+from napari_ditto.engine.propagate import propagate_steps
+from napari_ditto.engine.stepping import Stepper
+from napari_ditto.engine.whole.columns import Column, leaves
+from napari_ditto.engine.whole.columns_plan import ColumnPlan
+from napari_ditto.engine.whole.work import Facts, WorkStage
+from napari_ditto.errors import ModelError, StoreError
+from napari_ditto.models.protocols import ContextModel, PromptModel
+
+Model = PromptModel | ContextModel
+MakeStepper = Callable[[Source], Stepper]
+
+LEFT = "leaves the part of the plane in which it was followed"
+
+
+@dataclass(eq=False)
+class ColumnWorker:
+    """A :class:`~.work.Worker` whose items of the stage "tiles" are columns.
+
+    Parameters
+    ----------
+    plan : ColumnPlan
+        What is done.
+    folder : ColumnFolder
+        Where it is kept.
+    source : Source
+        The image.
+    model : PromptModel or ContextModel, optional
+        What finds the objects.
+    make_stepper : callable, optional
+        Returns what finds the objects in a part of the image, in place of a model.
+    """
+
+    plan: ColumnPlan
+    folder: ColumnFolder
+    source: Source
+    model: Model | None = None
+    make_stepper: MakeStepper | None = None
+    planes: int = field(default=0, init=False)
+    """How many planes this process has done so far, of any column."""
+
+    def prefetch(self, stage: WorkStage, item: int) -> None:
+        """Do nothing: planes are read one after the other."""
+
+    def compute(self, stage: WorkStage, item: int) -> Generator[Progress, None, _Sheet]:
+        """Follow the objects of one column."""
+        plan, column, key = self.plan, self.plan.columns[item], self.plan.keys[item]
+        part = cropped(self.source, plan.base, column.window, hold=True)
+        kept = self.folder.examples(plan.examples, column.window)
+        steps = propagate_steps(
+            part,
+            dict(zip(plan.anchors, kept, strict=True)),
+            plan.axes,
+            self.model,
+            plane=plan.base,
+            within=plan.within,
+            gate=plan.gate,
+            patience=plan.patience,
+            stepper=self.make_stepper(part) if self.make_stepper else None,
+            steps=self.folder.steps(key),
+            collect=False,
+        )
+        sheet = _Sheet(self.folder, plan, column, key)
+        for progress in steps:
+            if isinstance(progress.partial, PlaneDone):
+                sheet.add(progress.partial)
+                self.planes += 1
+            yield progress
+        return sheet
+
+
+class _Sheet:
+    """What has been found so far of a column's own objects: a :class:`~.work.Done`."""
+
+    def __init__(self, folder: ColumnFolder, plan: ColumnPlan, column: Column, key: str) -> None:
+        self._folder, self._plan, self._column, self._key = folder, plan, column, key
+        self._rows = {label: row for row, label in enumerate(column.ids)}
+        self._position = {index: n for n, index in enumerate(plan.indices)}
+        self._confidence = np.full((len(column.ids), len(plan.indices)), np.nan, dtype=np.float32)
+        self._doubts: list[Doubt] = []
+        self._planes: list[int] = []
+
+    def add(self, done: PlaneDone) -> None:
+        """Keep what a plane shows of the column's own objects."""
+        plane = self._position[tuple(done.address.index[name] for name in self._plan.axes)]
+        for label, value in done.confidence.items():
+            if label in self._rows:
+                self._confidence[self._rows[label], plane] = value
+        own = self._own(done.labels)
+        left = leaves(own, self._column.window, self._plan.plane_shape)
+        self._doubts += [_told(d, left) for d in done.doubts if d.label in self._rows]
+        known = {d.label for d in done.doubts}
+        self._doubts += [
+            Doubt(done.address, n, done.confidence.get(n, 0.0), (LEFT,))
+            for n in left
+            if n not in known
+        ]
+        if own.any():
+            box = bounding_box(own > 0)
+            placed = box.shift(self._column.window.y0, self._column.window.x0)
+            self._folder.put_piece(self._key, plane, Piece(placed, own[box.slices]))
+            self._planes.append(plane)
+
+    def store(self) -> Facts:
+        """Say that the column is done."""
+        planes = tuple(sorted(self._planes))
+        self._folder.finish(self._key, Finished(planes, self._confidence, tuple(self._doubts)))
+        return {"objects": len(self._column.ids), "doubts": len(self._doubts)}
+
+    def _own(self, labels: NDArray[np.uint32]) -> NDArray[np.uint32]:
+        mine = np.isin(labels, np.array(self._column.ids, dtype=np.uint32))
+        return np.where(mine, labels, np.uint32(0))
+
+
+def _told(doubt: Doubt, left: list[int]) -> Doubt:
+    """Return a doubt, with one more reason if its object leaves the window."""
+    if doubt.label not in left:
+        return doubt
+    return Doubt(doubt.address, doubt.label, doubt.confidence, (*doubt.reasons, LEFT))
+
+
+def column_worker_for(target: Path) -> ColumnWorker:
+    """Return a worker in another process than the one that made the plan.
+
+    Raises
+    ------
+    SourceError, ModelError, StoreError
+        If image, model or plan cannot be opened.
+    """
+    from napari_ditto.data.origin import reopen
+    from napari_ditto.models.registry import load_model
+
+    folder = ColumnFolder(target)
+    told = folder.read_plan()
+    if told is None:
+        raise StoreError("there is no propagation in parts", where=str(target))
+    plan = ColumnPlan.from_json(told)
+    if plan.source.origin is None:
+        raise StoreError(
+            f"{plan.source.name} is in one process only", todo="Save the image, then start again"
+        )
+    source = reopen(plan.source.origin, plan.source.window)
+    model = load_model(plan.model.name)
+    if model.spec.key != plan.model.key:
+        raise ModelError(
+            f"{model.spec.id} has other weights here than where this was begun",
+            todo="Give all workers the same",
+        )
+    return ColumnWorker(plan, folder, source, model)
