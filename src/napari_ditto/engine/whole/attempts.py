@@ -32,6 +32,10 @@ class Attempts:
         """Return an item to be tried, one that failed before others; None if there is none."""
         return self._again.pop() if self._again else next(self._fresh, None)
 
+    def again(self, item: int) -> None:
+        """Take back an item that was lost, which is no failure."""
+        self._again.append(item)
+
     def done(self, item: int, facts: Facts, seconds: float) -> Outcome:
         """Return what is told of a finished item."""
         return Outcome(item, facts, tries=self._failures.pop(item, 0) + 1, seconds=seconds)

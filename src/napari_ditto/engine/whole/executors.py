@@ -130,7 +130,7 @@ class _Line:
             If the user has cancelled.
         """
         if self._control.cancelled:
-            _cancelled()
+            cancelled()
         try:
             end = self._ends.get(timeout=BEAT)
         except Empty:
@@ -184,8 +184,9 @@ class _Line:
         while self._control.paused and not self._over.is_set():
             self._over.wait(_POLL)
         if self._over.is_set() or self._control.cancelled:
-            _cancelled()
+            cancelled()
 
 
-def _cancelled() -> NoReturn:
+def cancelled() -> NoReturn:
+    """Raise the end of a run that the user does not want any more."""
     raise JobCancelled("cancelled", todo="What is finished is kept; resume to go on")
