@@ -20,8 +20,8 @@ from napari_ditto.data import journal_records
 from napari_ditto.data.blocks import pack
 from napari_ditto.data.journal import Journal
 from napari_ditto.data.journal_frames import FILE, MARK, frame
-from napari_ditto.data.journal_records import ImageNote
 from napari_ditto.data.journal_recorder import LabelRecorder
+from napari_ditto.data.journal_records import ImageNote
 from napari_ditto.data.journal_replay import read_journal, restore
 from napari_ditto.data.labels import ArrayLabels
 from napari_ditto.data.pyramid_labels import PyramidLabels
@@ -48,7 +48,7 @@ def put(labels: ArrayLabels, label: int, box: Box, address: PlaneAddress = YX, *
     return labels.write(address, box, np.ones(box.shape, bool), label, **more)
 
 
-# --- round trips -----------------------------------------------------------------------------------
+# --- round trips ---
 
 boxes = st.tuples(st.integers(0, 9), st.integers(0, 1), st.integers(10, 20), st.integers(2, 3))
 writes = st.tuples(
@@ -136,7 +136,7 @@ def test_a_large_write_comes_back_whole_or_not_at_all(tmp_path, monkeypatch):
         assert set(np.unique(restore(tmp_path / "cut.journal")[0].data)) == {0, 1}
 
 
-# --- labels on disk ----------------------------------------------------------------------------------
+# --- labels on disk ---
 
 
 def test_labels_on_disk_are_brought_up_to_date_where_they_are(tmp_path):
@@ -187,7 +187,7 @@ def test_labels_that_are_gone_are_told(tmp_path):
         restore(tmp_path / "a.journal")
 
 
-# --- damage -------------------------------------------------------------------------------------------
+# --- damage ---
 
 
 @pytest.fixture(scope="module")
@@ -343,7 +343,7 @@ def test_a_journal_holds_json_and_numbers_only(short):
         pack({}, {"a": np.array([{}], dtype=object)})
 
 
-# --- a disk that refuses ------------------------------------------------------------------------------
+# --- a disk that refuses ---
 
 
 class Disk:

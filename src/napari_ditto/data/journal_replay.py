@@ -322,15 +322,16 @@ def open_labels(head: Head) -> ArrayLabels:
     import zarr
 
     from napari_ditto.data.pyramid_labels import PyramidLabels
+    from napari_ditto.data.zarrs import open_zarr, safe_store
 
     path = Path(head.path)
     if not path.exists():
         raise LabelsError("the labels of this journal are gone", where=head.path)
     store: ArrayLabels
-    if isinstance(node := zarr.open(path, mode="r+"), zarr.Group):
+    if isinstance(open_zarr(path), zarr.Group):
         store = PyramidLabels.open(path)
     else:
-        store = ArrayLabels(node, head.axes)
+        store = ArrayLabels(zarr.open_array(safe_store(path, read_only=False)), head.axes)
     if (store.shape, store.dtype) != (head.shape, head.dtype):
         raise LabelsError(
             f"labels of {store.shape} {store.dtype} for a journal of {head.shape} {head.dtype}",

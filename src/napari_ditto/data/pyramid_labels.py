@@ -8,6 +8,7 @@ import logging
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
@@ -63,6 +64,11 @@ class PyramidLabels(ArrayLabels):
         Finest first.
     axes : sequence of str
         Names of the array axes.
+
+    Attributes
+    ----------
+    is_temporary : bool
+        Whether the folder goes when the program ends.
     """
 
     def __init__(self, path: Path, levels: Sequence[zarr.Array[Any]], axes: Sequence[str]) -> None:
@@ -74,6 +80,9 @@ class PyramidLabels(ArrayLabels):
         self._log = WriteLog.new(self._path)
         self._stale: list[Region] = []
         self._timer: threading.Timer | None = None
+        self._written_at = 0.0
+        # zarr's threads are gone when the last timer runs out at the end of the program.
+        self._can_wait = all(isinstance(chunks, ChunkFiles) for chunks in self._chunks)
 
     @classmethod
     def create(
@@ -123,6 +132,7 @@ class PyramidLabels(ArrayLabels):
             raise LabelsError("there is something already", where=str(path), todo="Open it instead")
         dtype = np.dtype(dtype).newbyteorder("=")
         check_dtype(dtype)
+        temporary = path is None
         path = (path or _temporary()).absolute()
         check_ngff(path, ngff)
         shapes = level_shapes(shape)
@@ -139,7 +149,9 @@ class PyramidLabels(ArrayLabels):
             raise StoreError(
                 f"the labels cannot be created: {error.strerror or error}", where=str(path)
             ) from error
-        return cls(path, levels, axes)
+        made = cls(path, levels, axes)
+        made.is_temporary = temporary
+        return made
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -241,41 +253,46 @@ class PyramidLabels(ArrayLabels):
     def _fetch_block(self, index: Region) -> NDArray[np.integer]:
         return np.asarray(self._chunks[0][index])
 
+    def _write_block(self, index: Region, block: NDArray[np.integer]) -> None:
+        self._chunks[0][index] = block
+
     def _store(
         self, region: PlaneRegion, new: NDArray[np.integer], old: NDArray[np.integer]
     ) -> None:
         """Write a box at level 0, and leave the coarser levels for later."""
-        if len(self._stale) >= MAX_STALE:
-            self.flush()
         ours = self._ours()
         if ours.get("run") in ("finished", "incomplete") and not ours.get("edited"):
             self._record(edited=True)
         before = self._log.add(region.index, region.to_block(new))
         self._stale.append(region.index)
         try:
-            self._chunks[0][region.index] = region.to_block(new)
+            super()._store(region, new, old)
         except (OSError, StoreError):
-            # Chunks before the one that failed are written already.
-            self._chunks[0][region.index] = region.to_block(old)
             self._log.cut(before)
             raise
-        self._flush_soon()
-
-    def _put_back(self, region: PlaneRegion, old: NDArray[np.integer]) -> None:
-        """Do nothing: :meth:`_store` has done what it could."""
+        self._written_at = time.monotonic()
+        if len(self._stale) > MAX_STALE or not self._can_wait:
+            self.flush()
+        else:
+            self._flush_soon()
 
     def _flush_soon(self) -> None:
         """Flush once nothing was written for a moment; the program does not end before."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = threading.Timer(IDLE_SECONDS, self._flush_in_background)
-        self._timer.start()
+        if self._timer is None:
+            self._timer = threading.Timer(IDLE_SECONDS, self._flush_if_idle)
+            self._timer.start()
 
-    def _flush_in_background(self) -> None:
-        try:
-            self.flush()
-        except StoreError as error:
-            log.warning("%s", error)
+    def _flush_if_idle(self) -> None:
+        with self._lock:
+            self._timer = None
+            if time.monotonic() - self._written_at < IDLE_SECONDS:
+                return self._flush_soon()
+            try:
+                return self.flush()
+            except StoreError as error:
+                # Who writes or looks next is told.
+                log.warning("%s", error)
+                return None
 
     def _finish(self, left: WriteLog) -> None:
         """Do what a killed program has left to do."""
