@@ -55,6 +55,11 @@ class ColumnWorker:
     planes: int = field(default=0, init=False)
     """How many planes this process has done so far, of any column."""
 
+    @property
+    def opener(self) -> Callable[[str], ColumnWorker]:
+        """What another process calls."""
+        return column_worker_for
+
     def prefetch(self, stage: WorkStage, item: int) -> None:
         """Do nothing: planes are read one after the other."""
 
@@ -135,7 +140,7 @@ def _told(doubt: Doubt, left: list[int]) -> Doubt:
     return Doubt(doubt.address, doubt.label, doubt.confidence, (*doubt.reasons, LEFT))
 
 
-def column_worker_for(target: Path) -> ColumnWorker:
+def column_worker_for(target: str | Path) -> ColumnWorker:
     """Return a worker in another process than the one that made the plan.
 
     Raises
@@ -146,7 +151,7 @@ def column_worker_for(target: Path) -> ColumnWorker:
     from napari_ditto.data.origin import reopen
     from napari_ditto.models.registry import load_model
 
-    folder = ColumnFolder(target)
+    folder = ColumnFolder(Path(target))
     told = folder.read_plan()
     if told is None:
         raise StoreError("there is no propagation in parts", where=str(target))

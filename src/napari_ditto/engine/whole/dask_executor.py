@@ -15,7 +15,7 @@ from napari_ditto.core.control import Control
 from napari_ditto.data.cluster import Cluster, Ended, Ticket, connect
 from napari_ditto.engine.whole.attempts import Attempts
 from napari_ditto.engine.whole.executors import BEAT, cancelled
-from napari_ditto.engine.whole.remote import OpenWorker, error_in, run_item, versions
+from napari_ditto.engine.whole.remote import error_in, run_item, versions
 from napari_ditto.engine.whole.work import Outcome, Worker, WorkStage
 from napari_ditto.errors import DittoError, StoreError
 
@@ -35,8 +35,6 @@ class DaskExecutor:
         How often an item is tried again after an error.
     patience : float
         Seconds to wait for a first worker, or for another one after the last has gone.
-    open_worker : callable
-        What a process calls to open the worker of a target.
     """
 
     def __init__(
@@ -46,10 +44,9 @@ class DaskExecutor:
         workers: int | None = None,
         retries: int = 2,
         patience: float = 60,
-        open_worker: OpenWorker | None = None,
     ) -> None:
         self._cluster, self._most, self._retries = cluster, workers, retries
-        self._patience, self._open_worker = patience, open_worker or _worker_for
+        self._patience = patience
         self._census = _Census(cluster)
 
     @classmethod
@@ -59,13 +56,9 @@ class DaskExecutor:
         workers: int | None = None,
         retries: int = 2,
         patience: float = 60,
-        open_worker: OpenWorker | None = None,
     ) -> DaskExecutor:
         """Connect to workers: see :func:`napari_ditto.data.cluster.connect`."""
-        cluster = connect(spec, workers)
-        return cls(
-            cluster, workers=workers, retries=retries, patience=patience, open_worker=open_worker
-        )
+        return cls(connect(spec, workers), workers=workers, retries=retries, patience=patience)
 
     @property
     def text(self) -> str:
@@ -88,7 +81,7 @@ class DaskExecutor:
     ) -> Iterator[Outcome | None]:
         """Yield the outcome of every item; see :class:`~.work.Executor`."""
         attempts = Attempts(items, self._retries)
-        call = (self._open_worker, str(target.resolve()), stage)
+        call = (worker.opener, str(target.resolve()), stage)
         self._census.begin()
         with closing(_Flight(self._cluster)) as flight:
             while True:
@@ -187,9 +180,3 @@ def _judged(item: int, end: Ended, attempts: Attempts) -> Outcome | None:
     if outcome and (during == "opening" or end.how == "refused"):
         raise error
     return outcome
-
-
-def _worker_for(target: str) -> Worker:
-    from napari_ditto.engine.whole.worker import worker_for
-
-    return worker_for(target)

@@ -14,14 +14,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from napari_ditto import errors
 from napari_ditto.engine.jobs import drain
 from napari_ditto.engine.whole.attempts import in_one_line
 from napari_ditto.engine.whole.work import Worker, WorkStage
 from napari_ditto.errors import DittoError, StoreError
 from napari_ditto.models.device import one_thread_each
-
-OpenWorker = Callable[[str], Worker]
 
 _DECISIVE = ("napari-ditto", "numpy", "scipy", "scikit-image", "torch")
 
@@ -33,7 +30,7 @@ def versions() -> dict[str, str]:
 
 
 def run_item(
-    open_worker: OpenWorker,
+    open_worker: Callable[[str], Worker],
     target: str,
     stage: WorkStage,
     item: int,
@@ -80,20 +77,22 @@ def error_in(answer: Mapping[str, Any]) -> DittoError | None:
     """Return the error that an answer of :func:`run_item` tells, None if it tells of none."""
     if "during" not in answer:
         return None
-    kind: type[DittoError] = getattr(errors, answer["kind"])
+    kind = _kinds(DittoError).get(answer["kind"], DittoError)
     return kind(answer["what"], where=answer["where"], todo=answer["todo"])
+
+
+def _kinds(base: type[DittoError]) -> dict[str, type[DittoError]]:
+    """Return the errors that are known here, by name."""
+    found = {base.__name__: base}
+    for kind in base.__subclasses__():
+        found |= _kinds(kind)
+    return found
 
 
 def _told(error: Exception, during: str) -> dict[str, Any]:
     ours = in_one_line(error)
-    kind = type(ours).__name__
-    return {
-        "during": during,
-        "kind": kind if hasattr(errors, kind) else "DittoError",
-        "what": ours.what,
-        "where": ours.where,
-        "todo": ours.todo,
-    }
+    told = {"what": ours.what, "where": ours.where, "todo": ours.todo}
+    return {"during": during, "kind": type(ours).__name__, **told}
 
 
 def _check(target: str, expected: Mapping[str, str]) -> None:

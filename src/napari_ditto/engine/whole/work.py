@@ -6,7 +6,7 @@ order, by any thread, process or machine that sees the target folder, and more t
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -32,6 +32,11 @@ class Done(Protocol):
 
 class Worker(Protocol):
     """Does single items; one per process, shared by its threads."""
+
+    @property
+    def opener(self) -> Callable[[str], Worker]:
+        """What another process calls with the target: a function of a module, that caches."""
+        ...
 
     def prefetch(self, stage: WorkStage, item: int) -> None:
         """Read what an item will need from the image, so that it is at hand; or do nothing."""

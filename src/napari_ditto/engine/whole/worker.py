@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 from napari_ditto.core.progress import Progress
@@ -33,6 +33,11 @@ class RunWorker:
         self.run = run
         self._seen: str | None = None
         self._lock = threading.Lock()
+
+    @property
+    def opener(self) -> Callable[[str], RunWorker]:
+        """What another process calls."""
+        return worker_for
 
     def prefetch(self, stage: WorkStage, item: int) -> None:
         """Read a tile's pixels, whose chunks are then at hand."""
