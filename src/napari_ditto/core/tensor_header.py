@@ -36,9 +36,17 @@ def parse_header(raw: bytes) -> dict[str, Any]:
         If it is no JSON table.
     """
     try:
-        header = json.loads(raw)
+        header = json.loads(raw, object_pairs_hook=_table)
     except (ValueError, RecursionError) as error:
         raise ValueError("its header is not readable") from error
     if not isinstance(header, dict):
         raise ValueError("its header is not a table")
     return header
+
+
+def _table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a table, unless a name stands there twice: readers differ in which one counts."""
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        raise ValueError("a name stands there twice")
+    return table

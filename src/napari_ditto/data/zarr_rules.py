@@ -211,7 +211,7 @@ def _largest(outer: Sequence[int], itemsize: int, codecs: Sequence[Any]) -> int:
     index = 16 * math.prod(-(-n // m) for n, m in zip(outer, inner, strict=True))
     # Of a shard that is itself encoded, no part can be read alone.
     alone = 0 if len(codecs) == 1 else whole
-    return max(index, alone, _largest(inner, itemsize, settings["codecs"]))
+    return int(max(index, alone, _largest(inner, itemsize, settings["codecs"])))
 
 
 def _gib(nbytes: int) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_ditto.errors import WeightsError
 from napari_ditto.models.canvas import IMAGENET_MEAN, IMAGENET_STD, Canvas
-from napari_ditto.models.checkpoint import Tensors, fill, read_config, read_tensors
+from napari_ditto.models.checkpoint import Tensors, check_counts, fill, read_config, read_tensors
 from napari_ditto.models.protocols import ModelSpec
 from napari_ditto.models.transformers_guard import transformers
 from napari_ditto.models.weights import Weights, inside, verify
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 # Two cores of a 2023 server do about this many multiply-adds per second in a ViT.
 _CPU_RATE = 25e9
+
+MAX_COUNT = 1 << 10
+"""Layers and other parts that any network may have, however few tensors its file holds."""
+
+MAX_SIDE = 1 << 13
+"""Pixels along a side of what an encoder takes; more than any that there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,7 @@ def build(weights: Weights, recipe: Recipe) -> tuple[torch.nn.Module, Any, str]:
         raw, tensors = recipe.from_original(tensors, str(path))
     else:
         raw = _config(weights, recipe)
+    check_counts(raw, max(len(tensors), MAX_COUNT), str(path))
     empty, config = _empty(raw, recipe, str(path))
     network = fill(empty, recipe.complete(tensors), path, recipe.ignored)
     return network, config, sha256
@@ -112,7 +119,9 @@ def _empty(raw: dict[str, Any], recipe: Recipe, where: str) -> tuple[torch.nn.Mo
         recipe.check(config, where)
         with torch.device("meta"):
             return getattr(library, recipe.model_class)(config), config
-    except (StrictDataclassError, TypeError, ValueError, KeyError, AttributeError) as error:
+    except (
+        StrictDataclassError, TypeError, ValueError, KeyError, AttributeError, RuntimeError,
+    ) as error:  # fmt: skip  # RuntimeError: sizes that overflow
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise WeightsError(f"the configuration is not valid: {reason}", where=where) from error
 
@@ -121,6 +130,10 @@ def canvas_from(weights: Weights, prompt_encoder: Any, keeps_aspect: bool) -> Ca
     """Return the encoder's input geometry, with the file's own normalisation if it has one."""
     mean, std = normalisation(weights)
     size = int(prompt_encoder.image_size)
+    if not 1 <= size <= MAX_SIDE:
+        raise WeightsError(
+            f"the configuration is not valid: image_size {size}", where=str(weights.path)
+        )
     return Canvas(
         size=size,
         keeps_aspect=keeps_aspect,

@@ -7,6 +7,7 @@ needs more than that is refused, not opened in a weaker mode.
 from __future__ import annotations
 
 import json
+import os
 import re
 import warnings
 from collections.abc import Iterable, Mapping
@@ -14,6 +15,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
+from napari_ditto.core.plain_file import open_plain, read_plain
 from napari_ditto.core.tensor_header import LENGTH_BYTES, header_length, parse_header
 from napari_ditto.errors import WeightsError
 
@@ -24,6 +26,9 @@ MAX_CONFIG = 1 << 20
 _WRAPPERS = ("model_state", "state_dict", "model")
 _PREFIXES = ("module.", "sam.")
 _AGAIN = "Get it again, or export it as safetensors"
+
+_ZIP = b"PK\x03\x04"
+_COUNTS = re.compile("num_|layers|blocks|depth")
 
 Tensors = dict[str, "torch.Tensor"]
 
@@ -39,7 +44,7 @@ def read_tensors(path: Path) -> Tensors:
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
     if path.suffix in {".pth", ".pt"}:
-        return _unwrap(_read_pickle(path), path)
+        return _held(_unwrap(_read_pickle(path), path), path)
     raise WeightsError(
         f"weights of kind {path.suffix or 'unknown'!r} are not read",
         where=str(path),
@@ -56,11 +61,13 @@ def tensor_names(path: Path) -> set[str]:
 
 def read_header(path: Path) -> dict[str, Any]:
     """Return the header of a safetensors file after checking that it fits into the file."""
-    size = path.stat().st_size
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
+            size = os.fstat(file.fileno()).st_size
             length = header_length(file.read(LENGTH_BYTES), size)
             return parse_header(file.read(length))
+    except OSError as error:
+        raise _damaged(path, error.strerror or str(error)) from error
     except ValueError as error:
         raise _damaged(path, str(error)) from error
 
@@ -80,17 +87,21 @@ def _read_pickle(path: Path) -> object:
     import torch
 
     try:
+        with open_plain(path) as file:
+            # Mapped, what is compressed stays so: a small zip cannot become a large one.
+            mapped = file.read(len(_ZIP)) == _ZIP
         with warnings.catch_warnings():
             # Other protocols are read as far as they are known; what is not known is refused.
             warnings.filterwarnings("ignore", message="Detected pickle protocol")
-            return torch.load(path, map_location="cpu", weights_only=True)
+            warnings.filterwarnings("ignore", message="'torch.load' received a zip file that")
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except UnpicklingError as error:
-        raise WeightsError(
-            "the file holds more than tensors and could run code; it was not opened",
-            where=str(path),
-            todo="Ask its author for a plain state dict or safetensors",
-        ) from error
-    except (RuntimeError, EOFError, KeyError, ValueError, AttributeError, OSError) as error:
+        raise _runs_code(path) from error
+    except OSError as error:
+        raise _damaged(path, error.strerror or str(error)) from error
+    except (RuntimeError, EOFError, LookupError, TypeError, ValueError, AttributeError) as error:
+        if "TorchScript" in str(error):  # torch's own advice would be to open it all the same
+            raise _runs_code(path) from error
         raise _damaged(path, str(error).splitlines()[0] if str(error) else "") from error
 
 
@@ -112,17 +123,46 @@ def _unwrap(content: object, path: Path) -> Tensors:
     return tensors
 
 
+def _held(tensors: Tensors, path: Path) -> Tensors:
+    """Return tensors in memory of their own, after checking that the file holds so much."""
+    size, most = sum(t.nbytes for t in tensors.values()), 2 * path.stat().st_size
+    if size > most:  # a number may stand for a million, and two names for one tensor
+        raise WeightsError(
+            f"it takes {size:,} bytes in memory, more than the file holds", where=str(path)
+        )
+    return {name: tensor.clone() for name, tensor in tensors.items()}
+
+
 def read_config(path: Path) -> dict[str, Any]:
     """Return a small JSON table such as ``config.json``."""
-    if path.stat().st_size > MAX_CONFIG:
-        raise WeightsError("the configuration is too large", where=str(path))
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(read_plain(path, MAX_CONFIG))
+    except OSError as error:
+        raise WeightsError(
+            f"the configuration cannot be read: {error.strerror}", where=str(path)
+        ) from error
     except (ValueError, RecursionError) as error:
         raise WeightsError("the configuration is not JSON", where=str(path)) from error
     if not isinstance(config, dict):
         raise WeightsError("the configuration is not a table", where=str(path))
     return config
+
+
+def check_counts(config: Mapping[str, Any], most: int, where: str) -> None:
+    """Refuse a configuration that counts more than `most` layers, or of anything else.
+
+    Each of them is a Python object, so that a network of a billion layers would never be ready.
+    """
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            check_counts(value, most, where)
+        elif _COUNTS.search(name):
+            counts = value if isinstance(value, list) else [value]
+            if any(isinstance(n, int | float) and not n <= most for n in counts):
+                raise WeightsError(
+                    f"the configuration is not valid: {name} is larger than {most}",
+                    where=where,
+                )
 
 
 def fill(
@@ -163,12 +203,27 @@ def fill(
             where=str(path),
             todo="Name the right family, e.g. sam:, sam_hq:, sam2: or seggpt:",
         )
+    whole = [n for n, t in offered.items() if not t.is_floating_point() and n in wanted]
+    if any(wanted[n].is_floating_point() for n in whole):
+        raise WeightsError(
+            f"the weights are no numbers for a network: {whole[0]} is of {offered[whole[0]].dtype}",
+            where=str(path),
+            todo="Get them as float32, float16 or bfloat16",
+        )
     model.load_state_dict({n: t.float() for n, t in offered.items()}, assign=True)
     return model.eval().requires_grad_(False)
 
 
 def _shape(tensor: torch.Tensor) -> str:
     return "x".join(map(str, tensor.shape)) or "a number"
+
+
+def _runs_code(path: Path) -> WeightsError:
+    return WeightsError(
+        "the file holds more than tensors and could run code; it was not opened",
+        where=str(path),
+        todo="Ask its author for a plain state dict or safetensors",
+    )
 
 
 def _damaged(path: Path, why: str) -> WeightsError:

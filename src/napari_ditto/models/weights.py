@@ -21,12 +21,14 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
+from napari_ditto.core.plain_file import read_plain
 from napari_ditto.core.progress import Progress
 from napari_ditto.errors import ModelNotFoundError, WeightsError
 from napari_ditto.models.download import disk_problem, fetch, sha256_of
 from napari_ditto.models.manifest import FileInfo, ManifestEntry
 
 LOCK = "ditto-lock.json"
+MAX_LOCK = 1 << 20
 _OPTIONAL = {"preprocessor_config.json"}  # older repositories have none
 Agree = bool | Callable[[ManifestEntry], bool]
 
@@ -61,7 +63,7 @@ class Weights:
     @property
     def tensors(self) -> Path:
         """The file that holds the tensors."""
-        if self.path.is_file():
+        if not self.path.is_dir():
             return self.path
         return self.path / (self.entry.weights_file if self.entry else "model.safetensors")
 
@@ -197,12 +199,12 @@ def _write_lock(folder: Path, entry: ManifestEntry, files: dict[str, LockedFile]
 def read_lock(folder: Path) -> dict[str, LockedFile]:
     """Return what was fetched into a folder; empty if there is no lock file."""
     path = folder / LOCK
-    if not path.is_file():
-        return {}
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(read_plain(path, MAX_LOCK))
         return {name: LockedFile(**file) for name, file in record["files"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise WeightsError(
             "the lock file is damaged", where=str(path), todo="Delete the folder and get it again"
         ) from error
@@ -257,6 +259,8 @@ def inside(path: Path, root: Path) -> Path:
             where=str(path),
             todo=f"If you trust it, name {real} itself",
         )
+    if not real.is_file():
+        raise WeightsError("it is no plain file", where=str(path))
     return real
 
 
