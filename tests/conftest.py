@@ -28,7 +28,7 @@ def missing_display() -> str:
 @pytest.fixture(autouse=True, scope="session")
 def isolated_folders(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keep every test out of the user's cache, models and settings."""
-    for name in ("CACHE", "MODELS", "CONFIG", "TUNED"):
+    for name in ("CACHE", "MODELS", "CONFIG", "TUNED", "JOURNAL"):
         folder = tmp_path_factory.mktemp(name.lower())
         os.environ.setdefault(f"NAPARI_DITTO_{name}", str(folder))
 

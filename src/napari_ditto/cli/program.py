@@ -17,11 +17,13 @@ from napari_ditto.cli import (
     encode,
     evaluate,
     info,
+    journal,
     label,
     like,
     models,
     prompt,
     propagate,
+    run,
     tracks,
     tune,
 )
@@ -37,9 +39,11 @@ COMMANDS: dict[str, ModuleType] = {
     "all": label,
     "like": like,
     "propagate": propagate,
+    "run": run,
     "tracks": tracks,
     "tune": tune,
     "evaluate": evaluate,
+    "journal": journal,
     "models": models,
     "cache": cache,
     "doctor": doctor,
@@ -78,7 +82,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; return 0, 2 for what the user can mend, or 1 for a fault of ours."""
+    """Run one command and return its status.
+
+    0 done, 1 a fault of ours, 2 what the user can mend, 3 done with failed tiles, 130 stopped.
+    """
     try:
         try:
             return _run(build_parser().parse_args(argv))

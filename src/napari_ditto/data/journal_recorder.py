@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from napari_ditto import __version__
 from napari_ditto.data.journal import Journal
 from napari_ditto.data.journal_records import Base, Head, ImageNote, encode_paint
-from napari_ditto.data.protocols import LabelStore
+from napari_ditto.data.protocols import LabelStore, Source
 from napari_ditto.data.regions import Region
+from napari_ditto.errors import LabelsError, StoreError
 
 MAX_BASE = 1 << 28
 """Most pixels of labels made elsewhere that a journal keeps a copy of."""
@@ -85,6 +86,34 @@ class LabelRecorder:
         found = filled(labels)
         first = next(found, None)
         return ("empty", nothing) if first is None else ("kept", itertools.chain([first], found))
+
+
+def start_journal(store: LabelStore, source: Source, path: Path, *, fresh: bool = False) -> None:
+    """Write every change of a label image to a new file from now on.
+
+    Raises
+    ------
+    LabelsError
+        If the labels cannot tell of their changes.
+    StoreError
+        If there is such a file already.
+    """
+    if not hasattr(store, "recorder"):
+        raise LabelsError("these labels cannot keep a journal", todo="Give an array in their place")
+    if path.exists():
+        raise StoreError(
+            "there is a journal already",
+            where=str(path),
+            todo="Replay it with 'napari-ditto journal replay', or choose another name",
+        )
+    store.recorder = LabelRecorder(Journal(path), image_note(source), fresh=fresh)
+
+
+def image_note(source: Source) -> ImageNote:
+    """Return what is known of an image that is in no viewer."""
+    origin = getattr(source, "origin", None)
+    path = origin.paths[0] if origin is not None and origin.paths else ""
+    return ImageNote(source.name, path, shape=source.shape)
 
 
 def where(labels: LabelStore) -> str:

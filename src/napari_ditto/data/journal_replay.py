@@ -172,7 +172,9 @@ def _mapped(path: Path) -> Iterator[bytes | mmap.mmap]:
         raise SourceError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
 
 
-def restore(path: Path, out: Path | None = None) -> tuple[ArrayLabels, Story]:
+def restore(
+    path: Path, out: Path | None = None, *, anew: bool = False
+) -> tuple[ArrayLabels, Story]:
     """Return the labels of a journal as they were.
 
     Parameters
@@ -180,8 +182,10 @@ def restore(path: Path, out: Path | None = None) -> tuple[ArrayLabels, Story]:
     path : Path
         The journal.
     out : Path, optional
-        A new OME-Zarr to write to; by default labels that are on disk are brought up to date where
-        they are, and all others are made anew.
+        A new OME-Zarr to write to.
+    anew : bool
+        Whether labels that are on disk are left as they are, and a copy is returned; by default
+        they are brought up to date where they are.
 
     Raises
     ------
@@ -196,13 +200,13 @@ def restore(path: Path, out: Path | None = None) -> tuple[ArrayLabels, Story]:
 
     def paint(head: Head, write: Paint) -> None:
         if not made:
-            made.append(_canvas(head, out))
+            made.append(_canvas(head, out, anew=anew))
         made[0][1].paint(write)
 
     story = read_journal(path, paint)
     if not story.head.shape:
         raise SourceError("this journal holds no labels", where=str(path))
-    store, canvas = made[0] if made else _canvas(story.head, out)
+    store, canvas = made[0] if made else _canvas(story.head, out, anew=anew)
     canvas.finish()
     return store, story
 
@@ -290,24 +294,22 @@ def _blend(
     np.copyto(block, patch, where=True if mask is None else mask[inside])
 
 
-def _canvas(head: Head, out: Path | None) -> tuple[ArrayLabels, _Array | _Blocks]:
+def _canvas(head: Head, out: Path | None, *, anew: bool) -> tuple[ArrayLabels, _Array | _Blocks]:
     """Return labels as they were before the first write, and how to write to them."""
     from napari_ditto.data.pyramid_labels import PyramidLabels
 
     before = open_labels(head) if head.base == "store" else None
-    nbytes = math.prod(head.shape) * head.dtype.itemsize
-    store: ArrayLabels
-    if before is not None and out is None:
-        store = before
-    elif out is None and nbytes <= MEMORY_LIMIT:
+    if before is not None and out is None and not anew:
+        return before, _Blocks(before, head.axes)
+    canvas: _Array | _Blocks
+    if out is None and math.prod(head.shape) * head.dtype.itemsize <= MEMORY_LIMIT:
         array = np.zeros(head.shape, head.dtype)
-        return ArrayLabels(array, head.axes), _Array(array)
+        store, canvas = ArrayLabels(array, head.axes), _Array(array)
     else:
         store = PyramidLabels.create(out, head.shape, head.axes, dtype=head.dtype)
-    canvas = _Blocks(store, head.axes)
-    if before is not None and out is not None:
-        for index, block in filled(before):
-            canvas.paint(Paint(index, None, block.reshape(-1), 0))
+        canvas = _Blocks(store, head.axes)
+    for index, block in filled(before) if before is not None else ():
+        canvas.paint(Paint(index, None, block.reshape(-1), 0))
     return store, canvas
 
 

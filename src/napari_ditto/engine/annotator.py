@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
@@ -44,6 +45,9 @@ class Annotator:
         Whether pixels of other labels stay as they are when a mask is accepted.
     growth_tiles : int
         Tiles decoded for one object before a coarser level is tried.
+    journal : path, optional
+        A new file that every accept, undo and redo is on disk in before it returns, so that a
+        crash loses none: ``napari-ditto journal replay`` makes the labels of it again.
 
     Examples
     --------
@@ -59,16 +63,22 @@ class Annotator:
         cache: EmbeddingStore | None = None,
         overlap: OverlapPolicy = "keep",
         growth_tiles: int = GROWTH_TILES,
+        journal: Path | str | None = None,
     ) -> None:
         self.source, self.model, self.overlap = source, model, overlap
         self.encoder = TileEncoder(source, model, cache)
         self._predictor = Predictor(model, self.encoder, growth_tiles)
-        self._given = labels
+        self._given, self._journal = labels, journal
 
     @cached_property
     def store(self) -> LabelStore:
         """Where accepted masks are written."""
-        return open_labels(self._given, self.source)
+        store = open_labels(self._given, self.source)
+        if self._journal is not None:
+            from napari_ditto.data.journal_recorder import start_journal
+
+            start_journal(store, self.source, Path(self._journal), fresh=self._given is None)
+        return store
 
     @cached_property
     def history(self) -> History:
