@@ -49,6 +49,8 @@ class RawArray:
         Takes one slice (start, stop, no step) per axis, returns that box.
     where : str
         For messages: the file or layer.
+    grid : tuple of int or None
+        Sides of the chunks, None unless all but the last along an axis are equal.
     """
 
     shape: tuple[int, ...]
@@ -56,6 +58,7 @@ class RawArray:
     chunks: tuple[int, ...] | None
     fetch: Fetch
     where: str
+    grid: tuple[int, ...] | None = None
 
     def read(self, index: Index) -> NDArray[Any]:
         """Return the box `index`; raises :class:`SourceError` whatever went wrong below."""
@@ -86,7 +89,8 @@ def wrap(data: object, where: str) -> RawArray:
     elif is_from("zarr", data):
         check_zarr(cast("zarr.Array[Any]", data), where)
         fetch = _zarr_fetch(cast("zarr.Array[Any]", data))
-    return RawArray(shape, dtype, chunks, fetch, where)
+    grid = chunks if chunks and _is_regular(data) and all(chunks) else None
+    return RawArray(shape, dtype, chunks, fetch, where, grid)
 
 
 def is_from(package: str, data: object) -> bool:
@@ -163,6 +167,12 @@ def _chunks(data: object, ndim: int) -> tuple[int, ...] | None:
     if not isinstance(chunks, Sequence) or len(chunks) != ndim:
         return None
     return tuple(int(max(c)) if isinstance(c, Sequence) else int(c) for c in chunks)
+
+
+def _is_regular(data: object) -> bool:
+    """Whether chunks start at multiples of their size."""
+    listed = [c for c in getattr(data, "chunks", ()) if isinstance(c, Sequence)]
+    return all(set(sides[:-1]) <= {sides[0]} and sides[-1] <= sides[0] for sides in listed)
 
 
 def _text(index: Index) -> str:
