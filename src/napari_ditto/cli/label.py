@@ -1,8 +1,10 @@
-"""Label every object of one plane.
+"""Label every object of a plane, or of a whole image of any size.
 
 The model proposes the prompts itself; each object gets one label.
 
   napari-ditto all coins.png -o coins.zarr -o coins-outlines.png
+  napari-ditto all slide.zarr -o cells.zarr --workers 2 --resume
+  napari-ditto all stack.tif -o cells.zarr --planes z=3,20 --join z --json
 """
 
 from __future__ import annotations
@@ -15,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_ditto.cli import options, results
+from napari_ditto.cli import options, results, whole
 from napari_ditto.cli.console import Console, duration, table
 from napari_ditto.data.protocols import LabelDelta
 
 if TYPE_CHECKING:
-    from napari_ditto.data.protocols import LabelStore
+    from napari_ditto.data.protocols import LabelStore, Source
     from napari_ditto.engine.everything import EverythingResult
 
 
@@ -31,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_model(parser)
     options.add_region(parser)
     results.add_output(parser)
+    whole.add_arguments(parser)
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
@@ -41,6 +44,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
     source = options.open_image(args)
     address = options.address(source, args)
+    if whole.is_wanted(args, source, address):
+        return label_whole(args, console, source)
     model = load_model(args.model, args.device)
     start = time.perf_counter()
     found = console.follow(
@@ -54,6 +59,18 @@ def run(args: argparse.Namespace, console: Console) -> int:
     facts = {"objects": len(found.scores), "seconds": seconds}
     console.result({**facts, "output": args.output, "made_by": made}, text(facts, args.output))
     return 0
+
+
+def label_whole(args: argparse.Namespace, console: Console, source: Source) -> int:
+    """Label an image of any size, tile by tile."""
+    from napari_ditto.engine.whole.launch import unfinished
+    from napari_ditto.engine.whole.segmenter import all_task
+    from napari_ditto.models.registry import load_model
+
+    begun = unfinished(whole.target_of(args), resume=args.resume)
+    model = load_model(args.model, args.device)
+    plan = whole.make(args, source, model, all_task(), begun)
+    return whole.do(args, console, source, model, plan)
 
 
 def add(store: LabelStore, found: EverythingResult) -> None:

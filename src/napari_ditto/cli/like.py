@@ -1,4 +1,4 @@
-"""Find more of what examples show.
+"""Find more of what examples show, in a plane or a whole image of any size.
 
 An example is an image and labels of it, all ids or chosen ones. Several may be given, and sets of
 examples that the dock has saved.
@@ -6,6 +6,7 @@ examples that the dock has saved.
   napari-ditto like new.png --example old.png old-labels.tif -o found.zarr -o outlines.png
   napari-ditto like coins.png --example coins.png one.tif --partial --threshold .5 -o coins.tif
   napari-ditto like stack.tif --plane z=3 --examples nuclei.ditto-examples --json
+  napari-ditto like slide.zarr --examples nuclei.ditto-examples -o nuclei.zarr --dask local:4
 """
 
 from __future__ import annotations
@@ -19,15 +20,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_ditto.cli import given_examples, options, results
+from napari_ditto.cli import given_examples, options, results, whole
 from napari_ditto.cli.console import Console, duration, table
 from napari_ditto.data.protocols import LabelDelta
 from napari_ditto.errors import LabelsError
 
 if TYPE_CHECKING:
     from napari_ditto.core.geometry import PlaneAddress
-    from napari_ditto.data.protocols import LabelStore, Source
+    from napari_ditto.core.run_plan import Plan
+    from napari_ditto.data.protocols import EmbeddingStore, LabelStore, Source
     from napari_ditto.engine.context import ContextResult
+    from napari_ditto.engine.examples import PlaneExample
     from napari_ditto.models.protocols import ContextModel, Memory
 
 
@@ -56,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--tuned", metavar="NAME", help="what 'tune' has made of examples")
     results.add_output(parser)
+    whole.add_arguments(parser)
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
@@ -65,10 +69,10 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
     source = options.open_image(args)
     address = options.address(source, args)
+    if whole.is_wanted(args, source, address):
+        return like_whole(args, console, source, address)
     model, cache = given_examples.load_model(args), EmbeddingCache()
-    examples = given_examples.read(args, model, cache, console)
-    if not examples and args.tuned is None:
-        raise LabelsError("no example is given", todo="Give --example, --examples or --tuned")
+    examples = read_examples(args, model, cache, console)
     memory = _tuned(args.tuned, model, instances=not args.classes)
     start = time.perf_counter()
     steps = segment_like_steps(
@@ -83,10 +87,6 @@ def run(args: argparse.Namespace, console: Console) -> int:
     )
     found = console.follow(steps)
     seconds = time.perf_counter() - start
-    if args.save_examples:
-        from napari_ditto.data.example_file import save_examples
-
-        save_examples(args.save_examples, examples, model.spec.key)
     if args.threshold > 0:
         labels, scores = found.above(args.threshold)
         found = replace(found, labels=labels, scores=scores)
@@ -96,6 +96,57 @@ def run(args: argparse.Namespace, console: Console) -> int:
     facts = describe(found, len(examples), seconds)
     console.result({**facts, "output": args.output, "made_by": made}, text(facts, args.output))
     return 0
+
+
+def like_whole(
+    args: argparse.Namespace, console: Console, source: Source, address: PlaneAddress
+) -> int:
+    """Find what examples show in an image of any size, tile by tile.
+
+    What the examples teach is kept in the output: a run that goes on does not look at them again.
+    """
+    from napari_ditto.data.embeddings import EmbeddingCache
+    from napari_ditto.engine.context import learn_steps
+    from napari_ditto.engine.whole.launch import unfinished
+    from napari_ditto.engine.whole.segmenter import like_task
+
+    begun = unfinished(whole.target_of(args), resume=args.resume)
+    model, cache = given_examples.load_model(args), EmbeddingCache()
+    if begun is not None:
+        check_begun(args, begun)
+        return whole.do(
+            args, console, source, model, whole.make(args, source, model, begun.task, begun)
+        )
+    examples = read_examples(args, model, cache, console)
+    instances = not args.classes
+    steps = learn_steps(
+        source,
+        examples,
+        model,
+        address,
+        instances=instances,
+        region=args.region,
+        memory=_tuned(args.tuned, model, instances=instances),
+        cache=cache,
+    )
+    lesson = console.follow(steps)
+    plan = whole.make(args, source, model, like_task(lesson, args.threshold), None)
+    return whole.do(args, console, source, model, plan, lesson)
+
+
+def check_begun(args: argparse.Namespace, begun: Plan) -> None:
+    """Check that a run to go on with was begun by this command, with these settings."""
+    told = begun.task.settings
+    if begun.task.kind != "like" or begun.task.instances == args.classes:
+        raise LabelsError(
+            "there is a run of another kind", where=begun.target, todo="Choose another name"
+        )
+    if told["threshold"] != args.threshold:
+        raise LabelsError(
+            f"the run was begun with --threshold {told['threshold']:g}",
+            where=begun.target,
+            todo="Give the same, or choose another name",
+        )
 
 
 def describe(found: ContextResult, examples: int, seconds: float) -> dict[str, Any]:
@@ -126,6 +177,20 @@ def text(facts: dict[str, Any], outputs: Sequence[Path]) -> str:
 
 
 # --- what is given -----------------------------------------------------------------------------
+
+
+def read_examples(
+    args: argparse.Namespace, model: ContextModel, cache: EmbeddingStore, console: Console
+) -> list[PlaneExample]:
+    """Return the examples, saved if that is wished; there must be one, or tuned prompts."""
+    examples = given_examples.read(args, model, cache, console)
+    if not examples and args.tuned is None:
+        raise LabelsError("no example is given", todo="Give --example, --examples or --tuned")
+    if args.save_examples:
+        from napari_ditto.data.example_file import save_examples
+
+        save_examples(args.save_examples, examples, model.spec.key)
+    return examples
 
 
 def _tuned(name: str | None, model: ContextModel, *, instances: bool) -> Memory | None:

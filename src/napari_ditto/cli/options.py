@@ -63,6 +63,30 @@ def indices(text: str) -> dict[str, int]:
         raise argparse.ArgumentTypeError(f"{text!r} is not like t=0,z=3") from None
 
 
+def span(text: str) -> tuple[str, int, int]:
+    """Read ``0,40`` or ``z=0,40``; the name is empty in the first."""
+    name, _, pair = text.rpartition("=")
+    first, stop = numbers(pair, 2)
+    if not (first.is_integer() and stop.is_integer()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not two whole numbers")
+    return name.strip(), int(first), int(stop)
+
+
+def planes(text: str) -> tuple[str, int, int]:
+    """Read ``z=3,20``."""
+    name, first, stop = span(text)
+    if not name:
+        raise argparse.ArgumentTypeError(f"{text!r} is not like z=3,20")
+    return name, first, stop
+
+
+def positive(text: str) -> int:
+    """Read a whole number from 1."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)
+
+
 def names(text: str) -> tuple[str, ...]:
     """Read ``z,x``."""
     return tuple(part.strip() for part in text.split(","))
@@ -113,6 +137,18 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         "--model", default=DEFAULT_MODEL, help=f"see 'models'; default: {DEFAULT_MODEL}"
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+
+
+def add_executor(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """Add the options that say who works at a whole image."""
+    parser.add_argument(
+        "--workers", type=positive, metavar="N", help="how many parts are done at once; default: 1"
+    )
+    parser.add_argument(
+        "--dask",
+        metavar="WHERE",
+        help="dask workers in place of threads: local, local:4, tcp://host:8786 or scheduler.json",
+    )
 
 
 def open_image(args: argparse.Namespace) -> Source:

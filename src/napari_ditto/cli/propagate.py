@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--within",
-        type=limits,
+        type=options.span,
         action="append",
         default=[],
         metavar="[AXIS=]FIRST,STOP",
@@ -95,15 +95,6 @@ def _add_gate(parser: argparse.ArgumentParser) -> None:
             metavar="NUMBER",
             help=f"{text} of an object that is believed; default: {value:g}",
         )
-
-
-def limits(text: str) -> tuple[str, int, int]:
-    """Read ``0,40`` or ``z=0,40``."""
-    name, _, pair = text.rpartition("=")
-    first, stop = options.numbers(pair, 2)
-    if not (first.is_integer() and stop.is_integer()):
-        raise argparse.ArgumentTypeError(f"{text!r} is not two whole numbers")
-    return name.strip(), int(first), int(stop)
 
 
 def output(text: str) -> Path:

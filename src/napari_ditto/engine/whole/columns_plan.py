@@ -92,6 +92,11 @@ class ColumnPlan:
         ]
         return tuple(_digest(part) for part in parts)
 
+    @cached_property
+    def digest(self) -> str:
+        """A name for what all columns together become."""
+        return _digest([self.keys, [c.number for c in self.columns]])
+
     def address(self, index: Index) -> PlaneAddress:
         """Return the plane at an index."""
         return self.base.with_index(dict(zip(self.axes, index, strict=True)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,15 +13,17 @@ from numpy.typing import NDArray
 from napari_ditto.core.masks import bounding_box
 from napari_ditto.core.progress import Progress
 from napari_ditto.core.propagation import Doubt, PlaneDone
+from napari_ditto.core.window import Window
 from napari_ditto.data.column_folder import ColumnFolder, Finished, Piece
 from napari_ditto.data.cropped import cropped
+from napari_ditto.data.origin import reopen
 from napari_ditto.data.protocols import Source
 from napari_ditto.engine.propagate import propagate_steps
 from napari_ditto.engine.stepping import Stepper
 from napari_ditto.engine.whole.columns import Column, leaves
 from napari_ditto.engine.whole.columns_plan import ColumnPlan
 from napari_ditto.engine.whole.work import Facts, WorkStage
-from napari_ditto.errors import ModelError, StoreError
+from napari_ditto.errors import ModelError, SourceError, StoreError
 from napari_ditto.models.protocols import ContextModel, PromptModel
 
 Model = PromptModel | ContextModel
@@ -140,31 +143,56 @@ def _told(doubt: Doubt, left: list[int]) -> Doubt:
     return Doubt(doubt.address, doubt.label, doubt.confidence, (*doubt.reasons, LEFT))
 
 
-def column_worker_for(target: str | Path) -> ColumnWorker:
-    """Return a worker in another process than the one that made the plan.
+_WORKERS: dict[tuple[str, str], ColumnWorker] = {}
+_OPENING = threading.Lock()
+
+
+def column_worker_for(target: str) -> ColumnWorker:
+    """Return this process's worker for the propagation at `target`; the model is loaded once.
 
     Raises
     ------
     SourceError, ModelError, StoreError
         If image, model or plan cannot be opened.
     """
-    from napari_ditto.data.origin import reopen
-    from napari_ditto.models.registry import load_model
-
     folder = ColumnFolder(Path(target))
-    told = folder.read_plan()
+    plan = open_column_plan(Path(target))
+    with _OPENING:
+        known = _WORKERS.get((target, plan.digest))
+        if known is None:
+            _WORKERS.clear()
+            opened = ColumnWorker(plan, folder, open_source_of(plan), open_model_of(plan))
+            known = _WORKERS[target, plan.digest] = opened
+        return known
+
+
+def open_column_plan(target: Path) -> ColumnPlan:
+    """Return the plan of the propagation at a target; raises StoreError if there is none."""
+    told = ColumnFolder(target).read_plan()
     if told is None:
         raise StoreError("there is no propagation in parts", where=str(target))
-    plan = ColumnPlan.from_json(told)
+    return ColumnPlan.from_json(told)
+
+
+def open_source_of(plan: ColumnPlan) -> Source:
+    """Open the image of a plan; raises SourceError if it is not there."""
     if plan.source.origin is None:
-        raise StoreError(
-            f"{plan.source.name} is in one process only", todo="Save the image, then start again"
+        raise SourceError(
+            "this image lives in the memory of another process",
+            where=plan.source.name,
+            todo="Save it as OME-Zarr first, or give it again",
         )
-    source = reopen(plan.source.origin, plan.source.window)
+    return reopen(plan.source.origin, Window.from_pairs(plan.source.window))
+
+
+def open_model_of(plan: ColumnPlan) -> Model:
+    """Load the model of a plan; raises ModelError if its weights are others here."""
+    from napari_ditto.models.registry import load_model
+
     model = load_model(plan.model.name)
     if model.spec.key != plan.model.key:
         raise ModelError(
-            f"{model.spec.id} has other weights here than where this was begun",
-            todo="Give all workers the same",
+            f"this was planned for {plan.model.key}, here is {model.spec.key}",
+            todo="Use the same weights, or begin under another name",
         )
-    return ColumnWorker(plan, folder, source, model)
+    return model
