@@ -12,6 +12,7 @@ import threading
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Literal
 
 from napari_ditto.data.blocks import Arrays
 from napari_ditto.data.journal_frames import FILE, frame
@@ -43,14 +44,15 @@ class Journal:
         Where it is now.
     trouble : StoreError or None
         Why the last append is not on disk.
-    keep : bool
-        Whether it is still of use when the program ends in order.
+    afterwards : {"keep", "aside", "remove"}
+        What becomes of the file when all has ended in order: it is offered, or only kept, or of no
+        use any more.
     """
 
     def __init__(self, path: Path, limit: int = MAX_BYTES) -> None:
         self.path, self.limit = path, limit
         self.trouble: StoreError | None = None
-        self.keep = True
+        self.afterwards: Literal["keep", "aside", "remove"] = "keep"
         self._id = uuid.uuid4().hex
         self._number, self._end, self._file = 0, 0, -1
         self._waiting: list[bytes] = []
@@ -109,15 +111,21 @@ class Journal:
                 self._together -= 1
                 self._flush()
 
-    def close(self) -> None:
-        """Let go of the file; what is appended from now on is dropped."""
+    def close(self) -> bool:
+        """Let go of the file; what is appended from now on is dropped.
+
+        Returns whether there was a file to let go of.
+        """
         with self._lock:
-            if not self._closed:
-                self._closed = True
-                if self._file >= 0:
-                    os.close(self._file)
+            is_open = self._file >= 0 and not self._closed
+            self._closed = True
+            if is_open:
+                os.close(self._file)
+        return is_open
 
     def _flush(self) -> None:
+        if self._closed or not self._number:
+            return
         data = b"".join(self._waiting)
         try:
             self._open()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,8 @@ class LabelRecorder:
 
     def _begin(self, labels: LabelStore) -> None:
         path = where(labels)
-        self.journal.keep = not path  # what is on disk needs no second copy in the end
+        if path:
+            self.journal.afterwards = "remove"  # what is on disk needs no second copy
         base, windows = self._base(labels, path)
         axes: tuple[str, ...] = tuple(getattr(labels, "axes", ()))
         program = f"napari-ditto {__version__}"
@@ -114,6 +116,17 @@ def image_note(source: Source) -> ImageNote:
     origin = getattr(source, "origin", None)
     path = origin.paths[0] if origin is not None and origin.paths else ""
     return ImageNote(source.name, path, shape=source.shape)
+
+
+@contextmanager
+def together(labels: LabelStore) -> Iterator[None]:
+    """Wait for the disk once for many writes, none of which is acknowledged before the end."""
+    recorder = getattr(labels, "recorder", None)
+    if isinstance(recorder, LabelRecorder):
+        with recorder.journal.together():
+            yield
+    else:
+        yield
 
 
 def where(labels: LabelStore) -> str:

@@ -7,14 +7,14 @@ offered, or was discarded. Only the first two are offered; all are kept for :dat
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import os
 import time
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from napari_ditto.data.journal import Journal
 from napari_ditto.data.journal_lock import is_locked
@@ -76,22 +76,21 @@ class Shelf:
         self.folder = folder or default_folder()
 
     def new(self) -> Journal:
-        """Return a journal that is closed in order when the program ends."""
-        journal = Journal(self.folder / f"{scratch_name()}.journal")
-        _open.add(journal)
-        return journal
+        """Return a new journal, which :func:`finish` should end."""
+        return Journal(self.folder / f"{scratch_name()}.journal")
 
     def record(
         self, labels: LabelStore, image: ImageNote, name: str = "", *, fresh: bool = False
     ) -> LabelRecorder | None:
         """Write every change of a label image to a new journal from now on.
 
-        Returns None for labels that tell nobody. Those that have a journal keep it.
+        It ends in order when nobody has the labels any more, or the program ends. Returns None for
+        labels that tell nobody; those that have a journal keep it.
         """
         if not hasattr(labels, "recorder"):
             return None
         if labels.recorder is None:
-            labels.recorder = LabelRecorder(self.new(), image, name, fresh=fresh)
+            _attach(labels, LabelRecorder(self.new(), image, name, fresh=fresh))
         found = labels.recorder
         return found if isinstance(found, LabelRecorder) else None
 
@@ -134,11 +133,10 @@ class Shelf:
         except Exception:
             _rename(own, path)
             raise
-        journal.keep = story.head.base != "store" and store is not None
-        _open.add(journal)
+        head = story.head
+        journal.afterwards = "keep" if store is not None and head.base != "store" else "remove"
         if store is not None:
-            head = story.head
-            store.recorder = LabelRecorder(journal, head.image, head.name)
+            _attach(store, LabelRecorder(journal, head.image, head.name))
         return Resumed(story, store, journal)
 
     def prune(self) -> None:
@@ -185,20 +183,23 @@ def default_folder() -> Path:
     return Path(platformdirs.user_state_path("napari-ditto", appauthor=False)) / "journals"
 
 
-def put_aside(path: Path) -> None:
-    """Keep a journal for a while, but offer it no more."""
-    _rename(path, path.with_suffix(".aside"))
+def put_aside(path: Path) -> Path:
+    """Keep a journal for a while, but offer it no more; return where it is now."""
+    aside = path.with_suffix(".aside")
+    _rename(path, aside)
+    return aside
 
 
 def finish(journal: Journal) -> None:
-    """End a journal in order: it is kept only if what it holds is nowhere else."""
-    journal.close()
-    _open.discard(journal)
+    """End a journal in order, and do with it what is to be done afterwards."""
+    if not journal.close():
+        return
     with contextlib.suppress(OSError, StoreError):
-        if journal.keep:
-            _rename(journal.path, journal.path.with_suffix(".closed"))
-        else:
+        if journal.afterwards == "remove":
             journal.path.unlink()
+        else:
+            suffix = ".closed" if journal.afterwards == "keep" else ".aside"
+            _rename(journal.path, journal.path.with_suffix(suffix))
 
 
 def remove(path: Path) -> None:
@@ -219,13 +220,9 @@ def is_abandoned(path: Path) -> bool:
     return is_orphan(path) or (_age(path) > SETTLE_SECONDS and not is_locked(path))
 
 
-_open: set[Journal] = set()
-
-
-@atexit.register
-def _finish_all() -> None:
-    for journal in tuple(_open):
-        finish(journal)
+def _attach(labels: Any, recorder: LabelRecorder) -> None:  # noqa: ANN401 - has a recorder
+    labels.recorder = recorder
+    weakref.finalize(labels, finish, recorder.journal)
 
 
 def _entry(path: Path) -> Entry | None:
