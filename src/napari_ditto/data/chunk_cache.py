@@ -91,6 +91,7 @@ class ChunkCache:
         self._lock, self._numbers = threading.Lock(), itertools.count()
         self._chunks: OrderedDict[Unit, _Chunk] = OrderedDict()
         self._spent: OrderedDict[Unit, None] = OrderedDict()
+        self._thin: set[int] = set()
 
     def fetch_of(self, raw: RawArray) -> Fetch:
         """Return how to read an array by way of this cache."""
@@ -100,24 +101,32 @@ class ChunkCache:
 
         def fetch(index: Index) -> object:
             box: Extent = tuple((s.start, s.stop) for s in index)
-            sides = self._sides(raw, grid, box)
+            sides = self._sides(raw, number, grid, box)
             if sides is None:
                 self.passed += 1
                 return raw.fetch(index)
-            return self._read(raw, number, box, list(_touched(box, sides, raw.shape)))
+            units = {(number, extent) for extent in _touched(box, sides, raw.shape)}
+            return self._read(raw, box, units)
 
         return fetch
 
-    def _sides(self, raw: RawArray, grid: tuple[int, ...], box: Extent) -> tuple[int, ...] | None:
+    def _sides(
+        self, raw: RawArray, number: int, grid: tuple[int, ...], box: Extent
+    ) -> tuple[int, ...] | None:
         """Return the sides of what is kept at once: chunks, single planes of them, or nothing."""
-        thin = tuple(1 if b - a == 1 else side for (a, b), side in zip(box, grid, strict=True))
-        for sides, budget in ((grid, self.nbytes // 2), (thin, self.nbytes)):
-            if _touched_pixels(box, sides, raw.shape) * raw.dtype.itemsize <= budget:
-                return sides
-        return None
 
-    def _read(self, raw: RawArray, number: int, box: Extent, extents: list[Extent]) -> NDArray[Any]:
-        chunks = self._get(raw, {(number, extent) for extent in extents})
+        def fits(sides: tuple[int, ...], budget: int) -> bool:
+            return _touched_pixels(box, sides, raw.shape) * raw.dtype.itemsize <= budget
+
+        # Once an array was read plane by plane, chunks and planes of it would be kept side by side.
+        if number not in self._thin and fits(grid, self.nbytes // 2):
+            return grid
+        self._thin.add(number)
+        thin = tuple(1 if b - a == 1 else side for (a, b), side in zip(box, grid, strict=True))
+        return thin if fits(thin, self.nbytes) else None
+
+    def _read(self, raw: RawArray, box: Extent, units: set[Unit]) -> NDArray[Any]:
+        chunks = self._get(raw, units)
         out = np.empty([b - a for a, b in box], raw.dtype)
         for (_, extent), chunk in chunks.items():
             common = _common(box, extent)
@@ -126,11 +135,11 @@ class ChunkCache:
         return out
 
     def _get(self, raw: RawArray, units: set[Unit]) -> dict[Unit, _Chunk]:
-        """Return chunks, of which other threads may still be reading some."""
+        """Return chunks; some may still be on their way, read by other threads."""
         chunks, missing = self._claim(units)
         try:
             for part in _merged(extent for _, extent in missing):
-                block = np.asarray(raw.fetch(_slices(part)))
+                block = raw.read(_slices(part))
                 for unit in [u for u in missing if _covers(part, u[1])]:
                     self._keep(unit, chunks[unit], block[_inside(unit[1], part)])
         except BaseException as error:
@@ -148,9 +157,9 @@ class ChunkCache:
             return {unit: self._chunks[unit] for unit in units}, missing
 
     def _keep(self, unit: Unit, chunk: _Chunk, pixels: NDArray[Any]) -> None:
-        # A copy, because a slice would hold all that was read with it.
-        chunk.pixels.set_result(pixels.copy())
         with self._lock:
+            # A copy, because a slice would hold all that was read with it.
+            chunk.pixels.set_result(pixels.copy())
             self.held += pixels.nbytes
 
     def _give_up(self, chunks: Mapping[Unit, _Chunk], error: BaseException) -> None:
@@ -181,7 +190,7 @@ class ChunkCache:
 
 
 def _touched(box: Extent, sides: tuple[int, ...], shape: tuple[int, ...]) -> Iterator[Extent]:
-    """Yield the units that a box touches."""
+    """Return the units that a box touches."""
     spans = [
         [(i * side, min((i + 1) * side, size)) for i in range(a // side, -(-b // side))]
         for (a, b), side, size in zip(box, sides, shape, strict=True)
