@@ -148,13 +148,15 @@ def test_a_full_disk_is_one_clear_line(tmp_path, monkeypatch):
 
 def test_a_write_that_fails_half_way_is_taken_back(monkeypatch):
     store = ArrayLabels(np.zeros((8, 8), np.uint8), "yx")
-    write = ArrayLabels._store
+    write, calls = ArrayLabels._write_block, []
 
-    def torn(self, region, new, old):
-        write(self, region, new, old)
-        raise OSError(errno.EIO, "Input/output error")
+    def torn(self, index, block):
+        calls.append(index)
+        write(self, index, block)
+        if len(calls) == 1:
+            raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(ArrayLabels, "_store", torn)
+    monkeypatch.setattr(ArrayLabels, "_write_block", torn)
     with pytest.raises(StoreError, match="Input/output error"):
         dot(store, 3, 3, 1)
     assert not store.data.any()

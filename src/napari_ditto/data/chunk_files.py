@@ -6,17 +6,20 @@ takes 0.3 ms. What is on disk is the same, and any other kind of array is left t
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_ditto.core.plain_file import read_plain, real_inside
+from napari_ditto.data.bounded_decoding import expand, is_bounded
 from napari_ditto.data.regions import Region
 from napari_ditto.errors import StoreError
 
@@ -24,6 +27,10 @@ if TYPE_CHECKING:
     import zarr
 
 Block = NDArray[np.integer]
+Step = tuple[Callable[[Any], Any], Callable[[Any, int], Any]]
+"""How to encode bytes, and how to decode them to no more than so many."""
+
+SPARE = 1 << 16
 
 
 class ChunkFiles:
@@ -38,13 +45,21 @@ class ChunkFiles:
         In a local folder, with a fill value of 0.
     codec : Codec
         How its chunks are stored.
+
+    Raises
+    ------
+    StoreError
+        From any access, if a chunk is damaged.
+    OSError
+        If the disk refuses to write.
     """
 
     def __init__(self, array: zarr.Array[Any], codec: Codec) -> None:
-        self.shape, self._chunks = array.shape, array.chunks
-        self._key = array.metadata.encode_chunk_key
-        self._folder, self._codec = _folder(array), codec
-        self._checked: set[Path] = set()
+        store: Any = array.store
+        self.shape = array.shape
+        self._chunks, self._key, self._codec = array.chunks, array.metadata.encode_chunk_key, codec
+        self._folder = os.path.realpath(os.path.join(store.root, array.path))
+        self._limit = 2 * math.prod(array.chunks) * codec.dtype.itemsize + SPARE
 
     def __getitem__(self, region: Region) -> Block:
         """Return a copy of the values of a region that lies inside the array."""
@@ -57,14 +72,33 @@ class ChunkFiles:
 
     def __setitem__(self, region: Region, block: Block) -> None:
         """Write the values of a region that lies inside the array."""
-        for position, inside, outside in self._parts(region):
-            old = self._load(position)
-            new = np.zeros(self._chunks, self._codec.dtype) if old is None else old.copy()
-            new[inside] = block[outside]
-            if not new.any():
-                self._file(position).unlink(missing_ok=True)
-            elif old is None or not np.array_equal(old, new):
-                self._save(position, new)
+        self.update([(region, block)])
+
+    def update(self, parts: Iterable[tuple[Region, Block]]) -> None:
+        """Write the values of many regions; a chunk that several of them touch is written once."""
+        chunks: dict[tuple[int, ...], Block] = {}
+        changed = set()
+        for region, block in parts:
+            for position, inside, outside in self._parts(region):
+                if position not in chunks and self._is_all_of(position, inside):
+                    # What it holds does not matter, nor whether it can be read.
+                    chunks[position] = np.zeros(self._chunks, self._codec.dtype)
+                    changed.add(position)
+                elif position not in chunks:
+                    chunks[position] = self._load_to_change(position)
+                if not np.array_equal(chunks[position][inside], block[outside]):
+                    chunks[position][inside] = block[outside]
+                    changed.add(position)
+        for position in changed:
+            self._save(position, chunks[position])
+
+    def widen(self, region: Region) -> Region:
+        """Return the region of all chunks that a region touches."""
+        sides = zip(region, self._chunks, self.shape, strict=True)
+        return tuple(
+            slice(s.start // c * c, min(-(-s.stop // c) * c, n)) if s.start < s.stop else s
+            for s, c, n in sides
+        )
 
     def _parts(self, region: Region) -> Iterator[tuple[tuple[int, ...], Region, Region]]:
         """Yield the chunks under a region: position, part of the chunk, part of the region."""
@@ -82,38 +116,53 @@ class ChunkFiles:
     def _load(self, position: tuple[int, ...]) -> Block | None:
         file = self._file(position)
         try:
-            stored = file.read_bytes()
+            stored = read_plain(file, self._limit, self._folder)
+            return self._codec.decode(stored, self._limit).reshape(self._chunks)
         except FileNotFoundError:
             return None
-        try:
-            return self._codec.decode(stored).reshape(self._chunks)
         except Exception as error:
             raise StoreError(
-                "a chunk of the labels is damaged",
-                where=str(file),
+                f"a chunk of the labels is damaged: {error}",
+                where=file,
                 todo="Restore it from a copy, or delete this file to lose only what is in it",
             ) from error
 
+    def _is_all_of(self, position: tuple[int, ...], inside: Region) -> bool:
+        sides = zip(position, self._chunks, self.shape, inside, strict=True)
+        return all(s.stop - s.start == min(c, n - at * c) for at, c, n, s in sides)
+
+    def _load_to_change(self, position: tuple[int, ...]) -> Block:
+        chunk = self._load(position)
+        return np.zeros(self._chunks, self._codec.dtype) if chunk is None else chunk.copy()
+
     def _save(self, position: tuple[int, ...], chunk: Block) -> None:
         file = self._file(position)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_name(f"{file.name}.{uuid.uuid4().hex}.partial")
+        if not chunk.any():
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(file)
+            return
+        partial = f"{file}.{uuid.uuid4().hex}.partial"
         try:
-            partial.write_bytes(self._codec.encode(chunk))
+            with self._create(partial) as stream:
+                stream.write(self._codec.encode(chunk))
             os.replace(partial, file)
         except OSError:
-            partial.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                os.unlink(partial)
             raise
 
-    def _file(self, position: tuple[int, ...]) -> Path:
-        file = self._folder / self._key(position)
-        # A link among the folders would lead out of the store.
-        if file.parent not in self._checked and not file.parent.resolve().is_relative_to(
-            self._folder
-        ):
-            raise StoreError("a folder of the labels leads elsewhere", where=str(file.parent))
-        self._checked.add(file.parent)
-        return file
+    def _create(self, file: str) -> BinaryIO:
+        """Open a new file for writing, and make its folder if need be."""
+        folder = os.path.dirname(file)
+        real_inside(folder, self._folder)
+        try:
+            return open(file, "xb")
+        except FileNotFoundError:
+            os.makedirs(folder, exist_ok=True)
+            return open(file, "xb")
+
+    def _file(self, position: tuple[int, ...]) -> str:
+        return os.path.join(self._folder, self._key(position))
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +170,7 @@ class Codec:
     """How a chunk is stored: as numbers of `dtype`, then through `steps` in turn."""
 
     dtype: np.dtype[Any]
-    steps: tuple[tuple[Callable[[Any], Any], Callable[[Any], Any]], ...]
+    steps: tuple[Step, ...]
 
     def encode(self, chunk: Block) -> bytes:
         """Return what the file holds."""
@@ -130,10 +179,10 @@ class Codec:
             stored = encode(stored)
         return bytes(stored)
 
-    def decode(self, stored: bytes) -> Block:
+    def decode(self, stored: bytes, limit: int) -> Block:
         """Return the values of a chunk, flat; any error means damage."""
         for _, decode in reversed(self.steps):
-            stored = decode(stored)
+            stored = decode(stored, limit)
         return np.frombuffer(stored, self.dtype)
 
 
@@ -142,54 +191,66 @@ def chunk_files(array: zarr.Array[Any]) -> ChunkFiles | zarr.Array[Any]:
     from zarr.storage import LocalStore
 
     metadata: Mapping[str, Any] = array.metadata.to_dict()
-    codec = _codec_3(array, metadata) if metadata["zarr_format"] == 3 else _codec_2(array, metadata)
+    steps = _steps_3(metadata) if metadata["zarr_format"] == 3 else _steps_2(array, metadata)
     plain = isinstance(array.store, LocalStore) and array.fill_value in (0, None)
-    return ChunkFiles(array, codec) if plain and codec is not None else array
+    if not plain or steps is None:
+        return array
+    return ChunkFiles(array, Codec(_stored_dtype(array, metadata), steps))
 
 
-def _codec_3(array: zarr.Array[Any], metadata: Mapping[str, Any]) -> Codec | None:
-    """Return the codec of numbers in bytes, with or without Blosc, with or without crc32c."""
+def _stored_dtype(array: zarr.Array[Any], metadata: Mapping[str, Any]) -> np.dtype[Any]:
+    if metadata["zarr_format"] == 2:
+        return np.dtype(array.dtype)
+    big = (metadata["codecs"][0].get("configuration") or {}).get("endian") == "big"
+    return np.dtype(array.dtype).newbyteorder(">" if big else "<")
+
+
+def _steps_3(metadata: Mapping[str, Any]) -> tuple[Step, ...] | None:
+    """Return the steps of numbers in bytes, with or without Blosc, with or without crc32c."""
     first, *rest = metadata["codecs"]
-    made = {"blosc": _blosc, "crc32c": _crc32c}
-    if first["name"] != "bytes" or not all(codec["name"] in made for codec in rest):
+    known: Mapping[str, Callable[[Mapping[str, Any]], Step]] = {"blosc": _blosc, "crc32c": _crc32c}
+    if first["name"] != "bytes" or not all(codec["name"] in known for codec in rest):
         return None
-    big = (first.get("configuration") or {}).get("endian") == "big"
-    steps = tuple(made[codec["name"]](codec.get("configuration") or {}) for codec in rest)
-    return Codec(np.dtype(array.dtype).newbyteorder(">" if big else "<"), steps)
+    return tuple(known[codec["name"]](codec.get("configuration") or {}) for codec in rest)
 
 
-def _codec_2(array: zarr.Array[Any], metadata: Mapping[str, Any]) -> Codec | None:
-    """Return the codec of numbers with or without a compressor, which numcodecs has made."""
+def _steps_2(array: zarr.Array[Any], metadata: Mapping[str, Any]) -> tuple[Step, ...] | None:
+    """Return the step of a compressor whose output can be bounded, or none."""
     compressor = getattr(array.metadata, "compressor", None)
-    if metadata.get("filters") or metadata.get("order") != "C":
+    if metadata.get("filters") or metadata["order"] != "C":
         return None
-    steps = () if compressor is None else ((compressor.encode, compressor.decode),)
-    return Codec(np.dtype(array.dtype), steps)
+    if compressor is None:
+        return ()
+    return (_bounded(compressor),) if is_bounded(compressor.codec_id) else None
 
 
-def _blosc(how: Mapping[str, Any]) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+def _blosc(how: Mapping[str, Any]) -> Step:
     from numcodecs import Blosc  # type: ignore[import-untyped]
 
-    shuffle = {"noshuffle": 0, "shuffle": 1, "bitshuffle": 2}[how["shuffle"]]
-    blosc = Blosc(how["cname"], how["clevel"], shuffle, how["blocksize"])
-    return blosc.encode, blosc.decode
+    names: Sequence[str] = ("noshuffle", "shuffle", "bitshuffle")
+    return _bounded(Blosc(how["cname"], how["clevel"], names.index(how["shuffle"])))
 
 
-def _crc32c(_: Mapping[str, Any]) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+def _bounded(codec: Any) -> Step:  # noqa: ANN401  # of numcodecs, which has no types
+    def decode(stored: bytes, limit: int) -> bytes:
+        plain = expand(codec.codec_id, codec.get_config(), stored, limit)
+        return bytes(codec.decode(stored)) if plain is None else plain
+
+    return codec.encode, decode
+
+
+def _crc32c(_: Mapping[str, Any]) -> Step:
     from google_crc32c import value
 
-    def encode(stored: bytes) -> bytes:
-        stored = bytes(stored)
-        return stored + int(value(stored)).to_bytes(4, "little")
+    def checksum(stored: bytes) -> bytes:
+        return int(value(stored)).to_bytes(4, "little")
 
-    def decode(stored: bytes) -> bytes:
-        if int(value(stored[:-4])).to_bytes(4, "little") != stored[-4:]:
+    def encode(stored: bytes) -> bytes:
+        return bytes(stored) + checksum(bytes(stored))
+
+    def decode(stored: bytes, _: int) -> bytes:
+        if checksum(stored[:-4]) != stored[-4:]:
             raise ValueError("the checksum does not fit")
         return stored[:-4]
 
     return encode, decode
-
-
-def _folder(array: zarr.Array[Any]) -> Path:
-    store: Any = array.store
-    return Path(store.root, array.path).resolve()

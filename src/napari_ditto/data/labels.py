@@ -186,12 +186,18 @@ class ArrayLabels:
     def _store(
         self, region: PlaneRegion, new: NDArray[np.integer], old: NDArray[np.integer]
     ) -> None:
-        """Write rows and columns to the array, where `old` is now."""
-        self._data[region.index] = region.to_block(new)
+        """Write rows and columns to the array, or put back `old`, which is there now."""
+        try:
+            self._write_block(region.index, region.to_block(new))
+        except (OSError, StoreError):
+            # Chunks before the one that failed are written already.
+            with contextlib.suppress(OSError, StoreError):
+                self._write_block(region.index, region.to_block(old))
+            raise
 
-    def _put_back(self, region: PlaneRegion, old: NDArray[np.integer]) -> None:
-        """Put rows and columns back after a write that has failed."""
-        self._data[region.index] = region.to_block(old)
+    def _write_block(self, index: Region, block: NDArray[np.integer]) -> None:
+        """Write a region of the array."""
+        self._data[index] = block
 
     def _fetch_block(self, index: Region) -> NDArray[np.integer]:
         """Return a copy of a region of the array."""
@@ -238,7 +244,7 @@ class ArrayLabels:
     def _put(
         self, delta: LabelDelta, current: NDArray[np.integer], new: NDArray[np.integer]
     ) -> None:
-        """Write the box of `delta`; if the disk refuses, put back what was there."""
+        """Write the box of `delta`, where `current` is now."""
         if delta.box.is_empty:
             return
         _check_writable(self._data)
@@ -249,9 +255,6 @@ class ArrayLabels:
             self.reserve(delta.label)
             self._store(region, new, current)
         except (OSError, StoreError) as error:
-            # Chunks before the one that failed are written already.
-            with contextlib.suppress(OSError, StoreError):
-                self._put_back(region, current)
             self._tell(region, new, current, delta.label)
             if isinstance(error, StoreError):
                 raise

@@ -83,6 +83,7 @@ class PyramidLabels(ArrayLabels):
         self._written_at = 0.0
         # zarr's threads are gone when the last timer runs out at the end of the program.
         self._can_wait = all(isinstance(chunks, ChunkFiles) for chunks in self._chunks)
+        self.is_temporary = False
 
     @classmethod
     def create(
@@ -165,8 +166,8 @@ class PyramidLabels(ArrayLabels):
             If what a killed program has left cannot be finished.
         """
         labels = cls(path, *read_levels(path))
-        for log in left_logs(labels.path):
-            labels._finish(log)
+        for left in left_logs(labels.path):
+            labels._finish(left)
         return labels
 
     @property
@@ -207,7 +208,8 @@ class PyramidLabels(ArrayLabels):
         """
         region = self._region(address, box)
         with self._lock:
-            self._write_levels(region.index, region.to_block(labels))
+            self._write_block(region.index, region.to_block(labels))
+            self._write_coarser([region.index])
 
     def reserve(self, label: int) -> None:
         """Never hand out ids up to `label` again, in later sessions neither."""
