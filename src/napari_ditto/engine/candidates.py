@@ -12,15 +12,21 @@ from napari_ditto.core.embedding import Embedding
 from napari_ditto.core.geometry import Box
 from napari_ditto.core.masks import PlacedMask, suppress
 from napari_ditto.core.prompts import Frame, PointPrompt, PromptSet
-from napari_ditto.core.routing import translate
-from napari_ditto.core.tiling import Grid, Tile, touches_edge
-from napari_ditto.models.protocols import AutoPromptModel, PromptModel
+from napari_ditto.core.routing import anchor, translate
+from napari_ditto.core.tiling import Grid, Tile
+from napari_ditto.models.protocols import AutoPromptModel, CroppingModel, PromptModel
 
 Judge = Callable[[PlacedMask], float]
 """The score of a mask by what is known beyond the model; 0 for what is not wanted."""
 
 DECODE_BYTES = 64 << 20
 """Memory for the logits of one decoder call, at three candidates per prompt."""
+
+SEEN_TWICE = 8
+"""Pixels round a tile's core from which suggestions are taken as well.
+
+The next tile may see an object's middle a little elsewhere: then both must not leave it out.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +88,12 @@ def find_candidates(
     settings: Settings,
     judge: Judge | None = None,
 ) -> list[Candidate]:
-    """Return the objects seen in a tile, each one once, the surest first."""
+    """Return the objects seen in a tile, each one once, the surest first.
+
+    Only what lies round the tile's core is asked about: a neighbour sees the rest better.
+    """
     if isinstance(model, AutoPromptModel):
-        prompts, gridded = model.suggest(embedding), False
+        prompts, gridded = _near_core(model.suggest(embedding), tile, grid), False
     else:
         prompts, gridded = list(_points(tile, grid, settings.points_per_side)), True
     decoded = decode_all(model, embedding, prompts, every=gridded)
@@ -97,10 +106,11 @@ def find_candidates(
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Decoded:
-    """One of the answers to a prompt set: the prompts, which answer, logits and score."""
+    """One of the answers to a prompt set: which one, where in the tile, logits and score."""
 
     prompts: PromptSet
     choice: int
+    box: Box
     logits: NDArray[np.float32]
     score: float
 
@@ -109,13 +119,18 @@ def decode_all(
     model: PromptModel, embedding: Embedding, prompts: Sequence[PromptSet], *, every: bool
 ) -> Iterator[Decoded]:
     """Yield `every` one of the model's answers, or the best only, in bounded memory."""
-    at_once = max(1, DECODE_BYTES // (12 * embedding.tile_shape[0] * embedding.tile_shape[1]))
+    tile = Box.of_shape(embedding.tile_shape)
+    at_once = max(1, DECODE_BYTES // (12 * tile.area))
     for start in range(0, len(prompts), at_once):
         batch = [translate(p, model.spec.capabilities) for p in prompts[start : start + at_once]]
+        if isinstance(model, CroppingModel) and not every:
+            for asked, crop in zip(batch, model.decode_crops(embedding, batch), strict=True):
+                yield Decoded(asked, crop.choice, crop.box, crop.logits, crop.score)
+            continue
         decoded = model.decode(embedding, batch)
         for i, asked in enumerate(batch):
             for k in range(decoded.logits.shape[1]) if every else [int(decoded.best[i])]:
-                yield Decoded(asked, k, decoded.logits[i, k], float(decoded.scores[i, k]))
+                yield Decoded(asked, k, tile, decoded.logits[i, k], float(decoded.scores[i, k]))
 
 
 def choose(
@@ -128,10 +143,10 @@ def choose(
     """Yield the masks that are sure and large enough, and those of them that a judge wants."""
     for answer in decoded:
         if answer.score >= settings.score_threshold:
-            mask = answer.logits > 0
-            complete = not touches_edge(mask, tile.box, grid.shape)
-            placed = PlacedMask(tile.box, mask, answer.score).cropped()
-            if placed.area >= (settings.min_area if complete else 1):
+            where = answer.box.shift(tile.box.y0, tile.box.x0)
+            placed = PlacedMask(where, answer.logits > 0, answer.score).cropped()
+            complete = not _leads_out(placed.box, tile.box, grid.shape)
+            if placed.area >= (max(1, settings.min_area) if complete else 1):
                 placed = replace(placed, score=judge(placed)) if judge else placed
                 if judge is None or placed.score > 0:
                     yield Candidate(placed, tile, answer.prompts, answer.choice, complete)
@@ -141,6 +156,22 @@ def stability(logits: NDArray[np.float32], offset: float = 1.0) -> float:
     """Return the IoU of the masks at thresholds `offset` above and below 0, 0 if both are empty."""
     inner, outer = (int(np.count_nonzero(logits > t)) for t in (offset, -offset))
     return inner / max(1, outer)
+
+
+def _leads_out(box: Box, tile: Box, plane: tuple[int, int]) -> bool:
+    """Whether an object's box reaches an edge of its tile beyond which the image goes on."""
+    return (
+        (box.y0 == tile.y0 > 0)
+        or (box.x0 == tile.x0 > 0)
+        or (box.y1 == tile.y1 < plane[0])
+        or (box.x1 == tile.x1 < plane[1])
+    )
+
+
+def _near_core(prompts: Sequence[PromptSet], tile: Tile, grid: Grid) -> list[PromptSet]:
+    """Return the prompts of a tile whose middle lies in its core or close to it."""
+    core = grid.core(tile).shift(-tile.box.y0, -tile.box.x0).grow(SEEN_TWICE)
+    return [p for p in prompts if core.contains(*anchor(p))]
 
 
 def _points(tile: Tile, grid: Grid, per_side: int) -> Iterator[PromptSet]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ditto.core.embedding import Embedding
+from napari_ditto.core.geometry import Box
 from napari_ditto.core.prompts import PromptSet
 
 Capability = Literal["points", "box", "mask", "scribbles", "proposals", "auto", "examples"]
@@ -140,6 +141,37 @@ class AutoPromptModel(PromptModel, Protocol):
 
     def suggest(self, embedding: Embedding) -> list[PromptSet]:
         """Return one prompt set per object seen in the tile, tile coordinates."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Crop:
+    """The answer to show first, where it lies.
+
+    Attributes
+    ----------
+    box : Box
+        Of the tile; none of the object is outside of it.
+    logits : ndarray of float32, shape ``box.shape``
+        Above 0 is the object.
+    score : float
+        Estimated IoU in [0, 1].
+    choice : int
+        Which one of the candidates of :meth:`PromptModel.decode` it is.
+    """
+
+    box: Box
+    logits: NDArray[np.float32]
+    score: float
+    choice: int
+
+
+@runtime_checkable
+class CroppingModel(PromptModel, Protocol):
+    """A prompt model that can tell many objects for less than all of their candidates."""
+
+    def decode_crops(self, embedding: Embedding, prompts: Sequence[PromptSet]) -> list[Crop]:
+        """Return the candidate to show first for each prompt set, as :meth:`decode` would."""
         ...
 
 

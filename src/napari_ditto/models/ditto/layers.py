@@ -20,9 +20,10 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, inputs, h, w) to (n, outputs, h / stride, w / stride)."""
-        y = x if self.expand is None else F.relu6(self.expand(x))
-        y = self.project(F.relu6(self.depthwise(y)))
-        out: Tensor = x + y if self.skip else y
+        # In place: a fresh array of this size costs as much as the convolution before it.
+        y = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
+        y = self.project(F.relu6(self.depthwise(y), inplace=True))
+        out: Tensor = y.add_(x) if self.skip else y
         return out
 
 
@@ -38,8 +39,9 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, channels, h, w) to the same shape."""
-        mixed: Tensor = self.narrow(F.relu(self.widen(self.norm(self.depthwise(x)))))
-        return x + mixed
+        wide = F.relu(self.widen(self.norm(self.depthwise(x))), inplace=True)
+        mixed: Tensor = self.narrow(wide)
+        return mixed.add_(x)
 
 
 class Attention(nn.Module):

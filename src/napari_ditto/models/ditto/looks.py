@@ -21,6 +21,16 @@ from napari_ditto.models.ditto.views import View, carry, render
 BATCH = 16
 """Questions decoded at once: more take memory and are no faster per question."""
 
+VIEWS = 8
+"""Views encoded at once."""
+
+PAIRS, FOURS = 2, 4
+"""Views and questions are filled up to a multiple of this.
+
+So the last bits of an answer do not depend on what else is asked, with one or two threads per
+operation. One image, or three, are computed otherwise than many.
+"""
+
 KEPT_VIEWS = 48
 """Views of one tile whose features are kept, 0.4 MB each at 128 pixels."""
 
@@ -139,18 +149,32 @@ class Eye:
 
     def _decode(self, questions: Sequence[Question]) -> list[Look]:
         views = list(dict.fromkeys(q.view for q in questions))
-        parts = [self.seen.get_or_make(v, lambda v=v: self._features(v)) for v in views]  # type: ignore[misc]
+        parts = self._features(views)
         shared = Projected(*(torch.cat(maps) for maps in zip(*parts, strict=True)))
-        index = torch.tensor([views.index(q.view) for q in questions], device=self.image.device)
-        answer = self.network.decode(shared, index, make_cues(questions, self.image.device))
+        asked = [*questions, *[questions[-1]] * (-len(questions) % FOURS)]
+        index = torch.tensor([views.index(q.view) for q in asked], device=self.image.device)
+        answer = self.network.decode(shared, index, make_cues(asked, self.image.device))
         return [
             Look(q.view, logits.clamp(-20, 20), scores)
-            for q, logits, scores in zip(questions, answer.logits, answer.scores, strict=True)
+            for q, logits, scores in zip(questions, answer.logits, answer.scores, strict=False)
         ]
 
-    def _features(self, view: View) -> Projected:
-        # One view at a time: in a batch the last bits would depend on what else is in it.
-        return self.network.project(self.network.encode(render(self.image, view)))
+    def _features(self, views: Sequence[View]) -> list[Projected]:
+        """Return the features of views of one size, those that are new encoded together."""
+        found = {view: self.seen.get(view) for view in views}
+        new = [view for view, known in found.items() if known is None]
+        for start in range(0, len(new), VIEWS):
+            batch = new[start : start + VIEWS]
+            for view, features in zip(batch, self._encode(batch), strict=True):
+                found[view] = self.seen.keep(view, features)
+        return [known for known in found.values() if known is not None]
+
+    def _encode(self, views: Sequence[View]) -> list[Projected]:
+        pictures = [render(self.image, view) for view in views]
+        pictures += pictures[-1:] * (-len(pictures) % PAIRS)
+        together = torch.cat(pictures).contiguous(memory_format=torch.channels_last)
+        shared = self.network.project(self.network.encode(together))
+        return [Projected(*(maps[i : i + 1].clone() for maps in shared)) for i in range(len(views))]
 
 
 def make_cues(questions: Sequence[Question], device: torch.device) -> Cues:

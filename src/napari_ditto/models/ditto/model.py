@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
@@ -11,18 +12,19 @@ import torch  # noqa: TID253 - the registry imports this module when the model i
 from numpy.typing import NDArray
 
 from napari_ditto.core.embedding import Embedding
+from napari_ditto.core.geometry import Box
 from napari_ditto.core.prompts import PromptSet
 from napari_ditto.errors import ModelError
 from napari_ditto.models.ditto import context
 from napari_ditto.models.ditto.context_features import LEVELS, describe
-from napari_ditto.models.ditto.dialogue import CHOICES, State, converse
+from napari_ditto.models.ditto.dialogue import CHOICES, Option, State, converse
 from napari_ditto.models.ditto.encoder import STRIDE
 from napari_ditto.models.ditto.layers import pool
 from napari_ditto.models.ditto.looks import BATCH, Eye, Recent
 from napari_ditto.models.ditto.suggest import suggest
-from napari_ditto.models.ditto.views import OUTSIDE, paste
+from napari_ditto.models.ditto.views import OUTSIDE, develop, paste, shown
 from napari_ditto.models.ditto.weights import load_network
-from napari_ditto.models.protocols import ContextMap, Example, MaskLogits, Memory, ModelSpec
+from napari_ditto.models.protocols import ContextMap, Crop, Example, MaskLogits, Memory, ModelSpec
 
 if TYPE_CHECKING:
     from napari_ditto.models.ditto.network import DittoNetwork
@@ -66,12 +68,13 @@ class DittoModel:
     The network sees squares of 128 pixels; an object is looked at in a window of nearly
     twice its size, which a first click has to find. All results are pure functions of embedding
     and prompts; what was computed for the last tiles and prompts is kept, so that one more click
-    is one more decode.
+    is one more decode. Threads may share a model.
     """
 
     def __init__(self, network: DittoNetwork, digest: str, device: str = "cpu") -> None:
         self.network, self.device = network, device
         self._tiles: WeakKeyDictionary[Embedding, Tile] = WeakKeyDictionary()
+        self._lock = threading.Lock()
         self.spec = ModelSpec(
             id="ditto",
             family="ditto",
@@ -125,8 +128,19 @@ class DittoModel:
                     look = option.look
                     paste(look.logits[option.head][None], look.view, logits[i, k : k + 1])
                     scores[i, k] = max(0.0, option.score)
-                _clip(logits[i], prompts[i])
+                _clip(logits[i], Box.of_shape(shape), prompts[i])
         return MaskLogits(logits, scores, np.zeros(len(prompts), np.intp))
+
+    @torch.inference_mode()
+    def decode_crops(self, embedding: Embedding, prompts: Sequence[PromptSet]) -> list[Crop]:
+        """Return the candidate to show first for each prompt set, where it lies."""
+        tile, shape = self._tile(embedding), embedding.tile_shape
+        crops = []
+        for start in range(0, len(prompts), BATCH):
+            some = prompts[start : start + BATCH]
+            states = converse(tile.eye, shape, some, tile.states)
+            crops += [_crop(s.options[0], shape, p) for s, p in zip(states, some, strict=True)]
+        return crops
 
     def suggest(self, embedding: Embedding) -> list[PromptSet]:
         """Return one prompt set per object seen in the tile."""
@@ -157,12 +171,13 @@ class DittoModel:
 
     def _tile(self, embedding: Embedding) -> Tile:
         self._own(embedding.model)
-        tile = self._tiles.get(embedding)
-        if tile is None:
-            tile = Tile(self.network, embedding, self.device)
-            for old in list(self._tiles)[: -KEPT_TILES + 1]:
-                self._tiles.pop(old, None)
-            self._tiles[embedding] = tile
+        with self._lock:
+            tile = self._tiles.get(embedding)
+            if tile is None:
+                tile = Tile(self.network, embedding, self.device)
+                for old in list(self._tiles)[: -KEPT_TILES + 1]:
+                    self._tiles.pop(old, None)
+                self._tiles[embedding] = tile
         return tile
 
     def _own(self, key: str) -> None:
@@ -172,7 +187,15 @@ class DittoModel:
             )
 
 
-def _clip(logits: NDArray[np.float32], prompts: PromptSet) -> None:
+def _crop(option: Option, shape: tuple[int, int], prompts: PromptSet) -> Crop:
+    look = option.look
+    box = shown(look.view, shape)
+    logits = develop(look.logits[option.head][None], look.view, box)
+    _clip(logits, box, prompts)
+    return Crop(box, logits[0], max(0.0, option.score), 0)
+
+
+def _clip(logits: NDArray[np.float32], frame: Box, prompts: PromptSet) -> None:
     """Take out what lies outside a drawn box; clicks outside of it say that it was too small."""
     box = prompts.box
     if box is None or any(
@@ -180,8 +203,8 @@ def _clip(logits: NDArray[np.float32], prompts: PromptSet) -> None:
         for p in prompts.points
     ):
         return
-    for axis, low, high in ((1, box.y0, box.y1), (2, box.x0, box.x1)):
+    for axis, start, low, high in ((1, frame.y0, box.y0, box.y1), (2, frame.x0, box.x0, box.x1)):
         slack = max(1.0, BOX_SLACK * (high - low))
-        at = np.arange(logits.shape[axis])
+        at = start + np.arange(logits.shape[axis])
         out = (at < low - slack) | (at > high + slack)
         logits[(slice(None),) * axis + (out,)] = OUTSIDE

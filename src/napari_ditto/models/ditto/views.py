@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch  # noqa: TID253 - this module is imported when the network is
 from numpy.typing import NDArray
 from torch import Tensor  # noqa: TID253
 
+from napari_ditto.core.geometry import Box
 from napari_ditto.core.prompts import Frame
 
 OUTSIDE = -12.0
@@ -95,15 +97,29 @@ def paste(logits: Tensor, view: View, out: NDArray[np.float32]) -> None:
 
     What the view has not seen stays as it is.
     """
-    spans = [_inside(view.y0, view.side, out.shape[1]), _inside(view.x0, view.side, out.shape[2])]
+    box = shown(view, out.shape[1:])
+    if not box.is_empty:
+        out[(slice(None), *box.slices)] = develop(logits, view, box)
+
+
+def develop(logits: Tensor, view: View, box: Box) -> NDArray[np.float32]:
+    """Return logits (m, cells, cells) of a view in the pixels of a box, (m, h, w), bilinearly."""
     scale = view.cells / view.side
+    spans = ((box.y0, box.y1, view.y0), (box.x0, box.x1, view.x0))
     taps = [
         _taps((low - start) * scale, (high - low) * scale, high - low, view.cells, reflect=True)
-        for (low, high), start in zip(spans, (view.y0, view.x0), strict=True)
+        for low, high, start in spans
     ]
-    (top, bottom), (left, right) = spans
-    if top < bottom and left < right:
-        out[:, top:bottom, left:right] = _apply(logits, *taps).cpu().numpy()
+    return np.asarray(_apply(logits, *taps).cpu().numpy())
+
+
+def shown(view: View, shape: Sequence[int]) -> Box:
+    """Return the pixels of a tile whose centres a view shows."""
+    (top, bottom), (left, right) = (
+        _inside(view.y0, view.side, shape[0]),
+        _inside(view.x0, view.side, shape[1]),
+    )
+    return Box(top, left, max(top, bottom), max(left, right))
 
 
 def _inside(start: float, side: float, extent: int) -> tuple[int, int]:
