@@ -66,10 +66,10 @@ def main(folder: Path) -> None:
             wait(lambda: session.hint.startswith("Accepted") or bool(session.error))
     settle()
     save(dock, folder / "dock.png")
-    dock.fold.expand(animate=False)
+    dock.fold.expand()
     settle()
     save(dock, folder / "dock_advanced.png")
-    dock.fold.collapse(animate=False)
+    dock.fold.collapse()
     settle()
     viewer.screenshot(str(folder / "window.png"), canvas_only=False, flash=False)
     labels = viewer.layers["Ditto labels [coins]"].data

@@ -33,8 +33,9 @@ def controller_for(viewer: Viewer, workshop: Workshop | None = None) -> Controll
         chosen, notes = settings.load()
         session = _new_session(chosen, notes)
         controller = Controller(
-            scene, runner, session, workshop or _new_workshop(chosen), settings.save
-        )
+            scene, runner, session, workshop or _new_workshop(chosen), settings.save,
+            Runner(MainThread().post),
+        )  # fmt: skip
         _controllers[key] = controller
     return controller
 

@@ -22,10 +22,13 @@ from napari_ditto.ui.runner import Runner
 from napari_ditto.ui.session import NEW_LABELS, Choice, Session
 from napari_ditto.ui.views import DockView, Scene
 from napari_ditto.ui.workshop import Workshop
+from napari_ditto.ui.whole.runs import WholeRuns
 
 log = logging.getLogger(__name__)
 
 PERSISTENT = ("model", "device", "overlap", "window_mode", "min_area_px", "min_score")
+RestoringFor = Callable[[Desk, Prompting, Callable[[], None]], Restoring]
+
 """Settings that the next session starts with."""
 
 
@@ -92,6 +95,7 @@ class Controller:
         self._scene.plane_changed.connect(self._on_plane_changed)
         self._scene.action_pressed.connect(self.act)
         self.session.events.connect(self._show)
+            **self.whole.actions,
         self.session.events.working.connect(self._on_working)
         self.examples.state.events.connect(self._show_examples)
 
@@ -106,6 +110,7 @@ class Controller:
         view.show_examples(self.examples.shown)
 
     def detach(self, view: DockView) -> None:
+        self.whole.state.events.connect(self._show_whole)
         """Forget a dock; with the last one everything ends."""
         if view not in self._views:
             return
@@ -116,6 +121,7 @@ class Controller:
             self.close()
 
     def shows(self, view: DockView) -> bool:
+        view.show_whole(self.whole.shown())
         """Whether a dock is attached."""
         return view in self._views
 
@@ -146,6 +152,7 @@ class Controller:
     def _show_examples(self, *_: object) -> None:
         state = self.examples.shown
         for view in self._views:
+            self.whole.close()
             view.show_examples(state)
 
     def _on_working(self, name: str) -> None:
@@ -159,6 +166,12 @@ class Controller:
         return bool(self._views) and self._views[0].confirm(question)
 
     def ask_text(self, question: str, suggestion: str) -> str:
+        self._show_whole()
+
+    def _show_whole(self, *_: object) -> None:
+        states = self.whole.shown()
+        for view in self._views:
+            view.show_whole(states)
         """Ask for a name."""
         return self._views[0].ask_text(question, suggestion) if self._views else ""
 
@@ -180,7 +193,7 @@ class Controller:
     def choose(self, field: str, value: object) -> None:
         """Take over a setting from the dock."""
         self.session.error = ""
-        self._desk.guarded(lambda: self._choose(field, value))
+        self._desk.guarded(lambda: self._take(field, value))
 
     def warm_up(self) -> None:
         """Load the model in the background, now and whenever another one is to answer."""
@@ -201,7 +214,12 @@ class Controller:
 
     def _choose(self, field: str, value: object) -> None:
         if self.examples.takes(field):
-            return self.examples.choose(field, value)
+            self.examples.choose(field, value)
+        else:
+            self._choose(field, value)
+        self.whole.refresh()
+
+    def _choose(self, field: str, value: object) -> None:
         if field == "model" and not self._may_use(str(value)):
             return self._show()
         if field == "window":
@@ -310,3 +328,5 @@ class Controller:
 def _present(chosen: tuple[str, ...], choices: tuple[Choice, ...]) -> tuple[str, ...]:
     keys = {choice.key for choice in choices}
     return tuple(key for key in chosen if key in keys)
+        self.whole.refresh()
+        self._desk.guarded(self.whole.refresh)

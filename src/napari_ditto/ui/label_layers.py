@@ -26,7 +26,11 @@ Values = TypeVar("Values", bound=np.generic)
 METADATA = "ditto"
 """Key in ``layer.metadata`` under which provenance is kept."""
 
-_STORE = "ditto_store"
+STORE = "ditto_store"
+"""Key under which the store behind a layer is kept."""
+
+UNFINISHED = "ditto_run"
+"""Key that a layer has while a run writes what it shows."""
 
 MAX_SEARCH_PIXELS = 64 * 2**20
 """Most pixels of a lazy label image that are read to find one label."""
@@ -62,7 +66,7 @@ def new_labels_layer(
         levels if many else store.data,
         multiscale=many,
         name=f"Ditto labels [{image.name}]",
-        metadata={METADATA: dict(metadata), _STORE: store},
+        metadata={METADATA: dict(metadata), STORE: store},
         **transform_kwargs(image, ndim=len(source.shape)),
     )
     if many:
@@ -85,6 +89,8 @@ def label_store_for(layer: Labels, source: Source, image: Image) -> LabelStore:
         If the layer has another shape than the image, lies elsewhere, or cannot be written.
     """
     where = f"layer '{layer.name}' for image '{image.name}'"
+    if layer.metadata.get(UNFINISHED):
+        raise LabelsError("these labels belong to a run that has not ended", where=where, todo=_NEW)
     shape, expected = layer_shape(layer), tuple(source.shape)
     if shape != expected:
         raise LabelsError(
@@ -98,10 +104,10 @@ def label_store_for(layer: Labels, source: Source, image: Image) -> LabelStore:
             where=where,
             todo=f"{_NEW}, or copy the image's transform to the labels",
         )
-    own: LabelStore | None = layer.metadata.get(_STORE)
+    own: LabelStore | None = layer.metadata.get(STORE)
     # A duplicate of a layer shares its metadata; the user may also have given it other data.
     if own is None or own.data is not level_0(layer):
-        own = layer.metadata[_STORE] = _store_over(layer, source, where)
+        own = layer.metadata[STORE] = _store_over(layer, source, where)
     return own
 
 

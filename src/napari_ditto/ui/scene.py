@@ -22,6 +22,7 @@ from napari_ditto.ui.prompt_state import PromptState, capture, put_back
 from napari_ditto.ui.session import Choice
 
 if TYPE_CHECKING:
+from napari_ditto.ui.whole.stage import ViewerRuns
     from napari.layers import Image, Layer
     from napari.utils.events import Event
     from napari.viewer import Viewer
@@ -61,6 +62,7 @@ class ViewerScene:
         self._plane_soon = Debounce(self.plane_changed.emit, PLANE_MILLISECONDS)
         self._connect("connect")
         self._follow_images()
+        self._runs = ViewerRuns(viewer)
 
     def _connect(self, how: str) -> None:
         layers, dims = self._viewer.layers.events, self._viewer.dims.events
@@ -295,6 +297,11 @@ class ViewerScene:
 
 _OWNER = "ditto_prompts"
 
+
+    @property
+    def runs(self) -> ViewerRuns:
+        """What runs over whole images need of the viewer."""
+        return self._runs
 
 def _is(layer: object, *kinds: str) -> bool:
     from napari import layers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
@@ -12,6 +13,7 @@ from psygnal import SignalInstance
 from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.core.lineage import Lineage
 from napari_ditto.core.proposals import Proposals
+from napari_ditto.core.run_plan import Kind, Polygon
 from napari_ditto.core.window import Window
 from napari_ditto.data.protocols import LabelStore, Source
 from napari_ditto.ui.dockstate import DockState
@@ -19,6 +21,7 @@ from napari_ditto.ui.examples.state import ExamplesState
 from napari_ditto.ui.prompt_reading import CollectedPrompts
 from napari_ditto.ui.prompt_state import PromptState
 from napari_ditto.ui.session import Choice
+from napari_ditto.ui.whole.state import WholeState
 
 
 class Scene(Protocol):
@@ -120,6 +123,11 @@ class Scene(Protocol):
         """What examples and their results need of the viewer."""
         ...
 
+    @property
+    def runs(self) -> RunStage:
+        """What runs over whole images need of the viewer."""
+        ...
+
     def close(self) -> None:
         """Let go of the viewer: disconnect, and remove the preview."""
         ...
@@ -202,6 +210,46 @@ class Stage(Protocol):
         ...
 
 
+class RunStage(Protocol):
+    """The part of the viewer that runs over whole images look at and show themselves in."""
+
+    def area_choices(self) -> tuple[Choice, ...]:
+        """Return all Shapes layers."""
+        ...
+
+    def areas(
+        self, shapes: str, images: Sequence[str], address: PlaneAddress
+    ) -> tuple[Polygon, ...]:
+        """Return the shapes of a layer as polygons on the planes of an image."""
+        ...
+
+    def image_path(self, images: Sequence[str]) -> Path | None:
+        """Return the file or folder that the viewer has opened an image from."""
+        ...
+
+    def show_run(self, images: Sequence[str], levels: Sequence[object]) -> str:
+        """Show the levels of an unfinished run over an image, read only; return the layer's id."""
+        ...
+
+    def refresh_run(self, layer: str, *, now: bool = False) -> None:
+        """Draw the layer again, unless it was drawn a moment ago."""
+        ...
+
+    def finish_run(
+        self, layer: str, store: LabelStore, provenance: Mapping[str, object]
+    ) -> None:
+        """Make the layer one like any other, over its store."""
+        ...
+
+    def begin_again(self, layer: str) -> None:
+        """Let a layer be no target any more: a run writes to it again."""
+        ...
+
+    def go_to_tile(self, images: Sequence[str], address: PlaneAddress, box: Box) -> None:
+        """Show a tile: move the sliders to its plane, the camera over it."""
+        ...
+
+
 class DockView(Protocol):
     """A passive dock: it draws a state, and tells what the user pressed or chose."""
 
@@ -216,6 +264,10 @@ class DockView(Protocol):
 
     def show_examples(self, state: ExamplesState) -> None:
         """Show this of the examples and their results; a dock may have no place for it."""
+        ...
+
+    def show_whole(self, states: Mapping[Kind, WholeState]) -> None:
+        """Show this of runs over whole images: for everything, and for what is like examples."""
         ...
 
     def confirm(self, question: str) -> bool:

@@ -1,13 +1,15 @@
 """The background jobs of a dock, as generators over the engine; no Qt and no layers.
 
-All generators run in the one worker thread of a dock, so nothing here is locked. What they make
-(models, annotators) is kept for the next job.
+All generators run in the one worker thread of a dock, so nothing here is locked but the loading of
+models, which runs over whole images share. What they make (models, annotators) is kept for the
+next job.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -113,6 +115,7 @@ class Workshop:
 
     def has(self, model: str, device: str) -> bool:
         """Whether a model is loaded."""
+        self._loading = Lock()
         return (model, device) in self._models
 
     def prepare(self, setup: Setup) -> Generator[Progress, None, Source]:

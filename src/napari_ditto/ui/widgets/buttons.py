@@ -10,7 +10,7 @@ from napari_ditto.ui.dockstate import Button
 from napari_ditto.ui.keymap import ACTIONS, button_text
 
 # Okabe and Ito's blue; white on it has a contrast of 5.2 to 1.
-_PRIMARY = """
+PRIMARY = """
 QPushButton { background-color: #0072b2; color: white; font-weight: 600; padding: 6px; }
 QPushButton:hover { background-color: #1a86c6; }
 QPushButton:disabled { background-color: transparent; border: 1px solid #0072b2;
@@ -32,7 +32,7 @@ class ActionButton(QPushButton):
 
     def make_primary(self) -> ActionButton:
         """Mark it as the thing to do next."""
-        self.setStyleSheet(_PRIMARY)
+        self.setStyleSheet(PRIMARY)
         return self
 
     def show_state(self, state: Button, help_text: str = "") -> None:

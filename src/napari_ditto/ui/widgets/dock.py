@@ -6,7 +6,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QCheckBox, QFormLayout, QLabel, QVBoxLayout, QWidget
-from superqt import QCollapsible
 
 from napari_ditto.ui.keymap import ACTIONS, button_text
 from napari_ditto.ui.prompt_layers import COLORS, NEGATIVE, POSITIVE
@@ -14,8 +13,10 @@ from napari_ditto.ui.widgets.advanced import AdvancedPanel
 from napari_ditto.ui.widgets.buttons import ActionButton, dot
 from napari_ditto.ui.widgets.choices import ChoiceBox
 from napari_ditto.ui.widgets.docking import Dock
-from napari_ditto.ui.widgets.layout import line, row
+from napari_ditto.ui.widgets.fold import Fold
+from napari_ditto.ui.widgets.layout import line, row, scrolled
 from napari_ditto.ui.widgets.status import StatusPanel
+from napari_ditto.ui.widgets.whole_image import WholePanel
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -58,9 +59,9 @@ class DockWidget(Dock):
         )
         self.status = StatusPanel(self)
         self.advanced = AdvancedPanel(self)
-        self.fold = QCollapsible("Advanced", self, "▾", "▸")
-        self.fold.setDuration(0)
-        self.fold.addWidget(self.advanced)
+        self.fold = Fold("Advanced", self.advanced, "Channels, device, intensities, limits")
+        self.whole = WholePanel("all", self)
+        self.whole_fold = Fold("Whole image", self.whole, "Label all of it, in the background")
 
     def _lay_out(self) -> None:
         form = QFormLayout()
@@ -69,7 +70,8 @@ class DockWidget(Dock):
         form.addRow("Model", row(self.model, self.buttons["swap_model"], stretch=(3, 2)))
         form.addRow("Labels", self.target)
         button = self.buttons
-        layout = QVBoxLayout(self)
+        inside = QWidget(self)
+        layout = QVBoxLayout(inside)
         layout.setSpacing(6)
         layout.addLayout(form)
         layout.addWidget(line())
@@ -82,8 +84,12 @@ class DockWidget(Dock):
         layout.addLayout(row(button["clear"], button["segment_all"], stretch=(1, 2)))
         layout.addWidget(line())
         layout.addWidget(self.status)
+        layout.addWidget(self.whole_fold)
         layout.addWidget(self.fold)
         layout.addStretch(1)
+        outside = QVBoxLayout(self)
+        outside.setContentsMargins(0, 0, 0, 0)
+        outside.addWidget(scrolled(inside))
 
     def _connect_widgets(self) -> None:
         for name, button in (*self.buttons.items(), ("cancel", self.status.cancel)):
@@ -95,6 +101,8 @@ class DockWidget(Dock):
         self.target.picked.connect(lambda key: self.chose.emit("target", key))
         self.keep.clicked.connect(self._on_keep)
         self.advanced.chose.connect(lambda field, value: self.chose.emit(field, value))
+        self.whole.chose.connect(lambda field, value: self.chose.emit(field, value))
+        self.whole.acted.connect(lambda name: self.acted.emit(name))
 
     def _act(self, name: str, _: bool = False) -> None:
         self.acted.emit(name)
@@ -126,6 +134,7 @@ class DockWidget(Dock):
         self.keep.setChecked(state.overlap == "keep")
         self.status.show_state(state)
         self.advanced.show_state(state)
+        self.whole.show_state(self.runs["all"])
 
 
 class DittoDock(DockWidget):

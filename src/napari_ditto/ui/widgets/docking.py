@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from psygnal import Signal
 from qtpy.QtCore import QEvent, QObject
 from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox, QWidget
 
+from napari_ditto.core.run_plan import Kind
 from napari_ditto.ui.assembly import controller_for
 from napari_ditto.ui.bridge import Debounce
 from napari_ditto.ui.dockstate import DockState
 from napari_ditto.ui.examples.state import ExamplesState
+from napari_ditto.ui.whole.state import WholeState
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
 
 WARM_MILLISECONDS = 300
 """After the dock is on show, its model is loaded: the window has been drawn by then."""
+
+
+NO_RUNS: Mapping[Kind, WholeState] = {"all": WholeState("all"), "like": WholeState("like")}
 
 
 class Dock(QWidget):
@@ -33,13 +39,14 @@ class Dock(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.state, self.examples = DockState(), ExamplesState()
+        self.runs = NO_RUNS
         self.draw_soon = Debounce(self.draw)
         self._viewer: Viewer | None = None
         self._window: QWidget | None = None
         self._warm_soon = Debounce(self._warm_up, WARM_MILLISECONDS)
 
     def draw(self) -> None:
-        """Show `state` and `examples`."""
+        """Show `state`, `examples` and `runs`."""
         raise NotImplementedError
 
     # --- DockView ------------------------------------------------------------------------------
@@ -52,6 +59,11 @@ class Dock(QWidget):
     def show_examples(self, state: ExamplesState) -> None:
         """Show this of the examples soon."""
         self.examples = state
+        self.draw_soon()
+
+    def show_whole(self, states: Mapping[Kind, WholeState]) -> None:
+        """Show this of runs over whole images soon."""
+        self.runs = states
         self.draw_soon()
 
     def confirm(self, question: str) -> bool:

@@ -27,12 +27,13 @@ from napari_ditto.ui.widgets.examples_list import ExamplesList
 from napari_ditto.ui.widgets.examples_review import ReviewPanel
 from napari_ditto.ui.widgets.layout import line, row, scrolled
 from napari_ditto.ui.widgets.status import StatusPanel
+from napari_ditto.ui.widgets.whole_image import WholePanel
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 _BUTTONS = ("add_example", "draw_example", "save_examples", "load_examples")
-_PANELS = ("More like this", "Follow", "Review")
+_PANELS = ("More like this", "Follow", "Review", "Whole image")
 
 
 class ExamplesWidget(Dock):
@@ -55,8 +56,9 @@ class ExamplesWidget(Dock):
         self._kinds.addButton(self.classes)
         self.like, self.follow, self.review = LikePanel(self), FollowPanel(self), ReviewPanel(self)
         self.panels = (self.like, self.follow, self.review)
+        self.whole = WholePanel("like", self)
         self.tabs = QTabWidget(self)
-        for panel, name in zip(self.panels, _PANELS, strict=True):
+        for panel, name in zip((*self.panels, self.whole), _PANELS, strict=True):
             self.tabs.addTab(panel, name)
         self.status = StatusPanel(self)
         self._lay_out()
@@ -112,6 +114,8 @@ class ExamplesWidget(Dock):
         self.list.changed.connect(lambda field, value: self.chose.emit(field, value))
         for panel in self.panels:
             panel.chose.connect(lambda field, value: self.chose.emit(field, value))
+        self.whole.chose.connect(lambda field, value: self.chose.emit(field, value))
+        self.whole.acted.connect(lambda name: self.acted.emit(name))
 
     def _act(self, name: str, _: bool = False) -> None:
         self.acted.emit(name)
@@ -132,6 +136,7 @@ class ExamplesWidget(Dock):
         (self.one_kind if examples.one_kind else self.classes).setChecked(True)
         for panel in self.panels:
             panel.show_state(examples)
+        self.whole.show_state(self.runs["like"])
         count = len(examples.doubts)
         self.tabs.setTabText(_PANELS.index("Review"), f"Review ({count})" if count else "Review")
         self.status.show_state(state)

@@ -1,0 +1,1 @@
+"""Runs over whole images, in the background: set up, watched, paused, resumed."""
