@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,10 @@ from numpy.typing import NDArray
 from napari_ditto.data.blocks import CHECK, MAGIC, Arrays, DamagedBlock, pack, unpack
 
 MOST_BYTES = 1 << 30
-"""Of one array, unpacked."""
+"""Of all arrays of a record, unpacked."""
+
+Form = tuple[str, np.dtype[Any], tuple[int, ...]]
+"""Name, type and shape of an array."""
 
 _LEVEL = 1
 """Of zstd; a label window of 16 MB takes 8 ms and becomes 0.3 MB, and noise takes no longer."""
@@ -95,6 +98,8 @@ class Done:
         try:
             kind, number, key, head, digest, size = unseal("done", raw)
             done = cls(Item(kind, number, key), dict(head), str(digest), int(size))
+            if done.size > 2 * MOST_BYTES:
+                raise ValueError("it is too large")
         except (ValueError, TypeError) as error:
             raise DamagedBlock(f"foreign done record: {error}") from error
         if done.item != item:
@@ -111,22 +116,28 @@ def encode(item: Item, head: Mapping[str, Any], arrays: Arrays) -> tuple[Done, b
         If something cannot be kept: no JSON types, no numbers, or too much of them.
     """
     solid = {name: _solid(array) for name, array in arrays.items()}
-    forms = [[name, a.dtype.str, list(a.shape)] for name, a in solid.items()]
+    forms = [(name, a.dtype, a.shape) for name, a in solid.items()]
+    _check_forms(forms)
     plain = json.loads(json.dumps(head, allow_nan=False))
-    told = {"item": [item.kind, item.number, item.key], "head": plain, "forms": forms}
+    told = {
+        "item": [item.kind, item.number, item.key],
+        "head": plain,
+        "forms": [(name, dtype.str, shape) for name, dtype, shape in forms],
+    }
     block = pack(told, {name: _deflate(array) for name, array in solid.items()})
     return Done(item, plain, block_digest(block), len(block) if solid else 0), block
 
 
 def decode(done: Done, block: bytes) -> Record:
     """Return what was encoded; raises DamagedBlock unless the block is the record's."""
-    check(done, block)
     told, packed = unpack(block)
+    item = done.item
     try:
-        if told["item"] != [done.item.kind, done.item.number, done.item.key]:
+        if block_digest(block) != done.digest or told["item"] != [item.kind, item.number, item.key]:
             raise DamagedBlock("block of something else")
         forms = [(name, np.dtype(kind), tuple(shape)) for name, kind, shape in told["forms"]]
-        arrays = {name: _inflate(packed[name], kind, shape) for name, kind, shape in forms}
+        _check_forms(forms)
+        arrays = {name: _inflate(packed[name], dtype, shape) for name, dtype, shape in forms}
     except (ValueError, TypeError, LookupError, RuntimeError, OverflowError) as error:
         raise DamagedBlock(f"foreign block: {error}") from error
     return Record(done.head, arrays, done.digest)
@@ -176,17 +187,16 @@ def _sha256(name: str, body: str) -> str:
 
 
 def _solid(array: NDArray[Any]) -> NDArray[Any]:
-    _check_form(array.dtype, array.shape)
     little = np.asarray(array, array.dtype.newbyteorder("<"))
     return np.ascontiguousarray(little).reshape(array.shape)
 
 
-def _check_form(dtype: np.dtype[Any], shape: tuple[int, ...]) -> int:
-    """Return the bytes that an array takes."""
-    size = math.prod(shape) * dtype.itemsize
-    if dtype.kind not in "biuf" or any(n < 0 for n in shape) or size > MOST_BYTES:
-        raise ValueError(f"an array of {dtype} and shape {shape} cannot be kept")
-    return size
+def _check_forms(forms: Sequence[Form]) -> None:
+    for name, dtype, shape in forms:
+        if dtype.kind not in "biuf" or any(n < 0 for n in shape):
+            raise ValueError(f"{name} of {dtype} and shape {shape} cannot be kept")
+    if sum(math.prod(shape) * dtype.itemsize for _, dtype, shape in forms) > MOST_BYTES:
+        raise ValueError(f"more than {MOST_BYTES:,} bytes in one record")
 
 
 def _deflate(array: NDArray[Any]) -> NDArray[np.uint8]:
@@ -201,7 +211,7 @@ def _inflate(packed: NDArray[Any], dtype: np.dtype[Any], shape: tuple[int, ...])
     from numcodecs import Zstd
 
     # Zeros, because a frame may hold less than it should, but never writes more than there is.
-    plain = np.zeros(_check_form(dtype, shape), np.uint8)
+    plain = np.zeros(math.prod(shape) * dtype.itemsize, np.uint8)
     if plain.size:
         Zstd(_LEVEL).decode(packed, out=plain)
     array = plain.view(dtype).reshape(shape)
