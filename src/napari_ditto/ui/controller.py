@@ -21,14 +21,12 @@ from napari_ditto.ui.proposing import Proposing
 from napari_ditto.ui.runner import Runner
 from napari_ditto.ui.session import NEW_LABELS, Choice, Session
 from napari_ditto.ui.views import DockView, Scene
-from napari_ditto.ui.workshop import Workshop
 from napari_ditto.ui.whole.runs import WholeRuns
+from napari_ditto.ui.workshop import Workshop
 
 log = logging.getLogger(__name__)
 
 PERSISTENT = ("model", "device", "overlap", "window_mode", "min_area_px", "min_score")
-RestoringFor = Callable[[Desk, Prompting, Callable[[], None]], Restoring]
-
 """Settings that the next session starts with."""
 
 
@@ -47,6 +45,8 @@ class Controller:
         Makes the background jobs.
     remember : callable, optional
         Called with ``field=value`` when the user changes a setting that persists.
+    run_runner : Runner, optional
+        The background thread of runs over whole images; by default the same, one after the other.
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class Controller:
         session: Session | None = None,
         workshop: Workshop | None = None,
         remember: Callable[..., object] | None = None,
+        run_runner: Runner | None = None,
     ) -> None:
         self.session = session or Session()
         self._scene, self._runner, self._remember = scene, runner, remember
@@ -70,6 +71,9 @@ class Controller:
             self._desk, self._proposing, self._prompting, self._labelling,
             self, self._new_points, self.interrupt,
         )  # fmt: skip
+        self.whole = WholeRuns(
+            self._desk, self._proposing, self.examples.state, self, run_runner or runner
+        )
         self._actions: dict[str, Callable[[], None]] = {
             "new_points": self._new_points,
             "new_boxes": self._new_boxes,
@@ -83,6 +87,7 @@ class Controller:
             "segment_all": self._everything.start,
             "cancel": self.cancel,
             **self.examples.actions,
+            **self.whole.actions,
         }
         self.session.model_choices, self.session.device_choices = model_choices(), DEVICE_CHOICES
         self._connect()
@@ -95,9 +100,9 @@ class Controller:
         self._scene.plane_changed.connect(self._on_plane_changed)
         self._scene.action_pressed.connect(self.act)
         self.session.events.connect(self._show)
-            **self.whole.actions,
         self.session.events.working.connect(self._on_working)
         self.examples.state.events.connect(self._show_examples)
+        self.whole.state.events.connect(self._show_whole)
 
     # --- docks -----------------------------------------------------------------------------
 
@@ -108,9 +113,9 @@ class Controller:
         view.chose.connect(self.choose)
         view.show_state(resolve(self.session))
         view.show_examples(self.examples.shown)
+        view.show_whole(self.whole.shown())
 
     def detach(self, view: DockView) -> None:
-        self.whole.state.events.connect(self._show_whole)
         """Forget a dock; with the last one everything ends."""
         if view not in self._views:
             return
@@ -121,7 +126,6 @@ class Controller:
             self.close()
 
     def shows(self, view: DockView) -> bool:
-        view.show_whole(self.whole.shown())
         """Whether a dock is attached."""
         return view in self._views
 
@@ -140,6 +144,7 @@ class Controller:
         if not self._closed:
             self._closed = True
             self._views.clear()
+            self.whole.close()
             if not self._runner.close():
                 log.warning("a step of a job goes on in the background, its result is not used")
 
@@ -152,8 +157,13 @@ class Controller:
     def _show_examples(self, *_: object) -> None:
         state = self.examples.shown
         for view in self._views:
-            self.whole.close()
             view.show_examples(state)
+        self._show_whole()
+
+    def _show_whole(self, *_: object) -> None:
+        states = self.whole.shown()
+        for view in self._views:
+            view.show_whole(states)
 
     def _on_working(self, name: str) -> None:
         if not name:
@@ -166,12 +176,6 @@ class Controller:
         return bool(self._views) and self._views[0].confirm(question)
 
     def ask_text(self, question: str, suggestion: str) -> str:
-        self._show_whole()
-
-    def _show_whole(self, *_: object) -> None:
-        states = self.whole.shown()
-        for view in self._views:
-            view.show_whole(states)
         """Ask for a name."""
         return self._views[0].ask_text(question, suggestion) if self._views else ""
 
@@ -212,7 +216,11 @@ class Controller:
         self._runner.cancel()
         self._proposing.cancelled()
 
-    def _choose(self, field: str, value: object) -> None:
+    def _take(self, field: str, value: object) -> None:
+        """Let the part choose that the field belongs to."""
+        if self.whole.takes(field):
+            self.whole.choose(field, value)
+            return
         if self.examples.takes(field):
             self.examples.choose(field, value)
         else:
@@ -304,6 +312,7 @@ class Controller:
         else:
             self._proposing.look()
         self.examples.refresh()
+        self.whole.refresh()
 
     def _on_image_edited(self, image: str) -> None:
         if image in self.session.images:
@@ -323,10 +332,9 @@ class Controller:
     def _on_plane_changed(self) -> None:
         self._desk.guarded(self._proposing.look)
         self._desk.guarded(self.examples.plane_changed)
+        self._desk.guarded(self.whole.refresh)
 
 
 def _present(chosen: tuple[str, ...], choices: tuple[Choice, ...]) -> tuple[str, ...]:
     keys = {choice.key for choice in choices}
     return tuple(key for key in chosen if key in keys)
-        self.whole.refresh()
-        self._desk.guarded(self.whole.refresh)

@@ -20,9 +20,9 @@ from napari_ditto.ui.keymap import ACTIONS, REVIEW_ACTIONS, bind
 from napari_ditto.ui.preview import Preview, above_images
 from napari_ditto.ui.prompt_state import PromptState, capture, put_back
 from napari_ditto.ui.session import Choice
+from napari_ditto.ui.whole.stage import ViewerRuns
 
 if TYPE_CHECKING:
-from napari_ditto.ui.whole.stage import ViewerRuns
     from napari.layers import Image, Layer
     from napari.utils.events import Event
     from napari.viewer import Viewer
@@ -57,12 +57,12 @@ class ViewerScene:
         self._unbind: dict[str, Callable[[], None]] = {}
         self._handlers = {action: partial(self.action_pressed.emit, action) for action in ACTIONS}
         self._stage = ViewerStage(viewer, {name: self._handlers[name] for name in REVIEW_ACTIONS})
+        self._runs = ViewerRuns(viewer)
         self._layers_soon = Debounce(self._tell_layers)
         self._prompts_soon = Debounce(self._tell_prompts)
         self._plane_soon = Debounce(self.plane_changed.emit, PLANE_MILLISECONDS)
         self._connect("connect")
         self._follow_images()
-        self._runs = ViewerRuns(viewer)
 
     def _connect(self, how: str) -> None:
         layers, dims = self._viewer.layers.events, self._viewer.dims.events
@@ -283,6 +283,11 @@ class ViewerScene:
         """What examples and their results need of the viewer."""
         return self._stage
 
+    @property
+    def runs(self) -> ViewerRuns:
+        """What runs over whole images need of the viewer."""
+        return self._runs
+
     def close(self) -> None:
         """Let go of the viewer."""
         self._stage.close()
@@ -297,11 +302,6 @@ class ViewerScene:
 
 _OWNER = "ditto_prompts"
 
-
-    @property
-    def runs(self) -> ViewerRuns:
-        """What runs over whole images need of the viewer."""
-        return self._runs
 
 def _is(layer: object, *kinds: str) -> bool:
     from napari import layers

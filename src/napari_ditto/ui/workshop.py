@@ -112,10 +112,10 @@ class Workshop:
         self._cache: EmbeddingStore | None = None
         self._models: dict[Name, Model] = {}
         self._annotators: dict[Name, Annotator] = {}
+        self._loading = Lock()
 
     def has(self, model: str, device: str) -> bool:
         """Whether a model is loaded."""
-        self._loading = Lock()
         return (model, device) in self._models
 
     def prepare(self, setup: Setup) -> Generator[Progress, None, Source]:
@@ -264,15 +264,23 @@ class Workshop:
     def load(self, model: str, device: str) -> Generator[Progress, None, Model]:
         """Return a model that stays loaded until another one takes its place."""
         name = (model, device)
-        if name not in self._models:
-            yield Progress("read", text=f"loading the model {model}")
-            if model != FALLBACK_MODEL:
-                # The old one goes first: two large models may not fit into memory together.
-                self._keep_only(FALLBACK_MODEL)
-            self._models[name] = self._load_model(model, device)
-            yield Progress("read", text=f"trying out the model {model}")
-            self._rehearse(self._models[name])
-        return self._models[name]
+        with self._loading:
+            if name not in self._models:
+                yield Progress("read", text=f"loading the model {model}")
+                if model != FALLBACK_MODEL:
+                    # The old one goes first: two large models may not fit into memory together.
+                    self._keep_only(FALLBACK_MODEL)
+                self._models[name] = self._load_model(model, device)
+                yield Progress("read", text=f"trying out the model {model}")
+                self._rehearse(self._models[name])
+            return self._models[name]
+
+    def lend(self, model: str, device: str) -> Generator[Progress, None, Model]:
+        """Return a model for a job of another thread: the loaded one, else one of its own."""
+        yield Progress("read", text=f"loading the model {model}")
+        with self._loading:
+            found = self._models.get((model, device))
+        return found or self._load_model(model, device)
 
     def _rehearse(self, model: Model) -> None:
         """Ask a quick model once: first calls import and set up what later ones need."""
