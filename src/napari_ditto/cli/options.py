@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -44,12 +45,18 @@ def box(text: str) -> BoxPrompt:
 
 def region(text: str) -> Box:
     """Read ``y0,x0,y1,x1`` as whole pixels, half-open."""
-    return Box(*(int(v) for v in numbers(text, 4)))
+    found = Box(*(int(v) for v in numbers(text, 4)))
+    if found.is_empty:
+        raise argparse.ArgumentTypeError(f"{text!r} holds no pixel; give y0,x0,y1,x1")
+    return found
 
 
 def limits(text: str) -> tuple[float, ...]:
     """Read ``low,high``."""
-    return numbers(text, 2)
+    low, high = numbers(text, 2)
+    if not -math.inf < low < high < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a lower and a higher number")
+    return low, high
 
 
 def indices(text: str) -> dict[str, int]:

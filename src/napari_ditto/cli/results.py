@@ -30,6 +30,10 @@ LARGEST_TIFF = 1 << 28
 """Pixels of a plane that is held in memory to be written, 1 GiB of uint32."""
 
 
+BAND = 512
+"""Rows of labels that are read at once for a picture."""
+
+
 def add_output(parser: argparse.ArgumentParser) -> None:
     """Add the option that says where the result goes."""
     parser.add_argument(
@@ -180,11 +184,29 @@ def view(result: Result, region: Box) -> tuple[NDArray[np.float32], NDArray[np.i
     fy, fx = factors[level]
     plane = Box.of_shape(source.plane_shape(address, level))
     window = region.scale(1 / fy, 1 / fx).intersect(plane)
-    labels = result.store.read(address, region)
     rows = nearest(window.y0, window.y1, fy, region.y0, region.height)
     columns = nearest(window.x0, window.x1, fx, region.x0, region.width)
+    labels = thinned(result.store, address, region, rows, columns)
     frame = Frame(factors[level], (window.y0, window.x0))
-    return source.read(address, window, level), labels[np.ix_(rows, columns)], frame
+    return source.read(address, window, level), labels, frame
+
+
+def thinned(
+    store: LabelStore,
+    address: PlaneAddress,
+    region: Box,
+    rows: NDArray[np.intp],
+    columns: NDArray[np.intp],
+) -> NDArray[np.integer]:
+    """Return some rows and columns of a region, never more than a band of it in memory."""
+    found = np.zeros((rows.size, columns.size), dtype=store.dtype)
+    for top in range(0, region.height, BAND):
+        y0 = region.y0 + top
+        band = Box(y0, region.x0, min(y0 + BAND, region.y1), region.x1)
+        inside = (rows >= top) & (rows < top + BAND)
+        if inside.any():
+            found[inside] = store.read(address, band)[np.ix_(rows[inside] - top, columns)]
+    return found
 
 
 def nearest(start: int, stop: int, factor: float, origin: int, size: int) -> NDArray[np.intp]:
