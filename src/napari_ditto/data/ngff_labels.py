@@ -141,25 +141,27 @@ def read_levels(path: Path) -> tuple[list[zarr.Array[Any]], tuple[str, ...]]:
         its folder, codecs that run code, chunks that need too much memory.
     """
     from napari_ditto.data.omezarr import open_multiscales
-    from napari_ditto.data.zarrs import check_zarr
 
     try:
         opened = open_multiscales(_group(path), str(path))
-        levels: Any = opened.levels
-        for level in levels:
-            check_zarr(level, str(path))
     except SourceError as error:
         raise LabelsError(error.what, where=error.where, todo=error.todo) from error
     if opened.axes is None:
         raise LabelsError("the label image names no axes", where=str(path))
+    levels: Any = opened.levels
     return list(levels), opened.axes
 
 
 def _group(path: Path) -> zarr.Group:
     import zarr
 
+    from napari_ditto.data.zarrs import safe_store
+
     try:
-        return zarr.open_group(str(path), mode="r+")
+        store = safe_store(path, read_only=False)
+        return zarr.open_group(store, mode="r+", use_consolidated=False)
+    except SourceError:
+        raise
     except Exception as error:
         raise LabelsError(
             "there is no OME-Zarr label image", where=str(path), todo="Check the path"

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from napari_ditto.core.plain_file import NotPlainError, read_plain
+from napari_ditto.data.zarr_rules import MAX_METADATA
 from napari_ditto.errors import LabelsError
 
 
@@ -50,8 +52,9 @@ def update_attributes(group: Path, new: Mapping[str, object]) -> None:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return _mapping(json.loads(file.read_bytes()), file)
-    except ValueError as error:
+        raw = read_plain(file, MAX_METADATA, os.path.realpath(file.parent))
+        return _mapping(json.loads(raw), file)
+    except (ValueError, NotPlainError) as error:
         raise LabelsError("the zarr metadata is damaged", where=str(file)) from error
 
 
