@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import tempfile
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import CancelledError
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -52,6 +53,11 @@ class Ended:
     how: Literal["returned", "lost", "killed", "refused"]
     value: Any = None
     error: DittoError | None = None
+
+
+_ENVIRONMENT = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+"""Of local workers. dask's own default adds a MALLOC_TRIM_THRESHOLD_ with which large arrays are
+unmapped at once: networks then take twice the time (ADR 52)."""
 
 
 class Cluster:
@@ -195,15 +201,17 @@ def _given(client: object) -> Cluster:
 
 def _local(workers: int | None) -> Cluster:
     """Start processes that nobody else can use: they speak TLS with keys made for them."""
+    import dask
     from dask.system import CPU_COUNT
     from distributed import Client, LocalCluster
 
     with ExitStack() as stack:
+        stack.enter_context(_environment_restored())
         scratch = stack.enter_context(
             tempfile.TemporaryDirectory(prefix="napari-ditto-", ignore_cleanup_errors=True)
         )
-        cluster = stack.enter_context(
-            LocalCluster(
+        with dask.config.set({"distributed.nanny.pre-spawn-environ": _ENVIRONMENT}):
+            cluster = LocalCluster(
                 n_workers=workers or CPU_COUNT,
                 threads_per_worker=1,
                 security=True,
@@ -212,9 +220,23 @@ def _local(workers: int | None) -> Cluster:
                 local_directory=scratch,
                 silence_logs=logging.CRITICAL,
             )
-        )
+        stack.enter_context(cluster)
         client = stack.enter_context(Client(cluster, set_as_default=False))
         return Cluster(client, "dask on this machine", stack.pop_all())
+
+
+@contextmanager
+def _environment_restored() -> Iterator[None]:
+    """Run a block after which the environment is as it was: dask sets it here for its workers."""
+    before = {name: os.environ.get(name) for name in (*_ENVIRONMENT, "PYTHONHASHSEED")}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _remote(address: str, name: str) -> Cluster:
