@@ -61,7 +61,7 @@ def run_lock(folder: Path) -> Iterator[None]:
 def _acquire(folder: Path) -> Path:
     lock, name = folder / "lock", scratch_name()
     staged = folder / "tmp" / name
-    staged.mkdir(parents=True)
+    staged.mkdir()
     told = {"host": platform.node(), "process": os.getpid(), "since": time.strftime("%H:%M")}
     (staged / name).write_text(json.dumps(told))
     try:

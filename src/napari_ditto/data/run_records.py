@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ditto.data.blocks import CHECK, MAGIC, Arrays, DamagedBlock, pack, unpack
+from napari_ditto.data.bounded_decoding import expand
 
 MOST_BYTES = 1 << 30
 """Of all arrays of a record, unpacked."""
@@ -115,9 +116,9 @@ def encode(item: Item, head: Mapping[str, Any], arrays: Arrays) -> tuple[Done, b
     ValueError
         If something cannot be kept: no JSON types, no numbers, or too much of them.
     """
-    solid = {name: _solid(array) for name, array in arrays.items()}
-    forms = [(name, a.dtype, a.shape) for name, a in solid.items()]
+    forms = [(name, a.dtype.newbyteorder("<"), a.shape) for name, a in arrays.items()]
     _check_forms(forms)
+    solid = {name: _solid(array) for name, array in arrays.items()}
     plain = json.loads(json.dumps(head, allow_nan=False))
     told = {
         "item": [item.kind, item.number, item.key],
@@ -210,10 +211,10 @@ def _deflate(array: NDArray[Any]) -> NDArray[np.uint8]:
 def _inflate(packed: NDArray[Any], dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     from numcodecs import Zstd
 
-    # Zeros, because a frame may hold less than it should, but never writes more than there is.
-    plain = np.zeros(math.prod(shape) * dtype.itemsize, np.uint8)
-    if plain.size:
-        Zstd(_LEVEL).decode(packed, out=plain)
-    array = plain.view(dtype).reshape(shape)
-    array.flags.writeable = False
-    return array
+    size = math.prod(shape) * dtype.itemsize
+    if size:
+        expand("zstd", {}, packed.tobytes(), size)
+    plain = Zstd(_LEVEL).decode(packed) if size else b""
+    if len(plain) != size:
+        raise ValueError("an array of another size")
+    return np.frombuffer(plain, dtype).reshape(shape)
