@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from napari_ditto.core.embedding import Embedding
 from napari_ditto.core.window import Window
+from napari_ditto.data import diskstore
 from napari_ditto.data.diskstore import DONE, DiskStore
 from napari_ditto.data.embeddings import EmbeddingCache, default_directory, embedding_key
 from napari_ditto.data.memorystore import MemoryStore
@@ -349,11 +350,11 @@ def test_a_folder_that_cannot_be_read_is_a_miss(tmp_path, monkeypatch):
     EmbeddingCache(directory=tmp_path).put(make_key(0), make_embedding(0))
     cache = EmbeddingCache(directory=tmp_path)
 
-    def fail(self):
+    def fail(*_args):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     with monkeypatch.context() as broken:
-        broken.setattr(Path, "read_bytes", fail)
+        broken.setattr(diskstore, "read_plain", fail)
         assert cache.get(make_key(0)) is None
         assert cache.stats().entries == 0
     assert "cannot be read" in cache.problem

@@ -60,7 +60,7 @@ def real_inside(path: Path | str, root: str) -> str:
     """Return a path with its links followed; raises NotPlainError if that leaves `root`."""
     real = os.path.realpath(path)
     if real != root and not real.startswith(root.rstrip(os.sep) + os.sep):
-        raise NotPlainError("it is a link that leads out of its folder", path)
+        raise NotPlainError("it leads out of its folder", path)
     return real
 
 

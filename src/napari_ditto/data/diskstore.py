@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_ditto.core.embedding import Embedding
+from napari_ditto.core.plain_file import NotPlainError, read_plain
 from napari_ditto.data.entry import (
     DamagedEntry,
     DoneRecord,
@@ -36,7 +37,9 @@ LOW_WATER = 0.9
 # Other processes' writes are seen when ours since the last scan reach this part of the quota.
 RESCAN = 1 / 16
 MAX_RECORD = 1 << 20
-DAMAGE = (DamagedEntry, FileNotFoundError, IsADirectoryError, NotADirectoryError)
+DAMAGE = (
+    DamagedEntry, FileNotFoundError, IsADirectoryError, NotADirectoryError, NotPlainError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,9 +252,7 @@ def _look(path: Path) -> StoredEntry | None:
 
 
 def _read_record(path: Path) -> DoneRecord:
-    if (path / DONE).stat().st_size > MAX_RECORD:
-        raise DamagedEntry("foreign done record")
-    record = DoneRecord.from_bytes((path / DONE).read_bytes())
+    record = DoneRecord.from_bytes(read_plain(path / DONE, MAX_RECORD))
     check_record(path.name, record)
     return record
 
@@ -269,7 +270,9 @@ def _read_entry(path: Path) -> Embedding:
         n: f.size for n, f in record.files.items()
     }:
         raise DamagedEntry("a file is missing or of another size")
-    return decode_entry(path.name, record, {n: f.read_bytes() for n, f in files.items()})
+    return decode_entry(
+        path.name, record, {n: read_plain(f, record.files[n].size) for n, f in files.items()}
+    )
 
 
 def _rename_new(scratch: Path, path: Path) -> None:

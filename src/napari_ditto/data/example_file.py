@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.core.masks import bounding_box
+from napari_ditto.core.plain_file import read_plain
 from napari_ditto.core.sealed import MAX_FILE, Arrays, Form, damaged
 from napari_ditto.core.window import Window
 from napari_ditto.data.compose import ComposedSource
@@ -238,9 +239,7 @@ def _read(path: Path) -> tuple[str, Arrays]:
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        if path.stat().st_size > MAX_FILE:
-            raise _refusal(path, "it is larger than 1 GiB")
-        return path.read_bytes()
+        return read_plain(path, MAX_FILE)
     except OSError as error:
         raise _refusal(path, error.strerror or str(error)) from error
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
 from pathlib import Path
 
 import numpy as np
 
+from napari_ditto.core.plain_file import open_plain
 from napari_ditto.data.opening import Opened
 from napari_ditto.errors import SourceError
+
+_FORMATS = ("PNG", "JPEG", "JPEG2000", "GIF", "BMP", "WEBP", "PPM")
+"""Pillow would also start other programs, such as Ghostscript for PostScript."""
 
 _PLAIN_MODES = ("1", "L", "I", "F", "RGB", "RGBA")
 
@@ -20,7 +25,7 @@ def open_picture(path: Path) -> Opened:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            with open_plain(path) as file, Image.open(file, formats=_FORMATS) as image:
                 if image.mode not in _PLAIN_MODES and not image.mode.startswith("I;16"):
                     pixels = np.asarray(image.convert(_plain_mode(image.mode)))
                 else:
@@ -31,7 +36,7 @@ def open_picture(path: Path) -> Opened:
             where=str(path),
             todo="Save it as a tiled TIFF or as OME-Zarr.",
         ) from error
-    except (OSError, ValueError, SyntaxError) as error:
+    except (OSError, ValueError, SyntaxError, EOFError, struct.error, OverflowError) as error:
         raise SourceError(
             "cannot read this file as an image",
             where=str(path),

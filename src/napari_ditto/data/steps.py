@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ditto.core.geometry import PlaneAddress
+from napari_ditto.core.plain_file import read_plain
 from napari_ditto.core.propagation import Doubt
 from napari_ditto.data.blocks import DamagedBlock, digest, pack, unpack
 from napari_ditto.data.scratch import is_orphan, scratch_name
@@ -29,6 +30,7 @@ Carry = Mapping[str, NDArray[np.generic]]
 
 MEMORY_CARRY = 512 << 20
 DISK_CARRY = 4 << 30
+MAX_STEP = 2 << 30
 
 STEP, CARRY = ".step", ".carry"
 
@@ -204,7 +206,7 @@ class DiskSteps:
 
     def _read(self, name: str) -> bytes | None:
         try:
-            return (self.folder / name).read_bytes()
+            return read_plain(self.folder / name, MAX_STEP)
         except FileNotFoundError:
             return None
         except OSError as error:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import math
+import os
 import threading
 from contextlib import ExitStack
 from io import FileIO
@@ -13,11 +15,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_ditto.core.plain_file import open_plain
 from napari_ditto.data.opening import Opened
 from napari_ditto.errors import SourceError
 
 if TYPE_CHECKING:
     import tifffile
+
+
+# What tifffile thinks of a file goes to whoever listens, not to the screen.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
 def open_tiff(path: Path) -> Opened:
@@ -27,7 +34,10 @@ def open_tiff(path: Path) -> Opened:
     with ExitStack() as stack:
         try:
             file = stack.enter_context(tifffile.TiffFile(path))
+            _check_parts(file, path.parent)
             levels = _levels(file, stack)
+        except SourceError:
+            raise
         except Exception as error:
             raise SourceError(
                 "cannot read this TIFF", where=str(path), todo="Check that the file is whole."
@@ -36,6 +46,28 @@ def open_tiff(path: Path) -> Opened:
         notes = (f"Only the first of {count} images in the file is read.",) if count > 1 else ()
         close = stack.pop_all().close
         return Opened(levels, _axes(file.series[0].axes), notes=notes, close=close)
+
+
+def _check_parts(file: tifffile.TiffFile, folder: Path) -> None:
+    """Refuse OME-XML that names parts elsewhere, or pipes: tifffile would open them."""
+    from xml.etree import ElementTree
+
+    if not file.ome_metadata:
+        return
+    try:
+        # Expat itself ends entities that grow without end.
+        elements = list(ElementTree.fromstring(file.ome_metadata).iter())  # noqa: S314
+    except ElementTree.ParseError:  # tifffile does without them then
+        return
+    for name in filter(None, (element.get("FileName") for element in elements)):
+        try:
+            open_plain(folder / name, os.path.realpath(folder)).close()
+        except FileNotFoundError:  # read as zeros, which tifffile logs
+            continue
+        except OSError as error:
+            raise SourceError(
+                f"a part of this TIFF is not read: {error.strerror}", where=str(folder / name)
+            ) from error
 
 
 def _levels(file: tifffile.TiffFile, stack: ExitStack) -> tuple[object, ...]:
@@ -93,6 +125,8 @@ class ContiguousPixels:
         return [(self._offset + place * self.dtype.itemsize, length) for place in places]
 
     def _read(self, start: int, into: NDArray[np.uint8]) -> None:
+        if start >= os.fstat(self._file.fileno()).st_size:
+            raise OSError("the file ends before the image does")
         self._file.seek(start)
         done = 0
         while done < into.size:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from napari_ditto.core.plain_file import read_plain
 from napari_ditto.core.sealed import MAX_FILE, Arrays, Form, damaged
 from napari_ditto.errors import ModelError, StoreError
 from napari_ditto.models.protocols import Memory
@@ -245,9 +246,7 @@ def _read(path: Path) -> Tuned:
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        if path.stat().st_size > MAX_FILE:
-            raise _refusal(path, "it is larger than 1 GiB")
-        return path.read_bytes()
+        return read_plain(path, MAX_FILE)
     except OSError as error:
         raise _refusal(path, error.strerror or str(error)) from error
 
