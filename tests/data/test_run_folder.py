@@ -120,12 +120,17 @@ def test_the_digest_tells_any_change(run):
         run.put("tiles", 2, KEY, {"n": 1}, {"labels": label}),
         run.put("pairs", 1, KEY, {"n": 1}, {"labels": label}),
         run.put("tiles", 1, KEY[1:], {"n": 1}, {"labels": label}),
-        run.put("tiles", 3, KEY, {"n": 2}, {"labels": label}),
+        run.put("tiles", 3, KEY, {"n": 2}),
         run.put("tiles", 4, KEY, {"n": 1}, {"labels": label.astype("u2")}),
         run.put("tiles", 5, KEY, {"n": 1}, {"labels": label.T}),
         run.put("tiles", 6, KEY, {"n": 1}),
     }
     assert len(digests) == 8
+    run.put("tiles", 1, KEY, {"seconds": 1.5}, {"labels": label})
+    assert run.told("tiles", 1, KEY) == (
+        {"seconds": 1.5},
+        run.put("tiles", 1, KEY, {"n": 1}, {"labels": label}),
+    )
 
 
 def test_keys_do_not_know_of_each_other(run):

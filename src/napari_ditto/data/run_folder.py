@@ -134,15 +134,15 @@ class RunFolder:
         key : str
             What the result depends on; another key is another item.
         head : mapping
-            JSON types, at most a megabyte. It is part of the digest: what differs between two
-            runs that find the same, such as seconds, does not belong here.
+            JSON types, at most a megabyte.
         arrays : mapping of str to ndarray
             Booleans, integers or floats.
 
         Returns
         -------
         str
-            SHA-256, the same for the same content.
+            SHA-256 of the arrays, or of the head if there are none, and of what they belong to. A
+            head beside arrays may differ between two who find the same.
 
         Raises
         ------

@@ -59,7 +59,7 @@ class Record:
     arrays : mapping of str to ndarray
         Little-endian, read-only.
     digest : str
-        SHA-256 of all of it, kind, number and key included.
+        SHA-256 of kind, number, key and arrays, or of the head where there are no arrays.
     """
 
     head: dict[str, Any]
@@ -122,7 +122,8 @@ def encode(item: Item, head: Mapping[str, Any], arrays: Arrays) -> tuple[Done, b
     plain = json.loads(json.dumps(head, allow_nan=False))
     told = {
         "item": [item.kind, item.number, item.key],
-        "head": plain,
+        # A head beside arrays may tell of seconds; two who find the same write the same block.
+        "head": None if solid else plain,
         "forms": [(name, dtype.str, shape) for name, dtype, shape in forms],
     }
     block = pack(told, {name: _deflate(array) for name, array in solid.items()})
