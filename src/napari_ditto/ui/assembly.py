@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Literal, cast
 from weakref import WeakValueDictionary
 
 from napari_ditto.ui import settings
 from napari_ditto.ui.bridge import MainThread
 from napari_ditto.ui.controller import Controller
+from napari_ditto.ui.journals import Journals
+from napari_ditto.ui.restoring import Restoring
 from napari_ditto.ui.runner import Runner
 from napari_ditto.ui.scene import ViewerScene
 from napari_ditto.ui.session import Session, WindowMode
@@ -29,12 +32,15 @@ def controller_for(viewer: Viewer, workshop: Workshop | None = None) -> Controll
     key = id(getattr(viewer, "__wrapped__", viewer))
     controller = _controllers.get(key)
     if controller is None or controller.is_closed:
-        scene, runner = ViewerScene(viewer), Runner(MainThread().post)
+        journals = Journals()
+        scene, runner = ViewerScene(viewer, journals), Runner(MainThread().post)
         chosen, notes = settings.load()
         session = _new_session(chosen, notes)
+        workshop = workshop or _new_workshop(chosen)
+        workshop.record = journals.record_new
         controller = Controller(
-            scene, runner, session, workshop or _new_workshop(chosen), settings.save,
-            Runner(MainThread().post),
+            scene, runner, session, workshop, settings.save, Runner(MainThread().post),
+            partial(Restoring, journals=journals, layers=scene.journal_layers),
         )  # fmt: skip
         _controllers[key] = controller
     return controller

@@ -18,6 +18,7 @@ from napari_ditto.ui.labelling import Labelling
 from napari_ditto.ui.model_choices import DEVICE_CHOICES, download_question, model_choices
 from napari_ditto.ui.prompting import Prompting
 from napari_ditto.ui.proposing import Proposing
+from napari_ditto.ui.restoring import Restoring
 from napari_ditto.ui.runner import Runner
 from napari_ditto.ui.session import NEW_LABELS, Choice, Session
 from napari_ditto.ui.views import DockView, Scene
@@ -25,6 +26,8 @@ from napari_ditto.ui.whole.runs import WholeRuns
 from napari_ditto.ui.workshop import Workshop
 
 log = logging.getLogger(__name__)
+
+RestoringFor = Callable[[Desk, Prompting, Callable[[], None]], Restoring]
 
 PERSISTENT = ("model", "device", "overlap", "window_mode", "min_area_px", "min_score")
 """Settings that the next session starts with."""
@@ -47,6 +50,8 @@ class Controller:
         Called with ``field=value`` when the user changes a setting that persists.
     run_runner : Runner, optional
         The background thread of runs over whole images; by default the same, one after the other.
+    restoring : callable, optional
+        Makes the part that offers what an earlier session has left.
     """
 
     def __init__(
@@ -57,6 +62,7 @@ class Controller:
         workshop: Workshop | None = None,
         remember: Callable[..., object] | None = None,
         run_runner: Runner | None = None,
+        restoring: RestoringFor | None = None,
     ) -> None:
         self.session = session or Session()
         self._scene, self._runner, self._remember = scene, runner, remember
@@ -74,6 +80,8 @@ class Controller:
         self.whole = WholeRuns(
             self._desk, self._proposing, self.examples.state, self, run_runner or runner
         )
+        start_over = self._proposing.start_over
+        self._restoring = restoring and restoring(self._desk, self._prompting, start_over)
         self._actions: dict[str, Callable[[], None]] = {
             "new_points": self._new_points,
             "new_boxes": self._new_boxes,
@@ -203,6 +211,11 @@ class Controller:
         """Load the model in the background, now and whenever another one is to answer."""
         self._desk.guarded(self._proposing.warm_up)
 
+    def look_back(self) -> None:
+        """Look, once, for what an earlier session has left."""
+        if self._restoring:
+            self._desk.guarded(self._restoring.look)
+
     def cancel(self) -> None:
         """Give up what is running; what is finished is kept."""
         self.interrupt()
@@ -218,6 +231,9 @@ class Controller:
 
     def _take(self, field: str, value: object) -> None:
         """Let the part choose that the field belongs to."""
+        if self._restoring and field == "unsaved":
+            self._restoring.answer(str(value))
+            return
         if self.whole.takes(field):
             self.whole.choose(field, value)
             return

@@ -13,6 +13,10 @@ from napari_ditto.ui.views import Scene
 from napari_ditto.ui.workshop import Workshop
 
 
+def _nothing_to_settle() -> None:
+    """Stand in where nothing is kept."""
+
+
 class Desk:
     """One session, one viewer, one background thread.
 
@@ -20,10 +24,16 @@ class Desk:
     ----------
     session, scene, runner, workshop
         See there; the session is kept in step with the runner from now on.
+
+    Attributes
+    ----------
+    settle : callable
+        Called in the background before any result is shown: what was asked must be safe by then.
     """
 
     def __init__(self, session: Session, scene: Scene, runner: Runner, workshop: Workshop) -> None:
         self.session, self.scene, self.runner, self.workshop = session, scene, runner, workshop
+        self.settle: Callable[[], None] = _nothing_to_settle
         runner.on_state = self._on_runner_state
 
     def run(
@@ -44,9 +54,14 @@ class Desk:
             if on_partial and progress.partial is not None:
                 self.guarded(lambda: on_partial(progress.partial))
 
+        def settled() -> Steps:
+            result = yield from steps()
+            self.settle()
+            return result
+
         job = Job(
             name,
-            steps,
+            settled,
             on_done=lambda result: self.guarded(lambda: on_done(result)),
             on_error=on_error or self.fail,
             on_progress=on_progress,

@@ -41,6 +41,8 @@ class DockState:
         The hint to the model; None where the model reads none.
     proposal : str
         "2 of 3, score 0.87", or ``""``.
+    unsaved : str
+        What can be restored, or ``""``.
     buttons : mapping of str to Button
         By action.
     """
@@ -68,6 +70,7 @@ class DockState:
     fraction: float | None = None
     busy: bool = False
     proposal: str = ""
+    unsaved: str = ""
     buttons: Mapping[str, Button] = field(default_factory=dict)
 
 
@@ -98,6 +101,7 @@ def resolve(session: Session) -> DockState:
         fraction=_fraction(session),
         busy=bool(session.working) and session.cancellable,
         proposal=_proposal(session),
+        unsaved=session.unsaved,
         buttons=_buttons(session),
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from psygnal import Signal
+
 from napari_ditto.ui.desk import Desk
 from napari_ditto.ui.history import PromptEdit
 from napari_ditto.ui.prompt_state import PromptState
@@ -9,6 +11,9 @@ from napari_ditto.ui.prompt_state import PromptState
 
 class Prompting:
     """Keeps track of the prompt layers of a session."""
+
+    changed = Signal()
+    """The layers hold other prompts now."""
 
     def __init__(self, desk: Desk) -> None:
         self._session, self._scene = desk.session, desk.scene
@@ -28,16 +33,21 @@ class Prompting:
     def take_edit(self) -> PromptEdit | None:
         """Return what the user changed since the last look, None if nothing."""
         before, self._state = self._state, self._scene.prompt_state(self._session.prompt_layers)
-        return PromptEdit(before, self._state) if self._state != before else None
+        if self._state == before:
+            return None
+        self.changed.emit()
+        return PromptEdit(before, self._state)
 
     def clear(self) -> PromptEdit:
         """Remove the prompts of the plane on show."""
         session, before = self._session, self._state
         session.prompt_layers = self._scene.clear_prompts(session.prompt_layers, session.images)
         self.watch()
+        self.changed.emit()
         return PromptEdit(before, self._state)
 
     def restore(self, state: PromptState) -> None:
         """Put the prompt layers back to a former state."""
         self._scene.restore_prompts(state)
         self.watch()
+        self.changed.emit()

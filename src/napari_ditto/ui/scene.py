@@ -16,6 +16,8 @@ from napari_ditto.errors import DittoError, PromptError
 from napari_ditto.ui import adapters
 from napari_ditto.ui.bridge import Debounce
 from napari_ditto.ui.examples.stage import ViewerStage
+from napari_ditto.ui.journal_layers import JournalLayers, image_note
+from napari_ditto.ui.journals import Journals
 from napari_ditto.ui.keymap import ACTIONS, REVIEW_ACTIONS, bind
 from napari_ditto.ui.preview import Preview, above_images
 from napari_ditto.ui.prompt_state import PromptState, capture, put_back
@@ -40,6 +42,8 @@ class ViewerScene:
     ----------
     viewer : napari.Viewer
         Proxied or not; only public attributes are used.
+    journals : Journals, optional
+        Where every write to labels of this viewer is noted.
     """
 
     layers_changed = Signal()
@@ -48,8 +52,9 @@ class ViewerScene:
     plane_changed = Signal()
     action_pressed = Signal(str)
 
-    def __init__(self, viewer: Viewer) -> None:
-        self._viewer = viewer
+    def __init__(self, viewer: Viewer, journals: Journals | None = None) -> None:
+        self._viewer, self._journals = viewer, journals or Journals()
+        self.journal_layers = JournalLayers(viewer, self._journals)
         self._preview = Preview(viewer)
         self._watched: dict[str, Layer] = {}
         self._images: dict[str, Layer] = {}
@@ -81,6 +86,7 @@ class ViewerScene:
 
     def _tell_layers(self) -> None:
         self._follow_images()
+        self.journal_layers.follow()
         self.layers_changed.emit()
 
     def _follow_images(self) -> None:
@@ -167,7 +173,9 @@ class ViewerScene:
         self, images: Sequence[str], window: Window | Literal["sampled", "contrast"]
     ) -> Source:
         """Return a lazy source over these Image layers."""
-        return adapters.source_from_layer([self._layer(key) for key in images], window)
+        source = adapters.source_from_layer([self._layer(key) for key in images], window)
+        self._journals.describe(source, image_note(self._image(images)))
+        return source
 
     def address(self, images: Sequence[str]) -> PlaneAddress:
         """Return the plane on show."""
@@ -259,7 +267,11 @@ class ViewerScene:
 
     def label_store(self, target: str, source: Source, images: Sequence[str]) -> LabelStore:
         """Return the store behind a Labels layer."""
-        return adapters.label_store_for(self._layer(target), source, self._image(images))
+        layer, image = self._layer(target), self._image(images)
+        store = adapters.label_store_for(layer, source, image)
+        self._journals.record(store, image_note(image), layer.name)
+        self.journal_layers.follow()
+        return store
 
     def add_labels(self, images: Sequence[str], source: Source, store: LabelStore) -> str:
         """Show a new store as a Labels layer on the image, return its id."""
@@ -291,6 +303,7 @@ class ViewerScene:
     def close(self) -> None:
         """Let go of the viewer."""
         self._stage.close()
+        self.journal_layers.close()
         for soon in (self._layers_soon, self._prompts_soon, self._plane_soon):
             soon.stop()
         self.watch(())

@@ -106,6 +106,8 @@ class Session:
         Whether image and model are loaded, so that the next click is quick.
     fixing : Fixing or None
         What the next accepted mask replaces, if it is on that plane.
+    unsaved : str
+        What an earlier session has left and can be restored, ``""`` for nothing.
     undo_text, redo_text : str
         What Undo and Redo would do, ``""`` for nothing.
     """
@@ -143,6 +145,7 @@ class Session:
     remark: str = ""
     ready: bool = False
     fixing: Fixing | None = None
+    unsaved: str = ""
     undo_text: str = ""
     redo_text: str = ""
 

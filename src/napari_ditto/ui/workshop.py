@@ -101,6 +101,11 @@ class Workshop:
         of the machine's user.
     load_model : callable, optional
         Another way to get a model.
+
+    Attributes
+    ----------
+    record : callable or None
+        Told of labels that were made for a source, before anything is written: begins a journal.
     """
 
     def __init__(
@@ -109,6 +114,7 @@ class Workshop:
         load_model: LoadModel = _load_model,
     ) -> None:
         self._open_cache, self._load_model = open_cache, load_model
+        self.record: Callable[[LabelStore, Source], None] | None = None
         self._cache: EmbeddingStore | None = None
         self._models: dict[Name, Model] = {}
         self._annotators: dict[Name, Annotator] = {}
@@ -145,6 +151,7 @@ class Workshop:
 
         model = yield from self._loaded(setup)
         yield Progress("write", text="writing the label")
+        store = store or self.make_labels(setup.source)
         writer = Annotator(setup.source, model, labels=store, overlap=overlap)
         writer.accept(proposals, choice)
         entry = writer.history.done[-1]
@@ -198,26 +205,27 @@ class Workshop:
         """Write every object under an id of its own; what is mostly labelled already is known."""
         from scipy.ndimage import find_objects
 
-        from napari_ditto.engine.annotator import open_labels
+        from napari_ditto.data.journal_recorder import together
 
         model = yield from self._loaded(setup)
         yield Progress("write", text="writing the labels")
-        store = store or open_labels(None, setup.source)
+        store = store or self.make_labels(setup.source)
         first = store.next_label()
         deltas: list[LabelDelta] = []
         notes: list[dict[str, object]] = []
-        for index, window in enumerate(find_objects(found.labels)):
-            rows, columns = window
-            box = Box(rows.start, columns.start, rows.stop, columns.stop)
-            mask = found.labels[window] == index + 1
-            where = box.shift(found.box.y0, found.box.x0)
-            taken = store.read(found.address, where)[mask] != 0
-            if overlap == "keep" and taken.mean() > KNOWN_SHARE:
-                continue
-            delta = store.write(found.address, where, mask, first + len(deltas), overlap)
-            if not delta.box.is_empty:
-                notes.append(_note(model.spec, delta.label, float(found.scores[index])))
-                deltas.append(delta)
+        with together(store):
+            for index, window in enumerate(find_objects(found.labels)):
+                rows, columns = window
+                box = Box(rows.start, columns.start, rows.stop, columns.stop)
+                mask = found.labels[window] == index + 1
+                where = box.shift(found.box.y0, found.box.x0)
+                taken = store.read(found.address, where)[mask] != 0
+                if overlap == "keep" and taken.mean() > KNOWN_SHARE:
+                    continue
+                delta = store.write(found.address, where, mask, first + len(deltas), overlap)
+                if not delta.box.is_empty:
+                    notes.append(_note(model.spec, delta.label, float(found.scores[index])))
+                    deltas.append(delta)
         return Written(store, tuple(deltas), tuple(notes))
 
     def replace_object(
@@ -249,10 +257,17 @@ class Workshop:
 
     def new_labels(self, source: Source) -> Generator[Progress, None, LabelStore]:
         """Return an empty label image for a source."""
+        yield Progress("write", text="making a label image")
+        return self.make_labels(source)
+
+    def make_labels(self, source: Source) -> LabelStore:
+        """Return an empty label image for a source, in the worker thread."""
         from napari_ditto.data.labels import new_labels
 
-        yield Progress("write", text="making a label image")
-        return new_labels(source)
+        labels = new_labels(source)
+        if self.record is not None:
+            self.record(labels, source)
+        return labels
 
     def fetch(self, model: str) -> Generator[Progress, None, None]:
         """Download the weights of a model; the user has agreed."""

@@ -170,7 +170,6 @@ class ExampleJobs:
 
         It goes into new labels, or into those of an earlier search in place of what that found.
         """
-        from napari_ditto.data.labels import new_labels
         from napari_ditto.engine.context import segment_like_steps
         from napari_ditto.engine.examples import weigh_steps
 
@@ -183,7 +182,7 @@ class ExampleJobs:
         )  # fmt: skip
         yield Progress("write", text="writing the labels")
         nothing = np.zeros(result.box.shape, dtype=np.uint32)
-        store = before.store if before else new_labels(source)
+        store = before.store if before else self.workshop.make_labels(source)
         if before:
             gone = np.zeros_like(before.labels)
             write_plane(store, before.address, before.result.box, before.labels, gone)

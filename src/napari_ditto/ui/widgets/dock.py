@@ -16,6 +16,7 @@ from napari_ditto.ui.widgets.docking import Dock
 from napari_ditto.ui.widgets.fold import Fold
 from napari_ditto.ui.widgets.layout import line, row, scrolled
 from napari_ditto.ui.widgets.status import StatusPanel
+from napari_ditto.ui.widgets.unsaved import UnsavedStrip
 from napari_ditto.ui.widgets.whole_image import WholePanel
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class DockWidget(Dock):
             "Off: the new label takes them over."
         )
         self.status = StatusPanel(self)
+        self.unsaved = UnsavedStrip(self)
         self.advanced = AdvancedPanel(self)
         self.fold = Fold("Advanced", self.advanced, "Channels, device, intensities, limits")
         self.whole = WholePanel("all", self)
@@ -73,6 +75,7 @@ class DockWidget(Dock):
         inside = QWidget(self)
         layout = QVBoxLayout(inside)
         layout.setSpacing(6)
+        layout.addWidget(self.unsaved)
         layout.addLayout(form)
         layout.addWidget(line())
         layout.addLayout(row(button["new_points"], button["new_boxes"]))
@@ -100,6 +103,7 @@ class DockWidget(Dock):
         self.model.picked.connect(lambda key: self.chose.emit("model", key))
         self.target.picked.connect(lambda key: self.chose.emit("target", key))
         self.keep.clicked.connect(self._on_keep)
+        self.unsaved.answered.connect(lambda answer: self.chose.emit("unsaved", answer))
         self.advanced.chose.connect(lambda field, value: self.chose.emit(field, value))
         self.whole.chose.connect(lambda field, value: self.chose.emit(field, value))
         self.whole.acted.connect(lambda name: self.acted.emit(name))
@@ -130,6 +134,7 @@ class DockWidget(Dock):
             button.setChecked(state.positive == positive)
             name = "Include" if positive else "Exclude"
             button.setText(name if state.positive == positive else f"{name} ({SIGN_KEY})")
+        self.unsaved.show_text(state.unsaved)
         self.proposal.setText(state.proposal)
         self.keep.setChecked(state.overlap == "keep")
         self.status.show_state(state)

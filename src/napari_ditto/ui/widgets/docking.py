@@ -103,6 +103,7 @@ class Dock(QWidget):
 
     def _warm_up(self) -> None:
         if self._viewer is not None and not self.controller.is_closed:
+            self.controller.look_back()
             self.controller.warm_up()
 
     def event(self, event: QEvent | None) -> bool:
