@@ -136,11 +136,10 @@ def like_whole(
 
 def check_begun(args: argparse.Namespace, begun: Plan) -> None:
     """Check that a run to go on with was begun by this command, with these settings."""
+    from napari_ditto.engine.whole.launch import same_kind
+
+    same_kind(begun, "like", not args.classes)
     told = begun.task.settings
-    if begun.task.kind != "like" or begun.task.instances == args.classes:
-        raise LabelsError(
-            "there is a run of another kind", where=begun.target, todo="Choose another name"
-        )
     if told["threshold"] != args.threshold:
         raise LabelsError(
             f"the run was begun with --threshold {told['threshold']:g}",

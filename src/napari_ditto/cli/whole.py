@@ -123,31 +123,24 @@ def make(
     args: argparse.Namespace, source: Source, model: Model, task: Task, begun: Plan | None
 ) -> Plan:
     """Return the plan that the options describe, checked against the one that was begun."""
-    from napari_ditto.engine.whole.launch import same_settings
-    from napari_ditto.engine.whole.planning import EMPTY_BELOW, make_plan
+    from napari_ditto.engine.whole.launch import RunOptions, plan_for
 
     fixed = options.merged(args.plane)
-    plan = make_plan(
-        source,
-        model,
-        task,
-        target_of(args),
-        plane=source.plane(fixed, args.displayed) if args.displayed else fixed,
-        planes={name: (first, stop) for name, first, stop in args.planes},
-        region=args.region,
-        mask=args.mask,
-        window=args.tile,
-        halo=args.halo,
-        empty_below=0.0 if args.keep_empty else EMPTY_BELOW,
-        join=args.join,
-        ngff=args.ngff or (begun.ngff if begun else "0.5"),
-    )
+    said: RunOptions = {
+        "planes": {name: (first, stop) for name, first, stop in args.planes},
+        "mask": args.mask,
+        "join": args.join,
+        "tile": args.tile,
+        "halo": args.halo,
+        "keep_empty": args.keep_empty,
+        "ngff": args.ngff,
+    }
+    plane = source.plane(fixed, args.displayed) if args.displayed else fixed
+    plan = plan_for(source, model, task, target_of(args), begun, plane, args.region, said)
     if len(plan.addresses) > 1 and any(_is_tiff(path) for path in args.output):
         raise LabelsError(
             "a .tif holds one plane", todo="Choose one with --plane, or write .zarr only"
         )
-    if begun is not None:
-        same_settings(plan, begun)
     return plan
 
 

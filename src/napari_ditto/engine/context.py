@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,13 +25,19 @@ from napari_ditto.data.protocols import EmbeddingStore, Source
 from napari_ditto.data.source import is_source, open_source
 from napari_ditto.engine.candidates import Settings
 from napari_ditto.engine.encode import TileEncoder
-from napari_ditto.engine.everything import paint
+from napari_ditto.engine.everything import needs_out, paint
 from napari_ditto.engine.jobs import drain
 from napari_ditto.engine.like_objects import LEAST_SHARE, Map, Sizes, objects_steps, veto
 from napari_ditto.engine.similarity import weigh_steps
 from napari_ditto.engine.teaching import at_pixel_size, encode_steps, object_labels, pixel_size
 from napari_ditto.errors import LabelsError, ModelError, SourceError
 from napari_ditto.models.protocols import ContextModel, Example, Memory
+
+if TYPE_CHECKING:
+    import zarr
+
+    from napari_ditto.core.run_plan import Task
+    from napari_ditto.engine.whole.launch import RunOptions
 
 MAX_PIXELS = 1 << 26
 """Largest part of a plane done at once."""
@@ -91,6 +99,7 @@ class ContextResult:
         return paint_classes(self.probability, self.classes, threshold)
 
 
+@overload
 def segment_like(
     source: Source,
     examples: Examples,
@@ -100,8 +109,34 @@ def segment_like(
     instances: bool = False,
     region: Box | None = None,
     cache: EmbeddingStore | None = None,
-) -> NDArray[np.uint32]:
-    """Return the labels of one plane, after the examples.
+    out: None = None,
+) -> NDArray[np.uint32]: ...
+@overload
+def segment_like(
+    source: Source,
+    examples: Examples,
+    model: ContextModel,
+    plane: Plane = None,
+    *,
+    instances: bool = False,
+    region: Box | None = None,
+    cache: EmbeddingStore | None = None,
+    out: Path | str,
+    **run: Unpack[RunOptions],
+) -> zarr.Array[Any]: ...
+def segment_like(
+    source: Source,
+    examples: Examples,
+    model: ContextModel,
+    plane: Plane = None,
+    *,
+    instances: bool = False,
+    region: Box | None = None,
+    cache: EmbeddingStore | None = None,
+    out: Path | str | None = None,
+    **run: Unpack[RunOptions],
+) -> NDArray[np.uint32] | zarr.Array[Any]:
+    """Return the labels of a plane, or a whole image, after the examples.
 
     Parameters
     ----------
@@ -122,17 +157,46 @@ def segment_like(
         Part of the plane; all of it by default.
     cache : EmbeddingStore, optional
         Where embeddings are kept; in memory only by default.
+    out : path, optional
+        Write OME-Zarr labels of the whole image there, tile by tile; see
+        :func:`~napari_ditto.engine.everything.segment_all`. What the examples teach is kept with
+        the run, so that one that is resumed does not look at them again.
+    **run
+        How that is done; see :class:`~napari_ditto.engine.whole.launch.RunOptions`.
 
     Returns
     -------
     ndarray of uint32, shape (height, width)
         Of the plane or the region.
+    zarr.Array of uint32, shape of the source
+        With `out`.
 
     Raises
     ------
     SourceError, ModelError
         If an example does not fit its labels, nothing is labelled, or the plane is too large.
+    DittoError
+        With `out`, if there is something already, or some tiles have failed.
     """
+    if out is not None:
+        from napari_ditto.engine.whole.launch import label_whole
+        from napari_ditto.engine.whole.segmenter import like_task
+
+        def teach() -> tuple[Task, Lesson]:
+            lesson = drain(
+                learn_steps(
+                    source, examples, model, plane,
+                    instances=instances, region=region, cache=cache,
+                )
+            )  # fmt: skip
+            return like_task(lesson), lesson
+
+        return label_whole(
+            source, model, out, "like", teach,
+            instances=instances, plane=plane, region=region, options=run,
+        )  # fmt: skip
+    if run:
+        raise needs_out(run)
     steps = segment_like_steps(
         source, examples, model, plane, instances=instances, region=region, cache=cache
     )
@@ -338,7 +402,7 @@ def _checked_region(source: Source, address: PlaneAddress, region: Box | None) -
         raise SourceError(
             f"a plane of {box.height} x {box.width} is too large to be done at once",
             where=source.name,
-            todo="Choose a region",
+            todo="Choose a region, or run over the whole image (out=)",
         )
     return box
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +28,13 @@ from napari_ditto.engine.growth import Growth, grow_steps
 from napari_ditto.engine.jobs import drain
 from napari_ditto.engine.placing import MAX_PIXELS, place_patchwork
 from napari_ditto.engine.predict import prompted
-from napari_ditto.errors import SourceError
+from napari_ditto.errors import LabelsError, SourceError
 from napari_ditto.models.protocols import PromptModel
+
+if TYPE_CHECKING:
+    import zarr
+
+    from napari_ditto.engine.whole.launch import RunOptions
 
 GROWTH_TILES = 64
 """An object over more tiles than this is taken for background and left out."""
@@ -61,6 +68,31 @@ class EverythingResult:
     model: str
 
 
+@overload
+def segment_all(
+    source: Source,
+    model: PromptModel,
+    plane: PlaneAddress | Mapping[str, int] | None = None,
+    *,
+    min_area: int = ...,
+    score_threshold: float = ...,
+    region: Box | None = None,
+    cache: EmbeddingStore | None = None,
+    out: None = None,
+) -> NDArray[np.uint32]: ...
+@overload
+def segment_all(
+    source: Source,
+    model: PromptModel,
+    plane: PlaneAddress | Mapping[str, int] | None = None,
+    *,
+    min_area: int = ...,
+    score_threshold: float = ...,
+    region: Box | None = None,
+    cache: EmbeddingStore | None = None,
+    out: Path | str,
+    **run: Unpack[RunOptions],
+) -> zarr.Array[Any]: ...
 def segment_all(
     source: Source,
     model: PromptModel,
@@ -70,8 +102,10 @@ def segment_all(
     score_threshold: float = 0.5,
     region: Box | None = None,
     cache: EmbeddingStore | None = None,
-) -> NDArray[np.uint32]:
-    """Return the labels of everything that the model finds in one plane.
+    out: Path | str | None = None,
+    **run: Unpack[RunOptions],
+) -> NDArray[np.uint32] | zarr.Array[Any]:
+    """Return the labels of everything that the model finds in a plane, or a whole image.
 
     Parameters
     ----------
@@ -88,22 +122,50 @@ def segment_all(
     region : Box, optional
         Part of the plane; all of it by default.
     cache : EmbeddingStore, optional
-        Where embeddings are kept; in memory only by default.
+        Where embeddings are kept; in memory only by default, and not for long with `out`.
+    out : path, optional
+        Write OME-Zarr labels of the whole image there, tile by tile: of all planes, or of those
+        that have the index `plane` on the axes that it names. Objects that touch the region are
+        labelled whole. A run may be stopped at any moment and gone on with.
+    **run
+        How that is done; see :class:`~napari_ditto.engine.whole.launch.RunOptions`.
 
     Returns
     -------
     ndarray of uint32, shape (height, width)
         Of the plane, whatever other axes the source has, or of the region. 0 is background,
         objects count from 1 without a gap.
+    zarr.Array of uint32, shape of the source
+        With `out`.
 
     Raises
     ------
     SourceError
         If the plane cannot be read, or is too large to be held in memory at once.
+    DittoError
+        With `out`, if there is something already, or some tiles have failed.
     """
     settings = Settings(min_area=min_area, score_threshold=score_threshold)
+    if out is not None:
+        from napari_ditto.engine.whole.launch import label_whole
+        from napari_ditto.engine.whole.segmenter import all_task
+
+        task = all_task(settings)
+        return label_whole(
+            source, model, out, "all", lambda: (task, None),
+            plane=plane, region=region, options=run,
+        )  # fmt: skip
+    if run:
+        raise needs_out(run)
     steps = segment_all_steps(source, model, plane, region=region, cache=cache, settings=settings)
     return drain(steps).labels
+
+
+def needs_out(run: Mapping[str, object]) -> LabelsError:
+    """Return the error of one who says how a whole image is done, but not where it goes."""
+    return LabelsError(
+        f"{', '.join(run)} without a place for a whole image", todo="Give out='labels.zarr'"
+    )
 
 
 def segment_all_steps(
@@ -154,7 +216,7 @@ class Sweep:
             raise SourceError(
                 f"a plane of {shape[0]} x {shape[1]} is too large to be done at once",
                 where=self.encoder.source.name,
-                todo="Choose a region",
+                todo="Choose a region, or run over the whole image (out=)",
             )
 
     @property

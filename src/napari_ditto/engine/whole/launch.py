@@ -2,19 +2,137 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
-from napari_ditto.core.run_plan import Plan
+from napari_ditto.core.geometry import Box, PlaneAddress
+from napari_ditto.core.run_plan import Join, Kind, Plan, Task
+from napari_ditto.data.protocols import Source
 from napari_ditto.data.pyramid_labels import PyramidLabels
 from napari_ditto.data.run_folder import FOLDER, PLAN
+from napari_ditto.engine.context import Lesson
+from napari_ditto.engine.jobs import drain
 from napari_ditto.engine.whole.executors import ThreadExecutor
-from napari_ditto.engine.whole.run import open_plan
+from napari_ditto.engine.whole.planning import EMPTY_BELOW, make_plan
+from napari_ditto.engine.whole.run import open_plan, run_steps
+from napari_ditto.engine.whole.segmenter import Model
 from napari_ditto.engine.whole.work import Executor, RunSummary
 from napari_ditto.errors import DittoError, LabelsError
 
 if TYPE_CHECKING:
     import zarr
+
+
+Teach = Callable[[], tuple[Task, Lesson | None]]
+"""Returns a task, and what examples have taught for it."""
+
+
+class RunOptions(TypedDict, total=False):
+    """What may be said about a run that goes to ``out=``.
+
+    Attributes
+    ----------
+    workers : int
+        How many tiles are done at once: by default 1, with dask all that there are.
+    dask : str or distributed.Client
+        ``"local:4"``, ``"tcp://host:8786"``, the path of a scheduler file, or a client.
+    resume : bool
+        Go on with the run at the target, if there is one.
+    planes : mapping of str to (int, int)
+        First and stop on axes that are not displayed; all of each by default.
+    mask : path
+        An image whose nonzero pixels are the region, at any resolution.
+    join : "none", "z" or "t"
+        Along which axis objects of single planes become one; z, else t, by default.
+    tile, halo : int
+        Side of a tile and how far it sees over its core, in pixels.
+    keep_empty : bool
+        Also look at tiles that show no contrast.
+    ngff : "0.4" or "0.5"
+        Version of OME-Zarr; 0.5 by default.
+    """
+
+    workers: int
+    dask: object
+    resume: bool
+    planes: Mapping[str, tuple[int, int]]
+    mask: Path | str
+    join: Join
+    tile: int
+    halo: int
+    keep_empty: bool
+    ngff: Literal["0.4", "0.5"]
+
+
+def label_whole(
+    source: Source,
+    model: Model,
+    out: Path | str,
+    kind: Kind,
+    teach: Teach,
+    *,
+    instances: bool = True,
+    plane: PlaneAddress | Mapping[str, int] | None = None,
+    region: Box | None = None,
+    options: RunOptions,
+) -> zarr.Array[Any]:
+    """Label an image of any size, out of core; see :func:`~.everything.segment_all`.
+
+    Raises
+    ------
+    DittoError
+        If it cannot be begun, or tiles have failed.
+    """
+    target = Path(out).expanduser().absolute()
+    begun = unfinished(target, resume=options.get("resume", False))
+    if begun is None:
+        task, lesson = teach()
+    else:
+        same_kind(begun, kind, instances)
+        task, lesson = begun.task if kind == "like" else teach()[0], None
+    plan = plan_for(source, model, task, target, begun, plane, region, options)
+    with closing(executor_for(options.get("workers"), options.get("dask"))) as executor:
+        steps = run_steps(plan, source=source, model=model, lesson=lesson, executor=executor)
+        return finished_labels(drain(steps))
+
+
+def plan_for(
+    source: Source,
+    model: Model,
+    task: Task,
+    target: Path,
+    begun: Plan | None,
+    plane: PlaneAddress | Mapping[str, int] | None,
+    region: Box | None,
+    options: RunOptions,
+) -> Plan:
+    """Return a plan, checked against the one that was begun.
+
+    Raises
+    ------
+    SourceError, LabelsError
+        If there is no such plan, or it is not the one that was begun.
+    """
+    plan = make_plan(
+        source,
+        model,
+        task,
+        target,
+        plane=plane,
+        planes=options.get("planes"),
+        region=region,
+        mask=options.get("mask"),
+        window=options.get("tile"),
+        halo=options.get("halo"),
+        empty_below=0.0 if options.get("keep_empty") else EMPTY_BELOW,
+        join=options.get("join"),
+        ngff=options.get("ngff") or (begun.ngff if begun else "0.5"),
+    )
+    if begun is not None:
+        same_settings(plan, begun)
+    return plan
 
 
 def executor_for(workers: int | None = None, dask: object = None) -> Executor:
@@ -71,6 +189,14 @@ def unfinished(target: Path, *, resume: bool) -> Plan | None:
     return open_plan(target)
 
 
+def same_kind(begun: Plan, kind: Kind, instances: bool = True) -> None:
+    """Raise LabelsError unless a run was begun by the same command, for objects or classes."""
+    if (begun.task.kind, begun.task.instances) != (kind, instances):
+        raise LabelsError(
+            "there is a run of another kind", where=begun.target, todo="Choose another name"
+        )
+
+
 def same_settings(plan: Plan, begun: Plan) -> None:
     """Check that a run is gone on with by the settings it was begun with.
 
@@ -79,13 +205,13 @@ def same_settings(plan: Plan, begun: Plan) -> None:
     LabelsError
         Naming what differs.
     """
-    told, other = plan.to_json(), begun.to_json()
-    differing = [
-        _named(name, told[name], other[name])
-        for name in told
-        if name not in ("target", "version") and told[name] != other[name]
-    ]
     if plan.digest != begun.digest:
+        told, other = plan.to_json(), begun.to_json()
+        differing = [
+            _named(name, told[name], other[name])
+            for name in told
+            if name != "target" and told[name] != other[name]
+        ]
         raise LabelsError(
             f"the run was begun with other settings: {', '.join(differing)}",
             where=begun.target,
