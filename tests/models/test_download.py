@@ -5,7 +5,10 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -96,6 +99,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def _to_plain(self):
         self._start(302, 0, Location="http://example.org/x")
+
+    def _to_plain_here(self):
+        self._start(302, 0, Location="http://127.0.0.1:9/x")
 
     def _to_itself(self):
         self._start(302, 0, Location=self.path, X_Repo_Commit="abc123")
@@ -272,16 +278,82 @@ def test_no_server_at_all(target):
         drain(fetch(url, target, tries=2, pause=0.0))
 
 
-def test_a_certificate_that_nobody_signed_is_refused_at_once(target, monkeypatch):
-    import ssl
-    import urllib.error
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    """Return a function that makes a certificate signed by nobody but itself."""
+    if not shutil.which("openssl"):
+        pytest.skip("needs openssl to make a certificate")
+    folder = tmp_path_factory.mktemp("certificates")
 
-    def refuse(*_args, **_kwargs):
-        raise urllib.error.URLError(ssl.SSLCertVerificationError("self-signed certificate"))
+    def make(subject):
+        path = folder / "certificate.pem"
+        command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
+        names = ["-subj", "/CN=test", "-addext", f"subjectAltName={subject}"]
+        key = folder / "key.pem"
+        files = ["-keyout", key, "-out", path]
+        subprocess.run([*command.split(), *names, *files], check=True, capture_output=True)
+        path.write_text(path.read_text() + key.read_text())
+        return path
 
-    monkeypatch.setattr(download, "_open", refuse)
-    with pytest.raises(ModelNotFoundError, match=r"no safe connection: .*self-signed"):
-        drain(fetch("https://127.0.0.1/x", target))
+    return make
+
+
+@pytest.fixture
+def tls(server, certificates):
+    """Return a function that puts the server behind TLS with a certificate for a name."""
+
+    def start(subject):
+        path = certificates(subject)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(path)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        server.url = server.url.replace("http:", "https:")
+        return path
+
+    return start
+
+
+def switch_off_checks(monkeypatch):
+    """Do what other programs in the same process have been seen to do."""
+    monkeypatch.setattr(ssl, "_create_default_https_context", ssl._create_unverified_context)
+    for name in ("PYTHONHTTPSVERIFY", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):
+        monkeypatch.setenv(name, "0" if name.startswith("P") else "")
+    monkeypatch.setenv("HF_HUB_DISABLE_SSL_VERIFICATION", "1")
+
+
+@pytest.mark.parametrize("switched_off", [False, True], ids=["as it is", "switched off elsewhere"])
+def test_a_certificate_that_nobody_signed_is_refused_at_once(
+    server, target, tls, monkeypatch, switched_off
+):
+    tls("IP:127.0.0.1")
+    if switched_off:
+        switch_off_checks(monkeypatch)
+    with pytest.raises(ModelNotFoundError, match=r"no safe connection: .*self.signed"):
+        get(server, target)
+    assert server.requests == []
+    assert os.listdir(target.parent) == []
+
+
+def test_a_certificate_that_the_user_trusts_is_taken(server, target, tls, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(tls("IP:127.0.0.1")))
+    get(server, target)
+    assert target.read_bytes() == BODY
+
+
+def test_a_certificate_of_another_host_is_refused(server, target, tls, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(tls("DNS:example.org")))
+    with pytest.raises(ModelNotFoundError, match="no safe connection"):
+        get(server, target)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("fault", ["to_plain", "to_file", "to_plain_here"])
+def test_nothing_leads_from_https_to_less(server, target, tls, monkeypatch, fault):
+    monkeypatch.setenv("SSL_CERT_FILE", str(tls("IP:127.0.0.1,DNS:localhost")))
+    server.faults = [fault] * 9
+    with pytest.raises(ModelNotFoundError, match=r"not fetched from|not allowed"):
+        get(server, target)
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("name", ["NAPARI_DITTO_OFFLINE", "HF_HUB_OFFLINE"])

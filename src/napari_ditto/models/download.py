@@ -166,7 +166,8 @@ def _opener() -> urllib.request.OpenerDirector:
     for handler in (
         urllib.request.ProxyHandler(),
         urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
+        # A context of our own: another plugin may have switched checks off for the process.
+        urllib.request.HTTPSHandler(context=ssl.create_default_context()),
         urllib.request.HTTPDefaultErrorHandler(),
         urllib.request.HTTPErrorProcessor(),
         _Redirect(),
@@ -210,8 +211,9 @@ def _require_safe(url: str, came_from: str = "") -> None:
     parts = urllib.parse.urlsplit(url)
     local = parts.scheme == "http" and parts.hostname in _LOCAL
     if came_from:
-        # Another server must not send us to a service of this machine.
-        local = local and urllib.parse.urlsplit(came_from).hostname in _LOCAL
+        # Another server must not send us to a service of this machine, nor any from https to http.
+        before = urllib.parse.urlsplit(came_from)
+        local = local and before.scheme == "http" and before.hostname in _LOCAL
     if not (parts.scheme == "https" or local):
         raise ModelNotFoundError(f"weights are not fetched from {url!r}", todo="Use https")
 
