@@ -24,9 +24,11 @@ from napari_ditto.core.progress import Progress
 from napari_ditto.core.propagation import Doubt, Gate
 from napari_ditto.core.run_plan import ModelRef, SourceRef
 from napari_ditto.data.column_folder import ColumnFolder, Finished
+from napari_ditto.data.origin import Origin
 from napari_ditto.data.protocols import LabelDelta, Source
 from napari_ditto.data.pyramid_labels import PyramidLabels
 from napari_ditto.data.resumable import open_resumable
+from napari_ditto.data.run_lock import run_lock
 from napari_ditto.engine.propagate import PATIENCE, Plane, PropagationResult, Within
 from napari_ditto.engine.propagation_input import (
     Examples,
@@ -39,8 +41,9 @@ from napari_ditto.engine.whole import columns
 from napari_ditto.engine.whole.columns_plan import ColumnPlan
 from napari_ditto.engine.whole.columns_worker import ColumnWorker, MakeStepper, Model
 from napari_ditto.engine.whole.executors import ThreadExecutor
+from napari_ditto.engine.whole.run import time_left
 from napari_ditto.engine.whole.work import Executor, Failure, RunSummary, TileDone
-from napari_ditto.errors import LabelsError, StoreError
+from napari_ditto.errors import DittoError, LabelsError, StoreError
 
 LARGEST_PLANE = 1 << 26
 """Pixels of a plane that is followed as one."""
@@ -122,9 +125,9 @@ def plan_columns_steps(
     folder = ColumnFolder(target)
     name = folder.keep_examples(list(anchors.values()), columns.BAND // shape[1] + 1)
     digests = tuple(_digest(folder.examples(name, c.window)) for c in cut)
-    origin = getattr(source, "origin", None)
+    origin: Origin | None = getattr(source, "origin", None)
     plan = ColumnPlan(
-        SourceRef(source.name, origin and origin.to_json(), _window(source)),
+        SourceRef(source.name, None if origin is None else origin.to_json(), _window(source)),
         model,
         str(target),
         base,
@@ -167,18 +170,26 @@ def run_columns_steps(
     StoreError
         If the disk refuses.
     """
+    folder = ColumnFolder(Path(plan.target))
+    worker = ColumnWorker(plan, folder, source, model, make_stepper)
+    with run_lock(folder.root):
+        return (yield from _run(worker, executor or ThreadExecutor(), control or Control()))
+
+
+def _run(
+    worker: ColumnWorker, executor: Executor, control: Control
+) -> Generator[Progress, None, ColumnsResult]:
+    plan, folder = worker.plan, worker.folder
     start, target = time.perf_counter(), Path(plan.target)
-    folder, control = ColumnFolder(target), control or Control()
     labels = PyramidLabels.open(target)
     labels.set_run_state("running")
-    worker = ColumnWorker(plan, folder, source, model, make_stepper)
     todo = [c.number for c in plan.columns if folder.finished(plan.keys[c.number]) is None]
-    failed = yield from _follow(worker, target, todo, executor or ThreadExecutor(), control)
+    failed = yield from _follow(worker, target, todo, executor, control)
     missing = {f.number for f in failed}
     done = [c for c in plan.columns if c.number not in missing]
     yield from _paint(plan, folder, labels, done, control)
     labels.set_run_state("incomplete" if failed else "finished")
-    found = _result(plan, folder, source, labels, done)
+    found = _result(plan, folder, worker.source, labels, done)
     summary = RunSummary(
         target,
         len(plan.columns),
@@ -193,6 +204,49 @@ def run_columns_steps(
     return ColumnsResult(found, summary)
 
 
+def propagate_columns_steps(
+    source: Source,
+    examples: Examples,
+    axis: str | Sequence[str],
+    model: Model,
+    out: Path | str,
+    *,
+    plane: Plane = None,
+    within: Within = None,
+    gate: Gate | None = None,
+    region: Box | None = None,
+    side: int = columns.SIDE,
+    halo: int | None = None,
+    patience: int = PATIENCE,
+    executor: Executor | None = None,
+    control: Control | None = None,
+) -> Generator[Progress, None, ColumnsResult]:
+    """Do what :func:`~napari_ditto.engine.propagate.propagate` does, in planes of any size.
+
+    Arguments as for :func:`plan_columns_steps` and :func:`run_columns_steps`.
+    """
+    ref = ModelRef(model.spec.id, model.spec.key, model.spec.provenance)
+    plan = yield from plan_columns_steps(
+        source, examples, axis, ref, out,
+        plane=plane, within=within, gate=gate, region=region,
+        side=side, halo=halo, patience=patience,
+    )  # fmt: skip
+    return (yield from run_columns_steps(plan, source, model, executor=executor, control=control))
+
+
+def whole_result(found: ColumnsResult) -> PropagationResult:
+    """Return what was found; raises DittoError if parts of it failed."""
+    failed = found.summary.failed
+    if failed:
+        raise DittoError(
+            f"{len(failed)} of {found.summary.tiles} parts failed, the first at "
+            f"{failed[0].place}: {failed[0].reason}",
+            where=str(found.summary.target),
+            todo="Run again to try them once more; the others are kept",
+        )
+    return found.found
+
+
 # --- following ---------------------------------------------------------------------------------
 
 
@@ -200,19 +254,21 @@ def _follow(
     worker: ColumnWorker, target: Path, todo: Sequence[int], executor: Executor, control: Control
 ) -> Generator[Progress, None, tuple[Failure, ...]]:
     """Do the columns; return those that were given up."""
-    plan, failed, total = worker.plan, [], len(worker.plan.columns)
-    done = total - len(todo)
-    yield Progress("tiles", done, total, f"part {done} of {total}")
+    plan, failed, begun = worker.plan, list[Failure](), time.perf_counter()
+    total, reused, ended = len(plan.columns), len(plan.columns) - len(todo), 0
+    yield Progress("tiles", reused, total, f"{reused} of {total} parts are done")
     for outcome in executor.run(worker, target, "tiles", todo, control):
         partial = None
         if outcome is not None:
-            done += 1
+            ended += 1
             partial = TileDone(outcome.item, int(outcome.facts.get("objects", 0)))
             if outcome.error is not None:
                 column = plan.columns[outcome.item]
                 failed.append(Failure(column.number, plan.place(column), str(outcome.error)))
-        text = f"part {done} of {total}, {worker.planes} planes"
-        yield Progress("tiles", done, total, text, partial)
+        planes = f", {worker.planes} planes" if worker.planes else ""
+        left = time_left(time.perf_counter() - begun, ended, len(todo))
+        text = f"part {reused + ended} of {total}{planes}{left}"
+        yield Progress("tiles", reused + ended, total, text, partial)
     return tuple(sorted(failed, key=lambda f: f.number))
 
 
@@ -324,8 +380,3 @@ def _digest(planes: Iterable[NDArray[np.uint32]]) -> str:
 
 def _window(source: Source) -> tuple[tuple[float, float], ...]:
     return tuple(zip(source.window.low, source.window.high, strict=True))
-
-
-def model_ref(name: str, model: Model) -> ModelRef:
-    """Return which model is used."""
-    return ModelRef(name, model.spec.key, model.spec.provenance)

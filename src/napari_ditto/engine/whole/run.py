@@ -308,7 +308,7 @@ class _Run:
     def _text(self, reused: int, missing: int) -> str:
         """Return one line on how far the tiles are."""
         done = len(self.facts) - reused + len(self.failed)
-        left = _time_left(time.perf_counter() - self.begun, done, missing)
+        left = time_left(time.perf_counter() - self.begun, done, missing)
         failed = f", {len(self.failed)} failed" if self.failed else ""
         return f"tile {reused + done} of {self.run.plan.count}{failed}{left}"
 
@@ -374,7 +374,8 @@ def _failures(folder: RunFolder) -> tuple[Failure, ...]:
     return tuple(Failure(f["number"], f["place"], f["reason"]) for f in folder.failures())
 
 
-def _time_left(seconds: float, done: int, total: int) -> str:
+def time_left(seconds: float, done: int, total: int) -> str:
+    """Return how long the rest will take, for people; nothing if that is not known."""
     if not done or done >= total:
         return ""
     left = seconds / done * (total - done)
