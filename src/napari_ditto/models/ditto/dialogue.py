@@ -28,6 +28,13 @@ TIGHT, LOOSE = 1.25, 6.0
 Looking closer at each click (2.5), or at 192 pixels, changes less than .002 after five clicks.
 """
 
+AGAIN = (1.4, 2.4)
+"""So large a hinted view, in sides of what it shows, serves for the closer look as well.
+
+"Everything" gains by it: with a view of 2.4 diameters and always a second one, accuracy at IoU .5
+is .665 in the mean of 17 training images, and .685 so; wider bounds change nothing.
+"""
+
 CHOICES = 3
 SAME = 0.75
 """IoU from which two candidates are one idea."""
@@ -131,7 +138,8 @@ def _search(
     found = found_box(pool[0])
     if found is None:
         return State(_different(pool))
-    view = near(_union(found, around), shape)
+    whole, seen = _union(found, around), pool[0].look.view
+    view = seen if diameter and _serves(seen, whole, AGAIN) else near(whole, shape)
     before = pool[0].look.belief(pool[0].head)
     (closer,) = yield [Question(view, replace(told, box=found), before)]
     # The closer look knows the outline, the others whether it is the right thing.
@@ -149,13 +157,13 @@ def _further(told: Said, state: State, shape: tuple[int, int]) -> Dialogue:
     return State(_ordered(look))
 
 
-def _serves(view: View, box: BoxPrompt) -> bool:
+def _serves(view: View, box: BoxPrompt, sizes: tuple[float, float] = (TIGHT, LOOSE)) -> bool:
     """Whether a view shows all of a box, with room round it and not too small."""
     side = max(box.height, box.width)
     rows = view.y0 - 0.5 <= box.y0 and box.y1 <= view.y0 + view.side - 0.5
     columns = view.x0 - 0.5 <= box.x0 and box.x1 <= view.x0 + view.side - 0.5
-    most = max(LOOSE * side, zoom.SMALLEST_VIEW)
-    return rows and columns and TIGHT * side <= view.side <= most
+    most = max(sizes[1] * side, zoom.SMALLEST_VIEW)
+    return rows and columns and sizes[0] * side <= view.side <= most
 
 
 def near(box: BoxPrompt, shape: tuple[int, int], pixels: int = NEAR_PIXELS) -> View:

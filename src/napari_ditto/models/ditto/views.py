@@ -153,13 +153,21 @@ def _taps(
     weights = np.maximum(0, 1 - np.abs(centres[:, None] - at) / reach)
     weights /= weights.sum(1, keepdims=True)
     inside = (at >= 0) & (at < extent)
-    if reflect:
-        at = at % (2 * extent)
-        at = np.minimum(at, 2 * extent - 1 - at)
-        inside[:] = True
+    if reflect and not inside.all():
+        return _folded(weights, at, extent)
     if not inside.any():
         return slice(0, 1), np.zeros((count, 1), np.float32)
-    low, high = int(at[inside].min()), int(at[inside].max()) + 1
-    gathered = np.zeros((high - low, count))
-    np.add.at(gathered, at[inside] - low, weights.T[inside])
+    low, high = int(at[inside][0]), int(at[inside][-1]) + 1
+    return slice(low, high), np.ascontiguousarray(weights[:, inside], np.float32)
+
+
+def _folded(
+    weights: NDArray[np.float64], at: NDArray[np.intp], extent: int
+) -> tuple[slice, NDArray[np.float32]]:
+    """Return weights (count, taps) at source pixels, those beyond its ends reflected into it."""
+    at = at % (2 * extent)
+    at = np.minimum(at, 2 * extent - 1 - at)
+    low, high = int(at.min()), int(at.max()) + 1
+    gathered = np.zeros((high - low, len(weights)))
+    np.add.at(gathered, at - low, weights.T)
     return slice(low, high), np.ascontiguousarray(gathered.T, np.float32)

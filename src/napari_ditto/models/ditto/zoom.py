@@ -52,7 +52,7 @@ def ladder(
     shape : (int, int)
         Of the tile.
     diameter : float, optional
-        How large objects are, pixels; three zooms round it instead of all.
+        How large objects are, pixels; one view that suits it instead of all.
     """
     whole = float(max(shape))
     sides = [HINTED * diameter] if diameter else [*LADDER, whole]
@@ -62,8 +62,11 @@ def ladder(
     return [view_around(center, side, shape, LOOK_PIXELS) for side in apart]
 
 
-HINTED = 2.4
-"""Side of the view in diameters, where a diameter is given: objects of half to twice it fit."""
+HINTED = 2.0
+"""Side of the view in diameters, where a diameter is given: objects of half to twice it fit.
+
+At 2.4 the object is mostly shown too small for the second look, which then needs a view of its own.
+"""
 
 
 def judge(looks: Sequence[Look], shape: tuple[int, int]) -> NDArray[np.float64]:
