@@ -45,6 +45,8 @@ def guarded(array: zarr.Array[Any]) -> zarr.Array[Any]:
 
 
 def _bounded(codec: Codec, limit: int) -> Codec:
+    if isinstance(codec, BoundedCodec):
+        return codec
     if isinstance(codec, ShardingCodec):
         return replace(codec, codecs=tuple(_bounded(c, limit) for c in codec.codecs))
     if isinstance(codec, V2Codec):
@@ -61,8 +63,9 @@ def _bounded(codec: Codec, limit: int) -> Codec:
 
 
 def _bounded_numcodec(codec: Any, limit: int) -> Any:  # noqa: ANN401
-    known = codec is not None and is_bounded(codec.codec_id)
-    return BoundedNumcodec(codec, limit) if known else codec
+    if codec is None or isinstance(codec, BoundedNumcodec) or not is_bounded(codec.codec_id):
+        return codec
+    return BoundedNumcodec(codec, limit)
 
 
 @dataclass(frozen=True)

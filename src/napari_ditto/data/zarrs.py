@@ -35,8 +35,11 @@ def open_zarr(path: Path) -> zarr.Array[Any] | zarr.Group:
     """
     import zarr
 
+    from napari_ditto.data.guarded_codecs import guarded
+
     try:
-        return zarr.open(store=safe_store(path), mode="r", use_consolidated=False)
+        node = zarr.open(store=safe_store(path), mode="r", use_consolidated=False)
+        return guarded(node) if isinstance(node, zarr.Array) else node
     except DittoError:
         raise
     except Exception as error:
