@@ -157,9 +157,10 @@ class Restoring:
                 self._show_labels(resumed, resumed.store)
         if image and session.images[:1] != (image,):
             session.images = (image,)
-            self._start_over()
         for resumed in found:
             self._show_prompts(resumed, image)
+        if image:
+            self._start_over()
         session.hint = trouble or ("" if image else OPEN_THE_IMAGE.format(note.name))
 
     def _show_labels(self, resumed: Resumed, store: LabelStore) -> None:
