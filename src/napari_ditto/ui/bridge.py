@@ -31,8 +31,10 @@ class Debounce(QObject):
     Zero means: when the event loop is next idle, so that many events of one click count once.
     """
 
-    def __init__(self, call: Callable[[], None], milliseconds: int = 0) -> None:
-        super().__init__()
+    def __init__(
+        self, call: Callable[[], None], milliseconds: int = 0, parent: QObject | None = None
+    ) -> None:
+        super().__init__(parent)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(milliseconds)

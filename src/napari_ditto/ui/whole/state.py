@@ -172,8 +172,8 @@ def cost_text(cost: Cost | None, workers: int = 1) -> str:
     if cost.planes > 1:
         said[0] += f" on {cost.planes:,} planes"
     if cost.seconds:
-        about = "" if cost.measured else "very "
-        said.append(f"{about}roughly {duration(cost.seconds / max(1, workers))}")
+        about = "about" if cost.measured else "roughly"
+        said.append(f"{about} {duration(cost.seconds / max(1, workers))}")
     said.append(f"up to {size(cost.disk)} on disk")
     if cost.free and cost.free < cost.disk:
         said.append(f"only {size(cost.free)} free there")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Signal as QtSignal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 _STYLE = "QPushButton { text-align: left; padding: 4px 8px; }"
@@ -21,13 +20,10 @@ class Fold(QWidget):
         What is inside.
     """
 
-    toggled = QtSignal(bool)
-
     def __init__(self, title: str, inside: QWidget, tip: str = "") -> None:
         super().__init__(inside.parentWidget())
-        self._title, self.inside = title, inside
+        self._title, self.inside, self._is_expanded = title, inside, False
         self.button = QPushButton(self)
-        self.button.setCheckable(True)
         self.button.setStyleSheet(_STYLE)
         self.button.setToolTip(tip)
         layout = QVBoxLayout(self)
@@ -35,23 +31,23 @@ class Fold(QWidget):
         layout.setSpacing(4)
         layout.addWidget(self.button)
         layout.addWidget(inside)
-        self.button.toggled.connect(self._show)
+        self.button.clicked.connect(lambda: self._show(not self._is_expanded))
         self._show(False)
-
-    def expand(self) -> None:
-        """Show what is inside."""
-        self.button.setChecked(True)
-
-    def collapse(self) -> None:
-        """Hide what is inside."""
-        self.button.setChecked(False)
 
     @property
     def is_expanded(self) -> bool:
         """Whether what is inside is shown."""
-        return self.button.isChecked()
+        return self._is_expanded
+
+    def expand(self) -> None:
+        """Show what is inside."""
+        self._show(True)
+
+    def collapse(self) -> None:
+        """Hide what is inside."""
+        self._show(False)
 
     def _show(self, on: bool) -> None:
+        self._is_expanded = on
         self.inside.setVisible(on)
         self.button.setText(f"{'▾' if on else '▸'}  {self._title}")
-        self.toggled.emit(on)

@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_ditto.ui.bridge import Debounce
 from napari_ditto.ui.whole.state import WholeState
 from napari_ditto.ui.widgets.buttons import PRIMARY
 from napari_ditto.ui.widgets.layout import row
@@ -67,6 +68,7 @@ class WholePanel(QWidget):
         self.failures.setMaximumHeight(_ROWS * 20 + 4)
         self.retry = _button("", self, "Only these tiles are done, then the result is put together")
         self.running = QWidget(self)
+        self._tell_soon = Debounce(self._tell, parent=self)
         self._lay_out()
         self._connect()
 
@@ -99,14 +101,17 @@ class WholePanel(QWidget):
         self.chose.emit("whole_failure", item.data(Qt.ItemDataRole.UserRole))
 
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
-        """Tell that somebody looks: only then are runs estimated."""
+        """Tell soon that somebody looks: only then are runs estimated."""
         super().showEvent(event)
-        self.chose.emit("whole_open", self._kind)
+        self._tell_soon()
 
     def hideEvent(self, event: QHideEvent | None) -> None:  # noqa: N802 - Qt's name
-        """Tell that nobody looks."""
+        """Tell that nobody looks; not at once, for the window may be closing."""
         super().hideEvent(event)
-        self.chose.emit("whole_closed", self._kind)
+        self._tell_soon()
+
+    def _tell(self) -> None:
+        self.chose.emit("whole_open" if self.isVisible() else "whole_closed", self._kind)
 
     def show_state(self, state: WholeState) -> None:
         """Show settings, or the run, and what came of it."""
