@@ -6,6 +6,7 @@ loses its items to the others; a run ends only if no worker comes back.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing
@@ -33,8 +34,9 @@ class DaskExecutor:
         Do at most so many items at once, however many workers there are.
     retries : int
         How often an item is tried again after an error.
-    patience : float
-        Seconds to wait for a first worker, or for another one after the last has gone.
+    patience : float, optional
+        Seconds to wait for a first worker, or for another one after the last has gone;
+        ``NAPARI_DITTO_PATIENCE``, or 60, by default.
     """
 
     def __init__(
@@ -43,10 +45,10 @@ class DaskExecutor:
         *,
         workers: int | None = None,
         retries: int = 2,
-        patience: float = 60,
+        patience: float | None = None,
     ) -> None:
         self._cluster, self._most, self._retries = cluster, workers, retries
-        self._patience = patience
+        self._patience = _usual_patience() if patience is None else patience
         self._census = _Census(cluster)
 
     @classmethod
@@ -55,7 +57,7 @@ class DaskExecutor:
         spec: object = "local",
         workers: int | None = None,
         retries: int = 2,
-        patience: float = 60,
+        patience: float | None = None,
     ) -> DaskExecutor:
         """Connect to workers: see :func:`napari_ditto.data.cluster.connect`."""
         return cls(connect(spec, workers), workers=workers, retries=retries, patience=patience)
@@ -180,3 +182,13 @@ def _judged(item: int, end: Ended, attempts: Attempts) -> Outcome | None:
     if outcome and (during == "opening" or end.how == "refused"):
         raise error
     return outcome
+
+
+def _usual_patience() -> float:
+    text = os.environ.get("NAPARI_DITTO_PATIENCE", "60")
+    try:
+        return float(text)
+    except ValueError as error:
+        raise DittoError(
+            f"{text!r} is no number of seconds", where="NAPARI_DITTO_PATIENCE"
+        ) from error

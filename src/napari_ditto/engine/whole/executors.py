@@ -6,6 +6,7 @@ so memory is flat, however slow the disk.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ from threading import Event
 from typing import NoReturn
 
 from napari_ditto.core.control import Control
+from napari_ditto.core.free_memory import free_memory
 from napari_ditto.engine.whole.attempts import Attempts
 from napari_ditto.engine.whole.work import Done, Facts, Outcome, Worker, WorkStage
 from napari_ditto.errors import JobCancelled, StoreError
@@ -28,6 +30,10 @@ BEAT = 0.2
 _POLL = 0.02  # seconds; how soon a thread that waits sees that the run goes on or is over
 
 
+_THREAD_BYTES = 1 << 30
+"""Memory for one tile under way; the bundled network takes half of that."""
+
+
 class ThreadExecutor:
     """Does items in threads of this process.
 
@@ -36,16 +42,17 @@ class ThreadExecutor:
 
     Parameters
     ----------
-    workers : int
-        How many items are computed at once.
+    workers : int, optional
+        How many items are computed at once; :func:`usual_threads` by default.
     retries : int
         How often an item is tried again after an error.
     ahead : int
         How many items are read before they are needed, or wait to be stored.
     """
 
-    def __init__(self, workers: int = 1, retries: int = 2, ahead: int = 2) -> None:
-        self._workers, self._retries, self._ahead = max(workers, 1), retries, max(ahead, 1)
+    def __init__(self, workers: int | None = None, retries: int = 2, ahead: int = 2) -> None:
+        self._workers = max(workers or usual_threads(), 1)
+        self._retries, self._ahead = retries, max(ahead, 1)
 
     @property
     def text(self) -> str:
@@ -80,6 +87,14 @@ class ThreadExecutor:
 
     def close(self) -> None:
         """Do nothing: threads end with the stage."""
+
+
+def usual_threads() -> int:
+    """Return how many threads this machine has cores and memory for."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    free = free_memory()
+    room = cores or 1 if free is None else free // _THREAD_BYTES
+    return int(max(1, min(cores or 1, room)))
 
 
 @dataclass(frozen=True, slots=True)
