@@ -18,13 +18,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_ditto.cli import options, whole
+from napari_ditto.cli import options, parts, whole
 from napari_ditto.cli.console import Console, table
 from napari_ditto.core.plain_file import read_plain
 from napari_ditto.errors import LabelsError, StoreError
 
 if TYPE_CHECKING:
     from napari_ditto.core.run_plan import Plan
+    from napari_ditto.engine.whole.columns_plan import ColumnPlan
 
 MOST_PLAN = 64 << 20
 
@@ -40,11 +41,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Run the command."""
-    plan = read_plan(args.plan.expanduser().absolute())
+    path = args.plan.expanduser().absolute()
+    walked = propagation_at(path)
+    if walked is not None:
+        if args.status:
+            return parts.status(walked, console)
+        return parts.do(walked, console, args.workers, args.dask)
+    plan = read_plan(path)
     if args.status:
         return status(plan, console)
     summary = whole.follow(plan, console, args.workers, args.dask)
     return whole.tell(summary, plan, console, [plan.target])
+
+
+def propagation_at(path: Path) -> ColumnPlan | None:
+    """Return the plan of a propagation through large planes, if there is one in a folder."""
+    from napari_ditto.data.column_folder import ColumnFolder
+    from napari_ditto.engine.whole.columns_plan import ColumnPlan
+
+    told = ColumnFolder(path).read_plan() if path.is_dir() else None
+    return None if told is None else replace(ColumnPlan.from_json(told), target=str(path))
 
 
 def read_plan(path: Path) -> Plan:

@@ -14,6 +14,7 @@ import json
 import shutil
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,8 @@ from numpy.typing import NDArray
 from napari_ditto.core.geometry import Box
 from napari_ditto.core.propagation import Doubt
 from napari_ditto.data.blocks import DamagedBlock, pack, unpack
-from napari_ditto.data.scratch import scratch_name
+from napari_ditto.data.run_lock import run_lock
+from napari_ditto.data.scratch import is_orphan, scratch_name
 from napari_ditto.data.steps import DiskSteps, doubt_from_json, doubt_to_json
 from napari_ditto.errors import StoreError
 
@@ -85,6 +87,22 @@ class ColumnFolder:
     def __init__(self, target: Path) -> None:
         self.root = Path(target) / FOLDER
 
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Be the only coordinator while inside, and remove what dead ones have left half written.
+
+        Raises
+        ------
+        StoreError
+            If another one lives, or the disk refuses.
+        """
+        self._make(self.root / "tmp")
+        with run_lock(self.root):
+            for path in (self.root / "tmp").iterdir():
+                if is_orphan(path):
+                    _remove(path)
+            yield
+
     # -- plan and examples ---------------------------------------------------------------------
 
     def read_plan(self) -> dict[str, Any] | None:
@@ -119,7 +137,7 @@ class ColumnFolder:
         from zarr.codecs import BloscCodec
 
         height, width = planes[0].shape
-        scratch = self.root / scratch_name()
+        scratch = self._make(self.root / "tmp") / scratch_name()
         total = hashlib.sha256(str((len(planes), height, width)).encode())
         rows = max(CHUNK, band // CHUNK * CHUNK)
         try:
@@ -251,14 +269,21 @@ class ColumnFolder:
 
     def _write(self, path: Path, block: bytes) -> None:
         """Write a file that appears whole or not at all."""
-        scratch = path.with_name(scratch_name())
+        scratch = self._make(self.root / "tmp") / scratch_name()
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            self._make(path.parent)
             scratch.write_bytes(block)
             scratch.replace(path)
         except OSError as error:
             scratch.unlink(missing_ok=True)
             raise self._error(error) from error
+
+    def _make(self, folder: Path) -> Path:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._error(error) from error
+        return folder
 
     def _error(self, error: OSError) -> StoreError:
         return StoreError(
@@ -266,3 +291,10 @@ class ColumnFolder:
             where=str(self.root),
             todo="Free some space there, then run again: it goes on where it stopped",
         )
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

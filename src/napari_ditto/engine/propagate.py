@@ -28,7 +28,7 @@ from napari_ditto.engine.propagation_input import Examples, Job, Range, read_job
 from napari_ditto.engine.propagation_run import Run
 from napari_ditto.engine.steppers import Kinds, choose_stepper
 from napari_ditto.engine.stepping import Stepper
-from napari_ditto.errors import ModelError
+from napari_ditto.errors import LabelsError, ModelError
 from napari_ditto.models.protocols import ContextModel, PromptModel
 
 PATIENCE = 2
@@ -79,6 +79,9 @@ def propagate(
     stepper: Stepper | None = None,
     steps: StepStore | None = None,
     patience: int = PATIENCE,
+    region: Box | None = None,
+    workers: int | None = None,
+    dask: object = None,
 ) -> PropagationResult:
     """Carry labels from some planes to all planes along an axis, in both directions.
 
@@ -113,6 +116,19 @@ def propagate(
         beside `out`.
     patience : int
         Planes in which an object that has failed is still looked for.
+    region : Box, optional
+        Follow the objects that the examples show in this part of the planes; needs `out`.
+    workers : int, optional
+        With `out`, how many parts of the planes are followed at once.
+    dask : str or distributed.Client, optional
+        With `out`, follow the parts on dask workers: ``"local:4"``, ``"tcp://host:8786"``, the path
+        of a scheduler file, or a client.
+
+    Notes
+    -----
+    With `out`, planes of more than 64 Mpx, and smaller ones if one of the last three arguments is
+    given, are cut into parts which are followed each on its own, with all that lies around their
+    objects; see :mod:`napari_ditto.engine.whole.columns`.
 
     Returns
     -------
@@ -123,6 +139,20 @@ def propagate(
     SourceError, LabelsError, ModelError, StoreError
         What cannot be done, in one line.
     """
+    asked = region is not None or workers is not None or dask is not None
+    if asked and (out is None or model is None):
+        raise LabelsError(
+            "parts of planes go to a .zarr", todo="Give out='labels.zarr' and a model"
+        )
+    if out is not None and model is not None and stepper is None and kinds == "objects":
+        from napari_ditto.engine.whole.columns_run import is_wanted, propagate_in_columns
+
+        if asked or is_wanted(source, plane, out):
+            return propagate_in_columns(
+                source, examples, axis, model, out,
+                plane=plane, within=within, gate=gate, patience=patience,
+                region=region, workers=workers, dask=dask,
+            )  # fmt: skip
     return drain(
         propagate_steps(
             source,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from napari_ditto.data.origin import Origin
 from napari_ditto.data.protocols import LabelDelta, Source
 from napari_ditto.data.pyramid_labels import PyramidLabels
 from napari_ditto.data.resumable import open_resumable
-from napari_ditto.data.run_lock import run_lock
+from napari_ditto.engine.jobs import drain
 from napari_ditto.engine.propagate import PATIENCE, Plane, PropagationResult, Within
 from napari_ditto.engine.propagation_input import (
     Examples,
@@ -41,6 +42,7 @@ from napari_ditto.engine.whole import columns
 from napari_ditto.engine.whole.columns_plan import ColumnPlan
 from napari_ditto.engine.whole.columns_worker import ColumnWorker, MakeStepper, Model
 from napari_ditto.engine.whole.executors import ThreadExecutor
+from napari_ditto.engine.whole.launch import executor_for
 from napari_ditto.engine.whole.run import time_left
 from napari_ditto.engine.whole.work import Executor, Failure, RunSummary, TileDone
 from napari_ditto.errors import DittoError, LabelsError, StoreError
@@ -123,26 +125,27 @@ def plan_columns_steps(
     made = {"program": f"napari-ditto {__version__}", **model.provenance, "image": source.name}
     open_resumable(target, source, made)
     folder = ColumnFolder(target)
-    name = folder.keep_examples(list(anchors.values()), columns.BAND // shape[1] + 1)
-    digests = tuple(_digest(folder.examples(name, c.window)) for c in cut)
-    origin: Origin | None = getattr(source, "origin", None)
-    plan = ColumnPlan(
-        SourceRef(source.name, None if origin is None else origin.to_json(), _window(source)),
-        model,
-        str(target),
-        base,
-        axes,
-        tuple((b.start, b.stop) for b in bounds),
-        tuple(anchors),
-        shape,
-        cut,
-        digests,
-        gate or Gate(),
-        patience,
-        name,
-    )
-    folder.write_plan(plan.to_json())
-    folder.drop_examples(name)
+    with folder.lock():
+        name = folder.keep_examples(list(anchors.values()), columns.BAND // shape[1] + 1)
+        digests = tuple(_digest(folder.examples(name, c.window)) for c in cut)
+        origin: Origin | None = getattr(source, "origin", None)
+        plan = ColumnPlan(
+            SourceRef(source.name, None if origin is None else origin.to_json(), _window(source)),
+            model,
+            str(target),
+            base,
+            axes,
+            tuple((b.start, b.stop) for b in bounds),
+            tuple(anchors),
+            shape,
+            cut,
+            digests,
+            gate or Gate(),
+            patience,
+            name,
+        )
+        folder.write_plan(plan.to_json())
+        folder.drop_examples(name)
     return plan
 
 
@@ -172,7 +175,7 @@ def run_columns_steps(
     """
     folder = ColumnFolder(Path(plan.target))
     worker = ColumnWorker(plan, folder, source, model, make_stepper)
-    with run_lock(folder.root):
+    with folder.lock():
         return (yield from _run(worker, executor or ThreadExecutor(), control or Control()))
 
 
@@ -232,6 +235,43 @@ def propagate_columns_steps(
         side=side, halo=halo, patience=patience,
     )  # fmt: skip
     return (yield from run_columns_steps(plan, source, model, executor=executor, control=control))
+
+
+def is_wanted(source: Source, plane: Plane, out: Path | str) -> bool:
+    """Whether planes are followed in columns unasked: they are large, or were before."""
+    return is_large(source, plane) or ColumnFolder(Path(out)).read_plan() is not None
+
+
+def is_large(source: Source, plane: Plane) -> bool:
+    """Whether planes are too large to be followed as one."""
+    address = plane if isinstance(plane, PlaneAddress) else source.plane(plane)
+    height, width = source.plane_shape(address)
+    return height * width > LARGEST_PLANE
+
+
+def propagate_in_columns(
+    source: Source,
+    examples: Examples,
+    axis: str | Sequence[str],
+    model: Model,
+    out: Path | str,
+    *,
+    plane: Plane,
+    within: Within,
+    gate: Gate | None,
+    patience: int,
+    region: Box | None,
+    workers: int | None,
+    dask: object,
+) -> PropagationResult:
+    """Do all of :func:`propagate_columns_steps`; raises DittoError if parts of it fail."""
+    with closing(executor_for(workers, dask)) as executor:
+        steps = propagate_columns_steps(
+            source, examples, axis, model, out,
+            plane=plane, within=within, gate=gate, patience=patience,
+            region=region, executor=executor,
+        )  # fmt: skip
+        return whole_result(drain(steps))
 
 
 def whole_result(found: ColumnsResult) -> PropagationResult:
@@ -297,7 +337,7 @@ def _paint(
         state, by = folder.painted(plane)
         if (state, by) == ("done", digest):
             continue
-        if state and by != digest:
+        if (state, by) != ("begun", digest):
             _clear(labels, address, plan.plane_shape)
         folder.mark_painted(plane, "begun", digest)
         for key in pieces.get(plane, ()):
