@@ -40,16 +40,26 @@ class Decompressor(Protocol):
         ...
 
 
+def claims(name: str) -> bool:
+    """Whether the data of a codec say how large they will be, and the codec holds to that."""
+    return name in _CLAIMS
+
+
+def check_claim(name: str, data: bytes, limit: int) -> None:
+    """Raise ValueError for data that say they will take more than `limit` bytes."""
+    _check(_CLAIMS[name](data), limit)
+
+
 def expand(name: str, settings: Mapping[str, Any], data: bytes, limit: int) -> bytes | None:
-    """Return what a codec makes of `data`, or None if the codec itself may be asked.
+    """Return what a codec makes of `data`, or None if its claim is right: ask the codec itself.
 
     Raises
     ------
     ValueError
         If that is more than `limit` bytes, or damaged.
     """
-    if name in _CLAIMS:
-        _check(_CLAIMS[name](data), limit)
+    if claims(name):
+        check_claim(name, data, limit)
         return None
     try:
         return _inflate(lambda: _decompressor(name, settings), data, limit)
@@ -58,8 +68,8 @@ def expand(name: str, settings: Mapping[str, Any], data: bytes, limit: int) -> b
 
 
 def is_bounded(name: str) -> bool:
-    """Whether :func:`expand` knows the codec; all others cannot make more than they get."""
-    return name in _CLAIMS or name in ("gzip", "zlib", "bz2", "lzma")
+    """Whether a codec is known here; all others cannot make more than they get."""
+    return claims(name) or name in ("gzip", "zlib", "bz2", "lzma")
 
 
 def _inflate(make: Callable[[], Decompressor], data: bytes, limit: int) -> bytes:

@@ -14,7 +14,7 @@ from zarr.codecs import ShardingCodec  # noqa: TID253
 from zarr.codecs._v2 import V2Codec  # noqa: TID253
 from zarr.core.codec_pipeline import BatchedCodecPipeline  # noqa: TID253
 
-from napari_ditto.data.bounded_decoding import expand, is_bounded
+from napari_ditto.data.bounded_decoding import check_claim, claims, expand, is_bounded
 from napari_ditto.data.zarr_rules import chunk_bytes
 
 if TYPE_CHECKING:
@@ -81,10 +81,11 @@ class BoundedCodec(BytesBytesCodec):
 
     async def _decode_single(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> Buffer:
         raw = chunk_data.to_bytes()
-        plain = await asyncio.to_thread(expand, self.name, self.settings, raw, self.limit)
-        if plain is None:
+        if claims(self.name):  # quick, so that no thread is worth it
+            check_claim(self.name, raw, self.limit)
             return await self.inner._decode_single(chunk_data, chunk_spec)
-        return chunk_spec.prototype.buffer.from_bytes(plain)
+        plain = await asyncio.to_thread(expand, self.name, self.settings, raw, self.limit)
+        return chunk_spec.prototype.buffer.from_bytes(plain or b"")
 
     async def _encode_single(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> Buffer | None:
         return await self.inner._encode_single(chunk_data, chunk_spec)

@@ -41,6 +41,10 @@ class GuardedStore(LocalStore):
         From any read or write that the folder must not ask of us.
     """
 
+    def __init__(self, root: Path | str, *, read_only: bool = False) -> None:
+        super().__init__(root, read_only=read_only)
+        self._home = os.path.realpath(root)
+
     async def get(
         self,
         key: str,
@@ -96,10 +100,10 @@ class GuardedStore(LocalStore):
     def _read(
         self, key: str, prototype: BufferPrototype | None, byte_range: ByteRequest | None
     ) -> Buffer | None:
-        path, home = self.root / key, os.path.realpath(self.root)
+        path = Path(self._home, key)
         limit = MAX_METADATA if path.name in METADATA else chunk_limit()
         try:
-            with open_plain(path, home) as file:
+            with open_plain(path, self._home) as file:
                 start, stop = _span(byte_range, os.fstat(file.fileno()).st_size)
                 if stop - start > limit:
                     raise NotPlainError(f"it is larger than {limit:,} bytes", path)
@@ -115,9 +119,9 @@ class GuardedStore(LocalStore):
 
     def _check_target(self, key: str) -> None:
         """Refuse to write through a link; the file itself is replaced, so its folder counts."""
-        path = self.root / key
+        path = Path(self._home, key)
         try:
-            real_inside(path.parent if key else path, os.path.realpath(self.root))
+            real_inside(path.parent if key else path, self._home)
         except NotPlainError as error:
             raise _refusal(error, path) from error
 
