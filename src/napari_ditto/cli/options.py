@@ -149,7 +149,10 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 def add_executor(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
     """Add the options that say who works at a whole image."""
     parser.add_argument(
-        "--workers", type=positive, metavar="N", help="how many parts are done at once; default: 1"
+        "--workers",
+        type=positive,
+        metavar="N",
+        help="how many parts are done at once; default: what cores and memory allow",
     )
     parser.add_argument(
         "--dask",

@@ -99,6 +99,11 @@ def one_thread_each() -> Iterator[None]:
         yield
 
 
+def has_accelerator() -> bool:
+    """Whether a model that has been loaded may run on a GPU."""
+    return "torch" in sys.modules and choose_device() != "cpu"
+
+
 def available_memory(device: str = "cpu") -> int | None:
     """Return the bytes that can still be had on a device; None if nobody knows."""
     if device.startswith("cuda"):

@@ -22,7 +22,7 @@ from napari_ditto.core.free_memory import free_memory
 from napari_ditto.engine.whole.attempts import Attempts
 from napari_ditto.engine.whole.work import Done, Facts, Outcome, Worker, WorkStage
 from napari_ditto.errors import JobCancelled, StoreError
-from napari_ditto.models.device import one_thread_each
+from napari_ditto.models.device import has_accelerator, one_thread_each
 
 BEAT = 0.2
 """Seconds after which an executor says that it is still there."""
@@ -32,6 +32,9 @@ _POLL = 0.02  # seconds; how soon a thread that waits sees that the run goes on 
 
 _THREAD_BYTES = 1 << 30
 """Memory for one tile under way; the bundled network takes half of that."""
+
+_MOST_THREADS = 16
+"""More hinder one another in Python; processes, by dask, do not."""
 
 
 class ThreadExecutor:
@@ -51,8 +54,7 @@ class ThreadExecutor:
     """
 
     def __init__(self, workers: int | None = None, retries: int = 2, ahead: int = 2) -> None:
-        self._workers = max(workers or usual_threads(), 1)
-        self._retries, self._ahead = retries, max(ahead, 1)
+        self._workers, self._retries, self._ahead = workers, retries, max(ahead, 1)
 
     @property
     def text(self) -> str:
@@ -62,7 +64,7 @@ class ThreadExecutor:
     @property
     def workers(self) -> int:
         """How many items are computed at once."""
-        return self._workers
+        return self._workers or usual_threads()
 
     def run(
         self,
@@ -73,10 +75,10 @@ class ThreadExecutor:
         control: Control,
     ) -> Iterator[Outcome | None]:
         """Yield the outcome of every item; see :class:`~.work.Executor`."""
-        attempts = Attempts(items, self._retries)
-        with one_thread_each(), closing(_Line(worker, stage, control, self._workers)) as line:
+        attempts, count = Attempts(items, self._retries), self.workers
+        with one_thread_each(), closing(_Line(worker, stage, control, count)) as line:
             while True:
-                while line.under_way < self._workers + self._ahead and not control.paused:
+                while line.under_way < count + self._ahead and not control.paused:
                     if (item := attempts.next()) is None:
                         break
                     line.start(item)
@@ -90,11 +92,12 @@ class ThreadExecutor:
 
 
 def usual_threads() -> int:
-    """Return how many threads this machine has cores and memory for."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    """Return how many threads this machine has cores and memory for; two feed a GPU."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux; a container may have few of many
+    cores = 2 if has_accelerator() else len(affinity(0)) if affinity else os.cpu_count() or 1
     free = free_memory()
-    room = cores or 1 if free is None else free // _THREAD_BYTES
-    return int(max(1, min(cores or 1, room)))
+    room = cores if free is None else free // _THREAD_BYTES
+    return max(1, min(cores, room, _MOST_THREADS))
 
 
 @dataclass(frozen=True, slots=True)

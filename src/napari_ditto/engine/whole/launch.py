@@ -35,7 +35,8 @@ class RunOptions(TypedDict, total=False):
     Attributes
     ----------
     workers : int
-        How many tiles are done at once: by default 1, with dask all that there are.
+        How many tiles are done at once: by default what cores and memory allow, with dask as many
+        as there are.
     dask : str or distributed.Client
         ``"local:4"``, ``"tcp://host:8786"``, the path of a scheduler file, or a client.
     resume : bool
@@ -141,7 +142,8 @@ def executor_for(workers: int | None = None, dask: object = None) -> Executor:
     Parameters
     ----------
     workers : int, optional
-        How many items are done at once; 1 in this process, all that there are with dask.
+        How many items are done at once; by default what cores and memory allow in this process,
+        with dask as many as there are.
     dask : str or distributed.Client, optional
         See :func:`napari_ditto.data.cluster.connect`.
 
@@ -153,7 +155,7 @@ def executor_for(workers: int | None = None, dask: object = None) -> Executor:
     if workers is not None and workers < 1:
         raise DittoError(f"{workers} workers do nothing", todo="Give 1 or more")
     if dask is None:
-        return ThreadExecutor(workers or 1)
+        return ThreadExecutor(workers)
     from napari_ditto.engine.whole.dask_executor import DaskExecutor
 
     return DaskExecutor.connect(dask, workers)
