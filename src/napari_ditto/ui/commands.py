@@ -71,6 +71,11 @@ def accept() -> None:
     _act("accept")
 
 
+def touch_up() -> None:
+    """Correct the mask, or the label under the cursor, by hand."""
+    _act("touch_up")
+
+
 def swap_model() -> None:
     """Ask the other model: classic, or the chosen one again."""
     _act("swap_model")

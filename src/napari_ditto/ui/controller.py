@@ -21,6 +21,7 @@ from napari_ditto.ui.proposing import Proposing
 from napari_ditto.ui.restoring import Restoring
 from napari_ditto.ui.runner import Runner
 from napari_ditto.ui.session import NEW_LABELS, Choice, Session
+from napari_ditto.ui.touching import Touching
 from napari_ditto.ui.views import DockView, Scene
 from napari_ditto.ui.whole.runs import WholeRuns
 from napari_ditto.ui.workshop import Workshop
@@ -72,6 +73,7 @@ class Controller:
         self._prompting = Prompting(self._desk)
         self._proposing = Proposing(self._desk)
         self._labelling = Labelling(self._desk, self._prompting, self._proposing)
+        self._touching = Touching(self._desk, self._proposing, self._labelling)
         self._everything = Everything(self._desk, self._proposing, self._labelling, self.confirm)
         self.examples = Examples(
             self._desk, self._proposing, self._prompting, self._labelling,
@@ -87,7 +89,8 @@ class Controller:
             "new_boxes": self._new_boxes,
             "toggle_sign": self._toggle_sign,
             "next_proposal": self._proposing.next,
-            "accept": lambda: self._proposing.when_ready(self._labelling.accept),
+            "accept": self._touching.accept,
+            "touch_up": self._touching.start,
             "swap_model": self._swap_model,
             "undo": self._labelling.undo,
             "redo": self._labelling.redo,
@@ -219,6 +222,7 @@ class Controller:
     def cancel(self) -> None:
         """Give up what is running; what is finished is kept."""
         self.interrupt()
+        self._touching.cancel()
         self.session.hint = "Cancelled"
         self.session.fixing = None
         self._everything.cancelled()

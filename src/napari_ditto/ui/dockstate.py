@@ -41,6 +41,8 @@ class DockState:
         The hint to the model; None where the model reads none.
     proposal : str
         "2 of 3, score 0.87", or ``""``.
+    touching : bool
+        Whether an object is being corrected by hand.
     unsaved : str
         What can be restored, or ``""``.
     buttons : mapping of str to Button
@@ -70,6 +72,7 @@ class DockState:
     fraction: float | None = None
     busy: bool = False
     proposal: str = ""
+    touching: bool = False
     unsaved: str = ""
     buttons: Mapping[str, Button] = field(default_factory=dict)
 
@@ -101,6 +104,7 @@ def resolve(session: Session) -> DockState:
         fraction=_fraction(session),
         busy=bool(session.working) and session.cancellable,
         proposal=_proposal(session),
+        touching=session.touching,
         unsaved=session.unsaved,
         buttons=_buttons(session),
     )
@@ -141,7 +145,10 @@ def _proposal(session: Session) -> str:
 def _buttons(session: Session) -> dict[str, Button]:
     image = when(bool(session.images), "Open an image first")
     asking = bool(session.working) and session.cancellable
-    mask = when(session.has_object or session.asked, "Nothing to accept yet: click on an object")
+    mask = when(
+        session.has_object or session.asked or session.touching,
+        "Nothing to accept yet: click on an object",
+    )
     several = session.has_object and session.proposals is not None and len(session.proposals) > 1
     return {
         "new_points": image,
@@ -154,6 +161,10 @@ def _buttons(session: Session) -> dict[str, Button]:
             else "No proposal yet: click on an object",
         ),
         "accept": mask,
+        "touch_up": when(
+            session.has_object or session.touching or session.target != NEW_LABELS,
+            "Nothing to correct yet: click on an object, or choose a Labels layer",
+        ),
         "swap_model": Button(),
         "undo": when(bool(session.undo_text), "Nothing to undo"),
         "redo": when(bool(session.redo_text), "Nothing to redo"),

@@ -53,6 +53,12 @@ ACTIONS: Mapping[str, Action] = MappingProxyType(
         ),
         "next_proposal": Action("Next mask", "Show the next proposal of the model", ("N",)),
         "accept": Action("Accept", "Write the mask as a new label, and go on", ("Q",)),
+        "touch_up": Action(
+            "Touch up",
+            "Correct the mask by hand with napari's brush, eraser and fill, then accept it; "
+            "without a mask: the label under the cursor, or the chosen one",
+            ("Shift+T",),
+        ),
         "swap_model": Action(
             "Other model",
             "Ask the model classic about the same prompts, or the chosen model again",
@@ -105,6 +111,9 @@ REVIEW_ACTIONS = (
     *("next_doubt", "accept_doubt", "fix_doubt", "delete_doubt", "cancel"),
 )
 """Actions whose keys work on the Labels layers, too, that examples or results are in."""
+
+TOUCH_ACTIONS = ("accept", "touch_up", "cancel")
+"""Actions whose keys work on the layer in which an object is corrected by hand."""
 
 
 def button_text(action: str, label: str = "") -> str:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.core.masks import bounding_box
+from napari_ditto.data.label_extent import label_extent
 from napari_ditto.data.protocols import LabelDelta, LabelStore, OverlapPolicy
 
 Labels = NDArray[np.integer]
@@ -40,13 +41,14 @@ def exchange(
 ) -> LabelDelta:
     """Erase a label on a plane of `shape`, and write it where `mask` (in `box`) is true."""
     whole = Box.of_shape(shape)
-    old = store.read(address, whole)
-    new = np.where(old == label, 0, old)
     inside = box.intersect(whole)
-    view = new[inside.slices]
+    area = label_extent(store, address, shape, label, inside).union(inside)
+    old = store.read(address, area)
+    new = np.where(old == label, 0, old)
+    view = new[inside.shift(-area.y0, -area.x0).slices]
     here = mask[inside.shift(-box.y0, -box.x0).slices]
     view[here & ((view == 0) | (overlap == "replace"))] = label
-    return write_plane(store, address, whole, old, new)
+    return write_plane(store, address, area, old, new)
 
 
 def repaint(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_ditto.core.geometry import Box
+from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.core.proposals import Proposals
 from napari_ditto.ui.adapters import source_axes, transform_kwargs
 
@@ -57,16 +57,14 @@ class Preview:
         axes = source_axes(image)
         width = self._width(transform_kwargs(image, ndim=len(axes)))
         mask, box = _cropped(proposals.masks[choice], proposals.box)
-        data, offset = _in_axes(_outlined(mask, width), box, proposals, axes)
+        data, offset = in_axes(_outlined(mask, width), box, proposals.address, axes)
         placed = transform_kwargs(image, offset, ndim=len(axes))
         layer = self.layer
         if layer is None or layer.ndim != len(axes):
             self.hide(remove=True)
             layer = self._add(data, placed)
         else:
-            layer.data = data
-            for name, value in placed.items():
-                setattr(layer, name, value)
+            move(layer, data, placed)
         layer.visible = True
 
     def hide(self, *, remove: bool = False) -> None:
@@ -137,14 +135,29 @@ def _outlined(mask: NDArray[np.bool_], width: int) -> NDArray[np.uint8]:
     return data
 
 
-def _in_axes(
-    mask: NDArray[np.uint8], box: Box, proposals: Proposals, axes: tuple[str, ...]
+def move(layer: Labels, data: NDArray[np.uint8], placed: dict[str, Any]) -> None:
+    """Let a layer show other data at another place."""
+    layer.data = data
+    for name, value in placed.items():
+        setattr(layer, name, value)
+
+
+def in_axes(
+    mask: NDArray[np.uint8], box: Box, address: PlaneAddress, axes: tuple[str, ...]
 ) -> tuple[NDArray[np.uint8], list[float]]:
     """Return the mask as one slice of the image's axes, and its first index on each of them."""
-    address = proposals.address
     if axes.index(address.rows) > axes.index(address.columns):
         mask = mask.T
     sizes = {address.rows: box.height, address.columns: box.width}
     corner = {address.rows: box.y0, address.columns: box.x0, **address.index}
     data = mask.reshape([sizes.get(name, 1) for name in axes])
     return np.ascontiguousarray(data), [float(corner[name]) for name in axes]
+
+
+def from_axes(
+    data: NDArray[np.bool_], box: Box, address: PlaneAddress, axes: tuple[str, ...]
+) -> NDArray[np.bool_]:
+    """Return one slice of the image's axes as rows and columns."""
+    if axes.index(address.rows) > axes.index(address.columns):
+        return data.reshape(box.shape[::-1]).T
+    return data.reshape(box.shape)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from psygnal import Signal
 
 from napari_ditto.core.geometry import PlaneAddress
@@ -18,10 +19,12 @@ from napari_ditto.ui.bridge import Debounce
 from napari_ditto.ui.examples.stage import ViewerStage
 from napari_ditto.ui.journal_layers import JournalLayers, image_note
 from napari_ditto.ui.journals import Journals
-from napari_ditto.ui.keymap import ACTIONS, REVIEW_ACTIONS, bind
+from napari_ditto.ui.keymap import ACTIONS, REVIEW_ACTIONS, TOUCH_ACTIONS, bind
+from napari_ditto.ui.overlay import InHand, Overlay
 from napari_ditto.ui.preview import Preview, above_images
 from napari_ditto.ui.prompt_state import PromptState, capture, put_back
 from napari_ditto.ui.session import Choice
+from napari_ditto.ui.transforms import data_to_world, inverse, transform
 from napari_ditto.ui.whole.stage import ViewerRuns
 
 if TYPE_CHECKING:
@@ -61,6 +64,8 @@ class ViewerScene:
         self._drawing: set[str] = set()
         self._unbind: dict[str, Callable[[], None]] = {}
         self._handlers = {action: partial(self.action_pressed.emit, action) for action in ACTIONS}
+        touch = {name: self._handlers[name] for name in TOUCH_ACTIONS}
+        self._overlay = Overlay(viewer, touch, escape=self._handlers["cancel"])
         self._stage = ViewerStage(viewer, {name: self._handlers[name] for name in REVIEW_ACTIONS})
         self._runs = ViewerRuns(viewer)
         self._layers_soon = Debounce(self._tell_layers)
@@ -138,20 +143,23 @@ class ViewerScene:
         return _choices(images)
 
     def target_choices(self) -> tuple[Choice, ...]:
-        """Return all Labels layers but the preview."""
-        preview = self._preview.layer
-        return _choices(
-            layer for layer in self._viewer.layers if _is(layer, "Labels") and layer != preview
-        )
-
-    def prompt_choices(self) -> tuple[Choice, ...]:
-        """Return all Points, Shapes and Labels layers but the preview."""
-        preview = self._preview.layer
+        """Return all Labels layers but the preview and what is in hand."""
         return _choices(
             layer
             for layer in self._viewer.layers
-            if _is(layer, "Points", "Shapes", "Labels") and layer != preview
+            if _is(layer, "Labels") and not self._is_own(layer)
         )
+
+    def prompt_choices(self) -> tuple[Choice, ...]:
+        """Return all Points, Shapes and Labels layers but the preview and what is in hand."""
+        return _choices(
+            layer
+            for layer in self._viewer.layers
+            if _is(layer, "Points", "Shapes", "Labels") and not self._is_own(layer)
+        )
+
+    def _is_own(self, layer: Layer) -> bool:
+        return any(layer is own for own in (self._preview.layer, self._overlay.layer))
 
     def _by_id(self) -> dict[str, Any]:
         return {str(layer.unique_id): layer for layer in self._viewer.layers}
@@ -265,6 +273,28 @@ class ViewerScene:
         """Draw no outline."""
         self._preview.hide()
 
+    def open_overlay(self, images: Sequence[str], held: InHand, below: str) -> None:
+        """Lay an object in the user's hand; labels below are faded."""
+        self._overlay.open(self._image(images), held, self._by_id().get(below))
+
+    def painted(self) -> InHand | None:
+        """Return the object in hand as it is painted now."""
+        return self._overlay.painted()
+
+    def close_overlay(self) -> None:
+        """Let the object in hand go."""
+        self._overlay.close()
+
+    def pointed_at(self, images: Sequence[str]) -> tuple[int, int]:
+        """Return row and column under the cursor on the plane on show, inside of it or not."""
+        image, dims = self._image(images), self._viewer.dims
+        into = inverse(data_to_world(image, dims.units))
+        world = np.asarray(self._viewer.cursor.position, dtype=np.float64)[-image.ndim :]
+        at, names = transform(into, world[None])[0], adapters.axis_names(image)
+        plane = self.address(images)
+        row, column = (round(float(at[names.index(n)])) for n in (plane.rows, plane.columns))
+        return row, column
+
     def label_store(self, target: str, source: Source, images: Sequence[str]) -> LabelStore:
         """Return the store behind a Labels layer."""
         layer, image = self._layer(target), self._image(images)
@@ -311,6 +341,7 @@ class ViewerScene:
             layer.events.data.disconnect(self._on_image_data)
         self._connect("disconnect")
         self._preview.hide(remove=True)
+        self._overlay.close(remove=True)
 
 
 _OWNER = "ditto_prompts"

@@ -106,6 +106,8 @@ class Session:
         Whether image and model are loaded, so that the next click is quick.
     fixing : Fixing or None
         What the next accepted mask replaces, if it is on that plane.
+    touching : bool
+        Whether an object is being corrected by hand.
     unsaved : str
         What an earlier session has left and can be restored, ``""`` for nothing.
     undo_text, redo_text : str
@@ -145,6 +147,7 @@ class Session:
     remark: str = ""
     ready: bool = False
     fixing: Fixing | None = None
+    touching: bool = False
     unsaved: str = ""
     undo_text: str = ""
     redo_text: str = ""

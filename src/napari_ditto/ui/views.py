@@ -18,6 +18,7 @@ from napari_ditto.core.window import Window
 from napari_ditto.data.protocols import LabelStore, Source
 from napari_ditto.ui.dockstate import DockState
 from napari_ditto.ui.examples.state import ExamplesState
+from napari_ditto.ui.overlay import InHand
 from napari_ditto.ui.prompt_reading import CollectedPrompts
 from napari_ditto.ui.prompt_state import PromptState
 from napari_ditto.ui.session import Choice
@@ -104,6 +105,22 @@ class Scene(Protocol):
 
     def hide_preview(self) -> None:
         """Draw no outline."""
+        ...
+
+    def open_overlay(self, images: Sequence[str], held: InHand, below: str) -> None:
+        """Lay an object in the user's hand, above the labels it comes from if there are any."""
+        ...
+
+    def painted(self) -> InHand | None:
+        """Return the object in hand as it is painted now, None if there is none."""
+        ...
+
+    def close_overlay(self) -> None:
+        """Let the object in hand go."""
+        ...
+
+    def pointed_at(self, images: Sequence[str]) -> tuple[int, int] | None:
+        """Return row and column under the cursor on the plane on show."""
         ...
 
     def label_store(self, target: str, source: Source, images: Sequence[str]) -> LabelStore:
@@ -235,9 +252,7 @@ class RunStage(Protocol):
         """Draw the layer again, unless it was drawn a moment ago."""
         ...
 
-    def finish_run(
-        self, layer: str, store: LabelStore, provenance: Mapping[str, object]
-    ) -> None:
+    def finish_run(self, layer: str, store: LabelStore, provenance: Mapping[str, object]) -> None:
         """Make the layer one like any other, over its store."""
         ...
 

@@ -16,6 +16,7 @@ from napari_ditto.ui.bridge import Debounce
 from napari_ditto.ui.examples import result_layers
 from napari_ditto.ui.examples.drawings import drawing_on_plane
 from napari_ditto.ui.keymap import bind
+from napari_ditto.ui.overlay import NAME as IN_HAND
 from napari_ditto.ui.preview import NAME as PREVIEW
 from napari_ditto.ui.preview import above_images
 from napari_ditto.ui.transforms import data_to_world, transform
@@ -76,7 +77,8 @@ class ViewerStage:
         from napari.layers import Labels
 
         active = self._viewer.layers.selection.active
-        found = [x for x in self._viewer.layers if isinstance(x, Labels) and x.name != PREVIEW]
+        ours = (PREVIEW, IN_HAND)
+        found = [x for x in self._viewer.layers if isinstance(x, Labels) and x.name not in ours]
         found.sort(key=lambda layer: (layer == active, layer.visible))
         return str(found[-1].unique_id) if found else ""
 

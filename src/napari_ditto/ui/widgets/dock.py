@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 _BUTTONS = (
-    *("new_points", "new_boxes", "next_proposal", "accept", "swap_model"),
+    *("new_points", "new_boxes", "next_proposal", "accept", "touch_up", "swap_model"),
     *("undo", "redo", "clear", "segment_all"),
 )
 """Actions with a button of their own here; the sign has two, and Cancel is in the status panel."""
@@ -81,7 +81,7 @@ class DockWidget(Dock):
         layout.addLayout(row(button["new_points"], button["new_boxes"]))
         layout.addLayout(row(self.include, self.exclude))
         layout.addLayout(row(self.proposal, button["next_proposal"]))
-        layout.addWidget(button["accept"])
+        layout.addLayout(row(button["accept"], button["touch_up"], stretch=(3, 2)))
         layout.addWidget(self.keep)
         layout.addLayout(row(button["undo"], button["redo"]))
         layout.addLayout(row(button["clear"], button["segment_all"], stretch=(1, 2)))
@@ -129,6 +129,8 @@ class DockWidget(Dock):
             button.show_state(state.buttons[name])
         other = state.other_model.partition(":")[0]
         self.buttons["swap_model"].setText(button_text("swap_model", f"Use {other}"))
+        touch_up = button_text("touch_up", "Leave as it was" if state.touching else "")
+        self.buttons["touch_up"].setText(touch_up)
         for button, positive in ((self.include, True), (self.exclude, False)):
             button.show_state(state.buttons["toggle_sign"])
             button.setChecked(state.positive == positive)
