@@ -65,8 +65,10 @@ def duration(seconds: float) -> str:
     minutes = round(seconds / 60)
     if minutes < 120:
         return f"{minutes} min"
+    if minutes >= 24 * 60:
+        return f"{round(seconds / 3600)} h"
     hours, rest = divmod(round(minutes / 10) * 10, 60)
-    return f"{hours} h {rest} min" if rest and hours < 24 else f"{hours} h"
+    return f"{hours} h {rest} min" if rest else f"{hours} h"
 
 
 def size(count: float) -> str:

@@ -129,9 +129,9 @@ class WholeRuns:
         try:
             order = self._setting_up.order()
         except DittoError as problem:
-            state.cost, state.found, state.error = None, None, str(problem)
+            state.cost, state.found, state.trouble = None, None, str(problem)
             return
-        state.error = ""
+        state.trouble = ""
         self._submit(
             "estimating", lambda: self._jobs.look(order), self._on_looked, self._not_looked, True
         )
@@ -143,7 +143,7 @@ class WholeRuns:
             state.cost, state.differs = looked.cost, looked.differs
 
     def _not_looked(self, error: DittoError) -> None:
-        self.state.cost, self.state.error = None, str(error)
+        self.state.cost, self.state.trouble = None, str(error)
 
     def _browse(self) -> None:
         path = self._asking.ask_save("Save the labels to", self.state.target, "OME-Zarr (*.zarr)")

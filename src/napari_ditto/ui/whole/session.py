@@ -147,6 +147,8 @@ class WholeSession:
         The tiles of the last run that were given up.
     report, error : str
         What came of it; what went wrong.
+    trouble : str
+        Why what is chosen cannot be run.
     layer : str
         Unique id of the Labels layer that shows it.
     last : str
@@ -182,6 +184,7 @@ class WholeSession:
     failures: tuple[Failure, ...] = ()
     report: str = ""
     error: str = ""
+    trouble: str = ""
     layer: str = ""
     last: str = ""
 

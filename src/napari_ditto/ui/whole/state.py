@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from napari_ditto.core.run_plan import Kind
 from napari_ditto.ui.dockstate import Button, when
@@ -119,7 +120,7 @@ def resolve_whole(
         running=whole.is_running,
         title=whole.title,
         status=_status(whole),
-        troubled=bool(whole.error),
+        troubled=not whole.is_running and bool(whole.trouble or whole.error),
         fraction=whole.fraction,
         start=_start(whole),
         pause={"running": "Pause", "paused": "Go on"}.get(whole.phase, ""),
@@ -166,8 +167,6 @@ def cost_text(cost: Cost | None, workers: int = 1) -> str:
     """Return in one line what a run would take."""
     if cost is None:
         return ""
-    if not cost.tiles:
-        return "Nothing to do: no tile touches the chosen part"
     said = ["1 tile" if cost.tiles == 1 else f"{cost.tiles:,} tiles"]
     if cost.planes > 1:
         said[0] += f" on {cost.planes:,} planes"
@@ -181,14 +180,12 @@ def cost_text(cost: Cost | None, workers: int = 1) -> str:
 
 
 def _status(whole: WholeSession) -> str:
-    if whole.error:
-        return whole.error
     if whole.phase == "starting":
         return whole.step or "Starting…"
     if whole.phase == "stopping":
         return "Stopping: the tiles in work end first…"
     if whole.phase == "idle":
-        return whole.report
+        return whole.trouble or whole.error or whole.report
     said = [whole.step or tiles_text(whole.counts)]
     if whole.phase == "paused":
         said.insert(0, "Paused")
@@ -222,7 +219,9 @@ def _retry(whole: WholeSession) -> str:
 
 
 def _offer(whole: WholeSession) -> str:
-    return "" if whole.is_running or whole.last == whole.target else whole.last
+    if not whole.last or whole.is_running or whole.last == whole.target:
+        return ""
+    return f"Unfinished: {Path(whole.last).name}"
 
 
 def _buttons(
@@ -250,4 +249,4 @@ def _may_start(
         return Button(False, NO_EXAMPLE)
     if found is not None:
         return Button(False, found.what)
-    return when(whole.cost is None or whole.cost.tiles > 0, "Nothing to do in the chosen part")
+    return when(not whole.trouble, whole.trouble)
