@@ -101,12 +101,10 @@ class GuardedStore(LocalStore):
         self, key: str, prototype: BufferPrototype | None, byte_range: ByteRequest | None
     ) -> Buffer | None:
         path = Path(self._home, key)
-        limit = MAX_METADATA if path.name in METADATA else chunk_limit()
         try:
             with open_plain(path, self._home) as file:
                 start, stop = _span(byte_range, os.fstat(file.fileno()).st_size)
-                if stop - start > limit:
-                    raise NotPlainError(f"it is larger than {limit:,} bytes", path)
+                _check_size(stop - start, path)
                 file.seek(start)
                 raw = file.read(stop - start)
         except NotPlainError as error:
@@ -124,6 +122,15 @@ class GuardedStore(LocalStore):
             real_inside(path.parent if key else path, self._home)
         except NotPlainError as error:
             raise _refusal(error, path) from error
+
+
+def _check_size(size: int, path: Path) -> None:
+    # To ask for the free memory takes longer than to read a chunk, and most are small.
+    if size <= MAX_METADATA:
+        return
+    limit = MAX_METADATA if path.name in METADATA else chunk_limit()
+    if size > limit:
+        raise NotPlainError(f"it is larger than {limit:,} bytes", path)
 
 
 def _span(wanted: ByteRequest | None, size: int) -> tuple[int, int]:
