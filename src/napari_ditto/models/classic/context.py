@@ -80,10 +80,10 @@ def _strips(embedding: Embedding) -> Iterator[tuple[slice, NDArray[np.float32]]]
     """Yield rows and the features of their pixels, shape (d, rows, w), a constant last."""
     height, width = embedding.tile_shape
     turn, phase = _waves()
+    small = embedding.arrays["coarse"].astype(np.float32)
     for start in range(0, height, ROWS):
         rows = slice(start, min(start + ROWS, height))
         fine = [embedding.arrays[n][:, rows].astype(np.float32) for n in ("color", "fine")]
-        small = embedding.arrays["coarse"].astype(np.float32)
         coarse = upsample(small, Box(rows.start, 0, rows.stop, width))
         x = np.concatenate([*fine, coarse]) / SPREAD[:, None, None]
         waves = np.cos(np.tensordot(turn, x, axes=1) + phase[:, None, None])

@@ -15,7 +15,7 @@ from napari_ditto.errors import ModelError
 from napari_ditto.models.classic import auto, boxes, context, forest, proposals, scores
 from napari_ditto.models.classic.features import compute_filters
 from napari_ditto.models.classic.seeds import read_seeds
-from napari_ditto.models.protocols import ContextMap, Example, MaskLogits, Memory, ModelSpec
+from napari_ditto.models.protocols import ContextMap, Crop, Example, MaskLogits, Memory, ModelSpec
 
 VERSION = "1"
 CITATION = (
@@ -26,7 +26,10 @@ CITATION = (
 
 
 class ClassicModel:
-    """Prompts, automatic prompts and examples by classical image analysis."""
+    """Prompts, automatic prompts and examples by classical image analysis.
+
+    It holds no state: threads may share it.
+    """
 
     @cached_property
     def spec(self) -> ModelSpec:
@@ -72,6 +75,13 @@ class ClassicModel:
             seeds = read_seeds(prompt, embedding.tile_shape)
             best[i] = proposals.propose(scene, seeds, logits[i], scores[i])
         return MaskLogits(logits, scores, best)
+
+    def decode_crops(self, embedding: Embedding, prompts: Sequence[PromptSet]) -> list[Crop]:
+        """Return the best proposal for each prompt set, where it lies."""
+        self._check(embedding)
+        scene = proposals.Scene(embedding)
+        seeds = (read_seeds(prompt, embedding.tile_shape) for prompt in prompts)
+        return [proposals.propose_crop(scene, one) for one in seeds]
 
     def suggest(self, embedding: Embedding) -> list[PromptSet]:
         """Return one prompt set per object seen in the tile."""

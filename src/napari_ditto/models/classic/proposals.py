@@ -15,6 +15,7 @@ from napari_ditto.models.classic.features import upsample
 from napari_ditto.models.classic.forest import Layer, unpack
 from napari_ditto.models.classic.pool import Candidate, Mask, click_candidates, permitted, spread
 from napari_ditto.models.classic.seeds import Pixels, Seeds
+from napari_ditto.models.protocols import Crop
 
 DEPTH = 6.0
 """Logits are signed distances to the border, cut off here."""
@@ -58,13 +59,27 @@ def propose(
     scene: Scene, seeds: Seeds, logits: NDArray[np.float32], scores: NDArray[np.float32]
 ) -> int:
     """Fill logits (3, h, w) and scores (3,) for one object; return the best index."""
+    logits.fill(-DEPTH)
+    ordered, best = _ordered(scene, seeds)
+    for i, candidate in enumerate(ordered):
+        scores[i] = candidate.score
+        logits[(i, *candidate.box.slices)] = _depth(candidate)
+    return best
+
+
+def propose_crop(scene: Scene, seeds: Seeds) -> Crop:
+    """Return the best of the proposals for one object, where it lies."""
+    ordered, best = _ordered(scene, seeds)
+    whole = ordered[best]
+    return Crop(whole.box, _depth(whole), float(np.float32(whole.score)), best)
+
+
+def _ordered(scene: Scene, seeds: Seeds) -> tuple[list[Candidate], int]:
+    """Return the proposals, the smallest first, and which one is the best."""
     found = _framed(scene, seeds) if seeds.frame else _clicked(scene, seeds)
     chosen = [_obey(c, seeds) for c in found]
-    order = np.argsort([c.area for c in chosen], kind="stable")
-    for i, place in enumerate(order):
-        scores[i] = chosen[place].score
-        _draw(logits[i], chosen[place])
-    return int(np.flatnonzero(order == 0)[0])
+    order = np.argsort([c.area for c in chosen], kind="stable").tolist()
+    return [chosen[place] for place in order], order.index(0)
 
 
 def _clicked(scene: Scene, seeds: Seeds) -> list[Candidate]:
@@ -211,10 +226,10 @@ def _connected(mask: Mask, clicks: NDArray[np.integer]) -> Mask:
     return np.asarray(np.isin(parts, kept) & mask)
 
 
-def _draw(plane: NDArray[np.float32], candidate: Candidate) -> None:
+def _depth(candidate: Candidate) -> NDArray[np.float32]:
+    """Return the signed distances to the border inside the candidate's box."""
     from scipy.ndimage import distance_transform_edt
 
     wide = np.pad(candidate.mask, 1)
     depth = distance_transform_edt(wide) - distance_transform_edt(~wide)
-    plane.fill(-DEPTH)
-    plane[candidate.box.slices] = np.clip(depth[1:-1, 1:-1], -DEPTH, DEPTH)
+    return np.clip(depth[1:-1, 1:-1], -DEPTH, DEPTH).astype(np.float32)
