@@ -13,6 +13,7 @@ import zarr
 
 from napari_ditto.cli import main
 from napari_ditto.data.pyramid_labels import PyramidLabels
+from napari_ditto.errors import ModelError
 from napari_ditto.models.classic.model import ClassicModel
 from napari_ditto.testing.scenes import drifting
 
@@ -194,3 +195,91 @@ def test_an_interrupted_run_keeps_what_it_has(
     capsys.readouterr()
     assert propagate(*given) == 0
     assert json.loads(capsys.readouterr().out)["reused"] > 0
+
+
+# -- large planes, in parts ------------------------------------------------------------------------
+
+
+def in_parts(*arguments: str, out: str = "parts.zarr") -> int:
+    given = ["--examples", "z3.tif", "--at", "z=3", "--part", "64", "--within", "2,5", "--json"]
+    return propagate(*given, *arguments, out=out)
+
+
+def test_parts_are_followed_reused_and_told(
+    stack: np.ndarray, capsys: pytest.CaptureFixture
+) -> None:
+    assert in_parts("--workers", "2", "--review", "look.csv") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["state"], said["objects"], said["planes"]) == ("finished", 2, 3)
+    assert said["done"] == said["tiles"] >= 1
+    labels = labels_in("parts.zarr")
+    assert np.array_equal(labels[3], stack[3])
+    for n in (1, 2):
+        assert all(dice(labels[z] == n, stack[z] == n) > 0.8 for z in (2, 3, 4))
+    assert Path("look.csv").read_text().startswith("z,label")
+    assert in_parts("--resume") == 0
+    again = json.loads(capsys.readouterr().out)
+    assert (again["done"], again["reused"]) == (0, said["tiles"])
+    # What was begun in parts goes on in parts, asked or not.
+    given = ["--examples", "z3.tif", "--at", "z=3", "--within", "2,4"]
+    assert propagate(*given, out="parts.zarr") == 0
+    assert "parts" in capsys.readouterr().out
+
+
+def test_run_goes_on_with_a_propagation(capsys: pytest.CaptureFixture) -> None:
+    assert in_parts() == 0
+    tiles = json.loads(capsys.readouterr().out)["tiles"]
+    assert main(["run", "parts.zarr", "--status", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["state"], said["done"], said["left"]) == ("finished", tiles, 0)
+    for done in Path("parts.zarr/.ditto-run/columns").rglob("done"):
+        done.unlink()
+    before = labels_in("parts.zarr")
+    assert main(["run", "parts.zarr", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["done"] == tiles
+    assert np.array_equal(labels_in("parts.zarr"), before)
+
+
+def test_a_region_chooses_objects_and_a_stack_of_labels_is_read(
+    stack: np.ndarray, capsys: pytest.CaptureFixture
+) -> None:
+    sparse = np.where(np.arange(DEPTH)[:, None, None] == 3, stack, 0).astype(np.uint16)
+    tifffile.imwrite("sparse.tif", sparse)
+    rows, columns = np.nonzero(stack[3] == 2)
+    place = f"{rows[0]},{columns[0]},{rows[0] + 1},{columns[0] + 1}"
+    assert propagate("--labels", "sparse.tif", "--region", place, "--within", "3,5", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["objects"] == 1
+    assert np.array_equal(labels_in("out.zarr")[3], np.where(stack[3] == 2, 2, 0))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--classes"], "not followed in parts"),
+        (["--region", "0,0,1,1"], "no example shows an object in the region"),
+        (["--at", "z=5"], "one --at for each"),
+        (["--dask", "nonsense"], "names no dask workers"),
+    ],
+)
+def test_what_cannot_be_done_in_parts_is_one_line(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture
+) -> None:
+    assert in_parts(*arguments) == 2
+    assert said in one_line(capsys)
+
+
+def test_failed_parts_end_with_a_status_of_their_own(
+    capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = ClassicModel.encode
+
+    def failing(self: ClassicModel, tiles: np.ndarray) -> None:
+        raise ModelError("no luck")
+
+    monkeypatch.setattr(ClassicModel, "encode", failing)
+    assert in_parts() == 3
+    said = json.loads(capsys.readouterr().out)
+    assert said["state"] == "incomplete"
+    assert {f["reason"] for f in said["failed"]} == {"no luck"}
+    monkeypatch.setattr(ClassicModel, "encode", real)
+    assert main(["run", "parts.zarr"]) == 0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import zarr
 from numpy.typing import NDArray
 
 from napari_ditto.core.control import Control
@@ -26,9 +28,10 @@ from napari_ditto.engine.whole.columns_run import (
     plan_columns_steps,
     run_columns_steps,
 )
-from napari_ditto.engine.whole.columns_worker import LEFT
+from napari_ditto.engine.whole.columns_worker import LEFT, column_worker_for
 from napari_ditto.engine.whole.executors import ThreadExecutor
-from napari_ditto.errors import JobCancelled, LabelsError, StoreError
+from napari_ditto.errors import JobCancelled, LabelsError, SourceError, StoreError
+from napari_ditto.models.classic.model import ClassicModel
 from napari_ditto.testing.scenes import disc, truth_stack
 from napari_ditto.testing.steppers import CopyStepper, CountingStepper, PerfectStepper
 
@@ -292,3 +295,51 @@ def test_what_cannot_be_done_is_one_line(
     with pytest.raises(LabelsError, match=said):
         drain(plan_columns_steps(source, examples, "z", STEPPER, tmp_path / "a.zarr"))
     assert not (tmp_path / "a.zarr").exists()
+
+
+# -- in other processes ----------------------------------------------------------------------------
+
+
+def saved(folder: Path) -> tuple[Any, NDArray[Any]]:
+    """Write an image of two bright discs in three slices; return its source and labels."""
+    truth = np.zeros((3, 64, 80), np.uint8)
+    truth[:, 10:24, 10:24], truth[:, 40:52, 50:64] = 1, 2
+    zarr.create_array(folder / "image.zarr", data=60 + 60 * truth, chunks=(1, 64, 64))
+    return open_source(folder / "image.zarr", axes="zyx", window=(0, 255)), truth
+
+
+def test_a_worker_of_another_process_does_the_same(tmp_path: Path) -> None:
+    source, truth = saved(tmp_path)
+    model, target = ClassicModel(), tmp_path / "a.zarr"
+    ref = ModelRef(model.spec.id, model.spec.key)
+    plan = drain(plan_columns_steps(source, {1: truth[1]}, "z", ref, target, side=40))
+    worker = column_worker_for(str(target))
+    assert worker is column_worker_for(str(target))
+    for column in plan.columns:
+        drain(worker.compute("tiles", column.number)).store()
+    found = drain(run_columns_steps(plan, source, model))
+    assert (found.summary.done, found.summary.reused) == (0, 2)
+    here = propagate(source, {1: truth[1]}, "z", model, out=tmp_path / "b.zarr", workers=1)
+    assert np.array_equal(labels_of(found) > 0, np.asarray(here.labels[:]) > 0)
+
+
+@pytest.mark.skipif("DITTO_STRESS" not in os.environ, reason="starts processes; 'make stress'")
+def test_dask_does_the_same(tmp_path: Path) -> None:
+    source, truth = saved(tmp_path)
+    found = [
+        propagate(source, {1: truth[1]}, "z", ClassicModel(), out=tmp_path / f"{n}.zarr", **how)
+        for n, how in enumerate(({"workers": 1}, {"dask": "local:2"}))
+    ]
+    assert np.array_equal(*(np.asarray(f.labels[:]) for f in found))
+    np.testing.assert_array_equal(found[0].confidence, found[1].confidence)
+
+
+def test_an_image_in_memory_stays_in_its_process(tmp_path: Path) -> None:
+    follow(scene(2), [0], tmp_path / "a.zarr")
+    with pytest.raises(SourceError, match="memory of another process"):
+        column_worker_for(str(tmp_path / "a.zarr"))
+
+
+def test_what_has_no_place_says_so() -> None:
+    with pytest.raises(LabelsError, match="Give out="):
+        propagate(truth_stack(scene(2)), {0: scene(1)[0]}, model=ClassicModel(), workers=2)
