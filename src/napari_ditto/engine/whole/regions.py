@@ -52,11 +52,12 @@ class Region:
         return not self.polygons and self.mask is None
 
     def touches(self, box: Box) -> bool:
-        """Whether any pixel of a box is wanted."""
-        if self.is_everywhere:
-            return True
-        near = any(not outline.intersect(box).is_empty for outline in self._outlines)
-        return (near or self.mask is not None) and bool(self._raster(box).any())
+        """Whether any of a box is wanted; a few pixels too many do no harm."""
+        drawn = not self.polygons or any(
+            not outline.intersect(box).is_empty and _meet(polygon, box)
+            for polygon, outline in zip(self.polygons, self._outlines, strict=True)
+        )
+        return drawn and (self.mask is None or bool(self._coarse(self.mask, box).any()))
 
     def inside(self, box: Box) -> Mask | None:
         """Return which pixels of a box are wanted; None if all are."""
@@ -65,6 +66,14 @@ class Region:
     @cached_property
     def _outlines(self) -> list[Box]:
         return [_bounds(polygon) for polygon in self.polygons]
+
+    def _coarse(self, mask: Mask, box: Box) -> Mask:
+        """Return the pixels of a mask under a box."""
+        (height, width), (rows, columns) = self.plane, mask.shape
+        return mask[
+            box.y0 * rows // height : -(-box.y1 * rows // height),
+            box.x0 * columns // width : -(-box.x1 * columns // width),
+        ]
 
     def _raster(self, box: Box) -> Mask:
         shown = np.zeros(box.shape, dtype=bool)
@@ -124,6 +133,37 @@ def _bounds(polygon: Polygon) -> Box:
     """Return the pixels whose centres may lie in a polygon."""
     y, x = zip(*polygon, strict=True)
     return Box(math.ceil(min(y)), math.ceil(min(x)), math.floor(max(y)) + 1, math.floor(max(x)) + 1)
+
+
+def _meet(polygon: Polygon, box: Box) -> bool:
+    """Whether a polygon and a box share a point: an edge crosses the box, or one holds the other.
+
+    An edge is clipped by the box's four sides (Liang & Barsky 1984, doi:10.1145/357332.357333).
+    """
+    corners = np.asarray(polygon, dtype=np.float64)
+    ends = np.roll(corners, -1, axis=0)
+    step = ends - corners
+    low = np.array([box.y0 - 0.5, box.x0 - 0.5]) - corners
+    high = np.array([box.y1 - 0.5, box.x1 - 0.5]) - corners
+    still = np.abs(step) < 1e-9
+    safe = np.where(still, 1, step)
+    one, two = low / safe, high / safe
+    outside = still & ((low > 0) | (high < 0))
+    enter = np.where(still, -np.inf, np.minimum(one, two)).max(axis=1)
+    leave = np.where(still, np.inf, np.maximum(one, two)).min(axis=1)
+    crossed = (np.maximum(enter, 0) <= np.minimum(leave, 1)) & ~outside.any(axis=1)
+    return bool(crossed.any()) or _holds(corners, ends, box.center)
+
+
+def _holds(
+    corners: NDArray[np.float64], ends: NDArray[np.float64], point: tuple[float, float]
+) -> bool:
+    """Whether a point lies in a polygon: a ray from it crosses an odd number of edges."""
+    y, x = point
+    spans = (corners[:, 0] > y) != (ends[:, 0] > y)
+    height = np.where(spans, ends[:, 0] - corners[:, 0], 1)
+    at = corners[:, 1] + (y - corners[:, 0]) / height * (ends[:, 1] - corners[:, 1])
+    return bool(np.count_nonzero(spans & (at > x)) % 2)
 
 
 def _filled(polygon: Polygon, box: Box) -> Mask:
