@@ -54,7 +54,7 @@ class Region:
     def touches(self, box: Box) -> bool:
         """Whether any of a box is wanted; a few pixels too many do no harm."""
         drawn = not self.polygons or any(
-            not outline.intersect(box).is_empty and _meet(polygon, box)
+            not outline.intersect(box).is_empty and _meet(polygon, box.grow(1))
             for polygon, outline in zip(self.polygons, self._outlines, strict=True)
         )
         return drawn and (self.mask is None or bool(self._coarse(self.mask, box).any()))
