@@ -93,8 +93,8 @@ def _stays_inside(group: zarr.Group, path: str) -> bool:
     from zarr.storage import LocalStore
 
     posix, windows = PurePosixPath(path), PureWindowsPath(path)
-    parts = {*posix.parts, *windows.parts}
-    if not path or "\0" in path or posix.is_absolute() or windows.drive or windows.root or ".." in parts:
+    rooted = posix.is_absolute() or windows.drive or windows.root
+    if not path or rooted or {"..", "\0"} & {*posix.parts, *windows.parts, *path}:
         return False
     store = group.store_path.store
     if not isinstance(store, LocalStore):
