@@ -14,6 +14,7 @@ import pytest
 
 from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.data.pyramid_labels import PyramidLabels
+from napari_ditto.data.scratch import scratch_name
 
 PLANE = PlaneAddress("y", "x")
 SIDE = 1400
@@ -122,3 +123,22 @@ def test_a_write_of_a_dead_process_is_done_as_a_whole(tmp_path, monkeypatch, cut
     assert (again.levels[0][250:270, 250:270] == whole).all()
     assert (again.levels[-1][63:67, 63:67] == whole).all()
     assert not list(path.glob("*.ditto-writes"))
+
+
+def test_a_log_that_somebody_made_up_writes_nowhere_else(tmp_path):
+    path = tmp_path / "labels.zarr"
+    PyramidLabels.create(path, (SIDE, SIDE), "yx")
+    square, far = b'{"region": [[0, 5], [0, 5]], ', b'{"region": [[0, 9999], [0, 5]], '
+    heads = [
+        *(b"", b"[]\n", b"{}\n", b"\xff\n", b"[" * 4000 + b"\n"),
+        *(far + b'"bytes": 3}\nabc', b'{"region": [[-5, 5], [0, 5]], "bytes": 3}\nabc'),
+        *(square + b'"bytes": -1}\nabc', square + b'"bytes": 1e400}\n'),
+        square + b'"bytes": 20}\n' + b"\x02\x01\x01\x04" + b"\xff" * 16,
+        b'{"region": [[0, 5]], "bytes": 3}\nabc',
+    ]
+    for head in heads:
+        (
+            path / f"{scratch_name()}.ditto-writes".replace(f"-{os.getpid()}-", "-4194999-")
+        ).write_bytes(head)
+        assert not PyramidLabels.open(path).data[...].any()
+        assert not list(path.glob("*.ditto-writes"))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import zarr
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 
-from napari_ditto.core.geometry import Box
+from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.data.labels import ArrayLabels
+from napari_ditto.data.pyramid_labels import PyramidLabels
 from napari_ditto.errors import LabelsError
 from napari_ditto.ui.adapters import (
     data_to_world,
@@ -67,7 +69,7 @@ def test_a_layer_of_the_user_is_written_in_place():
         (Labels(np.zeros(SHAPE, np.uint8), name="l", **PLACE, rotate=[0, 0, 5]), "another scale"),
         (
             Labels([np.zeros(SHAPE, np.uint8), np.zeros((3, 20, 25), np.uint8)], name="l", **PLACE),
-            "multiscale",
+            "only where they lie in one OME-Zarr",
         ),
     ],
     ids=["shape", "scale", "other scale", "rotation", "multiscale"],
@@ -96,6 +98,7 @@ def test_a_huge_image_gets_a_read_only_pyramid(tmp_path):
     assert (layer.multiscale, layer.editable) == (True, False)
     store = label_store_for(layer, source, image)
     store.write(source.plane(), Box(5000, 5000, 5100, 5100), np.ones((100, 100), bool), 9)
+    refresh_labels(layer)
     assert np.asarray(layer.data[0][5050, 5050]) == 9
     assert np.asarray(layer.data[-1]).max() == 9
 
@@ -122,3 +125,67 @@ def test_a_duplicate_is_written_for_itself():
     assert store.data is copy.data
     assert label_store_for(copy, SOURCE, IMAGE) is store
     assert label_store_for(layer, SOURCE, IMAGE).data is layer.data
+
+
+# --- label pyramids that lie in an OME-Zarr folder -----------------------------------------------
+
+LARGE = (1100, 1300)
+
+
+@pytest.fixture(params=["0.4", "0.5"])
+def pyramid(tmp_path, request):
+    labels = PyramidLabels.create(tmp_path / "labels.zarr", LARGE, "yx", ngff=request.param)
+    labels.write(PlaneAddress("y", "x"), Box(50, 60, 150, 160), np.ones((100, 100), bool), 4)
+    labels.flush()
+    return labels.path
+
+
+def opened_as_zarr(path):
+    group = zarr.open_group(path, mode="r")
+    return Labels([group[str(level)] for level in range(3)], multiscale=True)
+
+
+def opened_one_by_one(path):
+    return Labels([zarr.open_array(path / str(level)) for level in range(3)], multiscale=True)
+
+
+def opened_by_a_reader(path):
+    """As napari does on drag and drop, with a reader that gives dask arrays."""
+    import dask.array as da
+    from napari.layers._source import layer_source
+
+    with layer_source(path=str(path)):
+        levels = [da.from_zarr(str(path / str(level))) for level in range(3)]
+        return Labels(levels, multiscale=True)
+
+
+@pytest.mark.parametrize("opened", [opened_as_zarr, opened_one_by_one, opened_by_a_reader])
+def test_a_shown_pyramid_is_edited_in_its_folder(pyramid, opened):
+    image = Image(np.zeros(LARGE, np.uint8), contrast_limits=(0, 1))
+    source, layer = source_from_layer(image), opened(pyramid)
+    store = label_store_for(layer, source, image)
+    assert isinstance(store, PyramidLabels)
+    assert store.next_label() == 5
+    store.write(source.plane(), Box(1000, 1200, 1100, 1300), np.ones((100, 100), bool), 5)
+    refresh_labels(layer)
+    assert layer.get_value((1050, 1250)) is not None
+    assert np.asarray(layer.data[0][1050, 1250]) == np.asarray(layer.data[2][262, 312]) == 5
+    assert label_store_for(layer, source, image) is store
+    assert PyramidLabels.open(pyramid).levels[2][262, 312] == 5
+    assert not layer.editable
+
+
+def test_a_pyramid_that_is_not_safe_is_refused_as_target(pyramid):
+    layer = opened_as_zarr(pyramid)
+    for file in (*pyramid.glob("1/.zarray"), *pyramid.glob("1/zarr.json")):
+        file.write_text(file.read_text().replace("blosc", "pickle"))
+    image = Image(np.zeros(LARGE, np.uint8), contrast_limits=(0, 1))
+    with pytest.raises(LabelsError, match="pickle"):
+        label_store_for(layer, source_from_layer(image), image)
+
+
+def test_a_layer_of_other_levels_is_refused(pyramid):
+    layer = Labels([opened_as_zarr(pyramid).data[level] for level in (0, 2)], multiscale=True)
+    image = Image(np.zeros(LARGE, np.uint8), contrast_limits=(0, 1))
+    with pytest.raises(LabelsError, match="other levels"):
+        label_store_for(layer, source_from_layer(image), image)

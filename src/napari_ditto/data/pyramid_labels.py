@@ -30,7 +30,7 @@ from napari_ditto.data.ngff_labels import (
     register_labels,
 )
 from napari_ditto.data.regions import PlaneRegion, Region
-from napari_ditto.data.write_log import Entry, WriteLog, left_logs
+from napari_ditto.data.write_log import WriteLog, left_logs
 from napari_ditto.data.zarr_attributes import read_attributes, update_attributes
 from napari_ditto.errors import LabelsError, StoreError
 
@@ -155,8 +155,15 @@ class PyramidLabels(ArrayLabels):
         return made
 
     @classmethod
-    def open(cls, path: Path) -> Self:
+    def open(cls, path: Path, *, axes: Sequence[str] | None = None) -> Self:
         """Open the OME-Zarr label image at `path` for reading and writing.
+
+        Parameters
+        ----------
+        path : Path
+            The group.
+        axes : sequence of str, optional
+            Other names of the array axes than those in the file.
 
         Raises
         ------
@@ -165,7 +172,8 @@ class PyramidLabels(ArrayLabels):
         StoreError
             If what a killed program has left cannot be finished.
         """
-        labels = cls(path, *read_levels(path))
+        levels, names = read_levels(path)
+        labels = cls(path, levels, axes or names)
         for left in left_logs(labels.path):
             labels._finish(left)
         return labels
@@ -298,10 +306,12 @@ class PyramidLabels(ArrayLabels):
 
     def _finish(self, left: WriteLog) -> None:
         """Do what a killed program has left to do."""
-        entries = list(left.read(self.dtype))
-        for index, block in entries[-1:]:
-            self._chunks[0][index] = block
-        self._write_coarser([index for index, _ in entries])
+        stale, block = [], None
+        for index, block in left.read(self.shape, self.dtype):  # noqa: B007  # the last counts
+            stale.append(index)
+        if block is not None:
+            self._chunks[0][stale[-1]] = block
+        self._write_coarser(stale)
         left.clear()
 
     def _write_coarser(self, stale: Sequence[Region]) -> None:
@@ -318,7 +328,9 @@ class PyramidLabels(ArrayLabels):
                 _update(coarse, ((i, _reduced(fine, i, step)) for i in stale))
 
 
-def _update(level: ChunkFiles | zarr.Array[Any], parts: Iterable[Entry]) -> None:
+def _update(
+    level: ChunkFiles | zarr.Array[Any], parts: Iterable[tuple[Region, NDArray[np.integer]]]
+) -> None:
     if isinstance(level, ChunkFiles):
         return level.update(parts)
     for index, block in parts:

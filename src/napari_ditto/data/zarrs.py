@@ -83,6 +83,18 @@ def metadata_file(array: zarr.Array[Any]) -> Path | None:
     return Path(store.root, array.store_path.path, name)
 
 
+def local_folder(array: object) -> Path | None:
+    """Return the folder of a zarr array on a local disk, None for anything else."""
+    if not type(array).__module__.startswith("zarr."):
+        return None
+    import zarr
+    from zarr.storage import LocalStore
+
+    if not isinstance(array, zarr.Array) or not isinstance(array.store, LocalStore):
+        return None
+    return Path(array.store.root, array.path)
+
+
 def _check_one(path: Path, home: str) -> None:
     try:
         raw = read_plain(path, MAX_METADATA, home)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.core.masks import place
+from napari_ditto.data.zarrs import local_folder
 from napari_ditto.errors import LabelsError, PromptError
 from napari_ditto.ui.image_layers import axis_names, layer_shape, level_0
 from napari_ditto.ui.transforms import data_to_world, inverse, same_place, transform_kwargs
@@ -115,15 +117,50 @@ def _store_over(layer: Labels, source: Source, where: str) -> LabelStore:
     from napari_ditto.data.labels import ArrayLabels
 
     if layer.multiscale:
-        raise LabelsError("multiscale labels cannot be written in place", where=where, todo=_NEW)
+        return _pyramid_under(layer, source, where)
     try:
         return ArrayLabels(layer.data, source.axes)
     except LabelsError as error:
         raise LabelsError(error.what, where=where, todo=error.todo) from error
 
 
+def _pyramid_under(layer: Labels, source: Source, where: str) -> LabelStore:
+    """Return the OME-Zarr label image that a multiscale layer shows, and let it show just that."""
+    from napari_ditto.data.pyramid_labels import PyramidLabels
+
+    path = _folder_of(layer)
+    if path is None:
+        raise LabelsError(
+            "multiscale labels are written only where they lie in one OME-Zarr folder",
+            where=where,
+            todo=_NEW,
+        )
+    try:
+        labels = PyramidLabels.open(path, axes=source.axes)
+    except LabelsError as error:
+        raise LabelsError(error.what, where=f"{where}, {path}", todo=_NEW) from error
+    if [level.shape for level in labels.levels] != [tuple(level.shape) for level in layer.data]:
+        raise LabelsError("the layer shows other levels than the file has", where=where, todo=_NEW)
+    # A reader's lazy arrays may keep what they have read; these never do.
+    layer.data = labels.levels
+    layer.editable = False
+    return labels
+
+
+def _folder_of(layer: Labels) -> Path | None:
+    """Return the group of the shown zarr arrays, or the folder that the layer was opened from."""
+    path = local_folder(level_0(layer))
+    if path is not None:
+        return path.parent
+    opened = layer.source.path
+    return Path(opened) if opened is not None and Path(opened).is_dir() else None
+
+
 def refresh_labels(layer: Labels) -> None:
     """Draw a layer again after its store was written; nothing is reread but the shown slice."""
+    flush = getattr(layer.metadata.get(STORE), "flush", None)
+    if flush is not None:
+        flush()
     layer.refresh(extent=False)
 
 

@@ -159,7 +159,7 @@ class ViewerScene:
         )
 
     def _is_own(self, layer: Layer) -> bool:
-        return any(layer is own for own in (self._preview.layer, self._overlay.layer))
+        return any(layer == own for own in (self._preview.layer, self._overlay.layer))
 
     def _by_id(self) -> dict[str, Any]:
         return {str(layer.unique_id): layer for layer in self._viewer.layers}
