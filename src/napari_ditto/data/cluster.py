@@ -13,11 +13,13 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator
+import uuid
+from collections.abc import Collection, Iterator
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_ditto.errors import DittoError
@@ -90,8 +92,18 @@ class Cluster:
         """Whether the scheduler is gone for good."""
         return bool(self._client.status in ("closing", "closed"))
 
-    def submit(self, function: Callable[..., Any], *arguments: object) -> Ticket:
-        """Have a module-level function called by some worker.
+    def submit(self, function: str, *arguments: str) -> Ticket:
+        """Have a function called by some worker.
+
+        It goes by its name: dask lets a worker die that gets a function which it cannot import,
+        while a name that means nothing there is an error like any other.
+
+        Parameters
+        ----------
+        function : str
+            ``"package.module:name"``.
+        *arguments : str
+            What it is given.
 
         Raises
         ------
@@ -100,8 +112,11 @@ class Cluster:
         """
         if self.closed:
             raise self.gone()
-        # Of equal calls dask would do one; here, to call again is to try again.
-        return self._client.submit(function, *arguments, pure=False)
+        from dask.utils import apply
+
+        key = f"napari-ditto-{uuid.uuid4().hex}"
+        call = (apply, (resolve_name, function), list(arguments))
+        return self._client.get({key: call}, key, sync=False)
 
     def ended(self, tickets: Collection[Ticket], seconds: float) -> list[Ended]:
         """Return the calls that ended, after waiting for the first of them for some seconds.

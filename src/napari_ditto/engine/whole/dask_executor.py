@@ -6,20 +6,23 @@ loses its items to the others; a run ends only if no worker comes back.
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 
 from napari_ditto.core.control import Control
 from napari_ditto.data.cluster import Cluster, Ended, Ticket, connect
 from napari_ditto.engine.whole.attempts import Attempts
 from napari_ditto.engine.whole.executors import BEAT, cancelled
-from napari_ditto.engine.whole.remote import error_in, run_item, versions
+from napari_ditto.engine.whole.remote import Call, error_in, name_of, run_item, versions
 from napari_ditto.engine.whole.work import Outcome, Worker, WorkStage
 from napari_ditto.errors import DittoError, StoreError
 
+_RUN_ITEM = name_of(run_item)
 _COUNT_EVERY = 1.0  # seconds between two questions how many workers there are
 
 
@@ -83,7 +86,7 @@ class DaskExecutor:
     ) -> Iterator[Outcome | None]:
         """Yield the outcome of every item; see :class:`~.work.Executor`."""
         attempts = Attempts(items, self._retries)
-        call = (worker.opener, str(target.resolve()), stage)
+        opener, place = name_of(worker.opener), str(target.resolve())
         self._census.begin()
         with closing(_Flight(self._cluster)) as flight:
             while True:
@@ -92,7 +95,7 @@ class DaskExecutor:
                 while len(flight) < max(2 * self.workers, 1) and not control.paused:
                     if (item := attempts.next()) is None:
                         break
-                    flight.start(item, *call, item, versions())
+                    flight.start(Call(opener, place, stage, item, versions()))
                 if not len(flight) and not control.paused:
                     return
                 ended = flight.ended()
@@ -148,8 +151,9 @@ class _Flight:
     def __len__(self) -> int:
         return len(self._items)
 
-    def start(self, item: int, *call: object) -> None:
-        self._items[self._cluster.submit(run_item, *call)] = item
+    def start(self, call: Call) -> None:
+        """Hand an item over."""
+        self._items[self._cluster.submit(_RUN_ITEM, json.dumps(asdict(call)))] = call.item
 
     def ended(self) -> list[tuple[int, Ended]]:
         """Return the items that ended, after waiting for the first of them for a while."""
@@ -157,6 +161,7 @@ class _Flight:
         return [(self._items.pop(end.ticket), end) for end in ends]
 
     def close(self) -> None:
+        """Drop what is under way."""
         self._cluster.drop(self._items)
 
 

@@ -1,17 +1,19 @@
 """What a dask worker does: one item, by whatever worker its process has open for the target.
 
-Only JSON types go back: errors are told, not raised, so that nothing of another process has to be
-unpickled here but what dask itself sends.
+Only JSON goes to and fro; errors are told, not raised.
 """
 
 from __future__ import annotations
 
+import json
 import socket
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from napari_ditto.engine.jobs import drain
@@ -29,25 +31,41 @@ def versions() -> dict[str, str]:
     return {name: version(name).partition("+")[0] for name in _DECISIVE}
 
 
-def run_item(
-    open_worker: Callable[[str], Worker],
-    target: str,
-    stage: WorkStage,
-    item: int,
-    expected: Mapping[str, str],
-) -> dict[str, Any]:
-    """Do one item and store it.
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a process is asked to do.
 
-    Parameters
+    Attributes
     ----------
-    open_worker : callable
-        Opens the worker of a target, and keeps it for the next call.
+    opener : str
+        ``"module:name"`` of :attr:`~napari_ditto.engine.whole.work.Worker.opener`.
     target : str
         Absolute path of the OME-Zarr folder, as all machines see it.
     stage, item : str, int
         What to do.
-    expected : mapping
+    versions : mapping
         :func:`versions` of who asks.
+    """
+
+    opener: str
+    target: str
+    stage: WorkStage
+    item: int
+    versions: Mapping[str, str]
+
+
+def name_of(function: Callable[..., object]) -> str:
+    """Return by which name another process finds a function."""
+    return f"{function.__module__}:{function.__qualname__}"
+
+
+def run_item(text: str) -> dict[str, Any]:
+    """Do one item and store it.
+
+    Parameters
+    ----------
+    text : str
+        A :class:`Call` as JSON.
 
     Returns
     -------
@@ -56,14 +74,15 @@ def run_item(
         "opening", "computing" or "storing".
     """
     try:
-        _check(target, expected)
-        worker = open_worker(target)
+        call = Call(**json.loads(text))
+        _check(call)
+        worker: Worker = resolve_name(call.opener)(call.target)
     except Exception as error:  # noqa: BLE001 - told to who asked
         return _told(error, "opening")
     start = time.perf_counter()
     try:
         with one_thread_each():
-            done = drain(worker.compute(stage, item))
+            done = drain(worker.compute(call.stage, call.item))
     except Exception as error:  # noqa: BLE001 - told to who asked
         return _told(error, "computing")
     try:
@@ -95,18 +114,19 @@ def _told(error: Exception, during: str) -> dict[str, Any]:
     return {"during": during, "kind": type(ours).__name__, **told}
 
 
-def _check(target: str, expected: Mapping[str, str]) -> None:
+def _check(call: Call) -> None:
     host = f"worker on {socket.gethostname()}"
-    differ = [f"{n} {v}, not {expected[n]}" for n, v in versions().items() if v != expected[n]]
+    ours, theirs = versions(), call.versions
+    differ = [f"{n} {v}, not {theirs.get(n)}" for n, v in ours.items() if v != theirs.get(n)]
     if differ:
         raise DittoError(
             f"a worker has {', '.join(differ)}",
             where=host,
             todo="Labels could differ; install the same versions everywhere",
         )
-    if not Path(target).is_dir():
+    if not Path(call.target).is_dir():
         raise StoreError(
-            f"a worker does not see {target}",
+            f"a worker does not see {call.target}",
             where=host,
             todo="Write to a folder that all machines share under one path",
         )
