@@ -10,7 +10,6 @@ need not do again.
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,9 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ditto.core.geometry import Box
+from napari_ditto.core.plain_file import read_plain
 from napari_ditto.core.propagation import Doubt
 from napari_ditto.data.blocks import DamagedBlock, pack, unpack
 from napari_ditto.data.run_lock import run_lock
+from napari_ditto.data.run_records import seal, unseal
 from napari_ditto.data.scratch import is_orphan, scratch_name
 from napari_ditto.data.steps import DiskSteps, doubt_from_json, doubt_to_json
 from napari_ditto.errors import StoreError
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 FOLDER = ".ditto-run"
 PLAN = "columns.json"
+MOST_PLAN = 256 << 20
 CHUNK = 512
 STEPS_CARRY = 1 << 30
 """Most bytes that the steps of a column in progress hand on."""
@@ -75,6 +77,10 @@ class Finished:
     doubts: tuple[Doubt, ...]
 
 
+class PartLost(StoreError):
+    """What a finished column has found is damaged; it counts as done no more."""
+
+
 class ColumnFolder:
     """The folder of a propagation in columns.
 
@@ -105,23 +111,28 @@ class ColumnFolder:
 
     # -- plan and examples ---------------------------------------------------------------------
 
+    @property
+    def has_plan(self) -> bool:
+        """Whether there is a plan, whole or not."""
+        return (self.root / PLAN).exists()
+
     def read_plan(self) -> dict[str, Any] | None:
         """Return the plan, None if there is none; raises StoreError if it is damaged."""
         try:
-            told = json.loads((self.root / PLAN).read_text())
-        except FileNotFoundError:
+            told: dict[str, Any] = unseal("plan", read_plain(self.root / PLAN, MOST_PLAN))
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        except (OSError, ValueError) as error:
+        except (OSError, DamagedBlock) as error:
             raise StoreError(
-                f"the plan cannot be read: {error}", where=str(self.root / PLAN)
+                f"the plan cannot be read: {error}",
+                where=str(self.root / PLAN),
+                todo="Start again with the examples: what is finished is kept",
             ) from error
-        if not isinstance(told, dict):
-            raise StoreError("the plan is damaged", where=str(self.root / PLAN))
         return told
 
     def write_plan(self, told: Mapping[str, Any]) -> None:
         """Keep a plan in place of the one before."""
-        self._write(self.root / PLAN, json.dumps(told).encode())
+        self._write(self.root / PLAN, seal("plan", dict(told)))
 
     def keep_examples(self, planes: Sequence[Any], band: int) -> str:
         """Copy labelled planes, some rows at a time; return the name to ask for them by.
@@ -203,7 +214,7 @@ class ColumnFolder:
 
         Raises
         ------
-        StoreError
+        PartLost
             If that is not exactly what was written; the column counts as done no more.
         """
         path = self._column(key) / f"{plane}.piece"
@@ -214,7 +225,7 @@ class ColumnFolder:
             return Piece(box, np.frombuffer(plain, "<u4").reshape(box.shape).astype(np.uint32))
         except (OSError, DamagedBlock, KeyError, TypeError, ValueError, zlib.error) as error:
             self._done(key).unlink(missing_ok=True)
-            raise StoreError(
+            raise PartLost(
                 "what a finished part has found is damaged",
                 where=str(path),
                 todo="Run again: that part is done anew",

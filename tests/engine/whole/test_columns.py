@@ -221,12 +221,31 @@ def test_what_is_damaged_is_never_used(kind: str, tmp_path: Path) -> None:
     files[0].write_bytes(block)
     for plane in (target / ".ditto-run" / "painted").iterdir():
         plane.write_text("begun elsewhere")
-    if kind == "piece":
-        with pytest.raises(StoreError, match=r"damaged .*Run again"):
-            follow(truth, [1], target, stepper=lambda _: CopyStepper())
     again = follow(truth, [1], target, stepper=lambda _: CopyStepper())
     assert again.summary.done == 1
     assert np.array_equal(labels_of(again), whole)
+
+
+def test_damaged_examples_and_plans_are_never_used(tmp_path: Path) -> None:
+    truth, target = scene(2), tmp_path / "a.zarr"
+    follow(truth, [0], target)
+    folder = ColumnFolder(target)
+    plan = ColumnPlan.from_json(folder.read_plan() or {})
+    kept = zarr.open_array(target / ".ditto-run" / plan.examples, mode="r+")
+    kept[0, 20:30] = 1
+    for done in (target / ".ditto-run" / "columns").rglob("done"):
+        done.unlink()
+    source = truth_stack(truth, "zyx")
+    found = drain(run_columns_steps(plan, source, make_stepper=PerfectStepper))
+    assert found.summary.failed
+    assert {f.reason.partition(".")[0] for f in found.summary.failed} == {
+        "the examples that were kept are damaged"
+    }
+    file = target / ".ditto-run" / "columns.json"
+    file.write_bytes(file.read_bytes().replace(b'"patience": 2', b'"patience": 3'))
+    with pytest.raises(StoreError, match="plan cannot be read"):
+        folder.read_plan()
+    assert np.array_equal(labels_of(follow(truth, [0], target)), truth)
 
 
 def test_a_plan_is_told_and_read() -> None:

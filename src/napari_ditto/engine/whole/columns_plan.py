@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import product
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.core.propagation import Gate
@@ -130,6 +133,14 @@ class ColumnPlan:
             raise StoreError(
                 f"this is no plan of a propagation: {error}", todo="Start it again"
             ) from error
+
+
+def digest_of(planes: Iterable[NDArray[np.uint32]]) -> str:
+    """Return what tells a part of the examples from any other."""
+    total = hashlib.sha256()
+    for plane in planes:
+        total.update(np.ascontiguousarray(plane, "<u4").data)
+    return total.hexdigest()
 
 
 def _plan(told: Mapping[str, Any]) -> ColumnPlan:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.core.progress import Progress
 from napari_ditto.core.propagation import Doubt, Gate
 from napari_ditto.core.run_plan import ModelRef, SourceRef
-from napari_ditto.data.column_folder import ColumnFolder, Finished
+from napari_ditto.data.column_folder import ColumnFolder, Finished, PartLost
 from napari_ditto.data.origin import Origin
 from napari_ditto.data.protocols import LabelDelta, Source
 from napari_ditto.data.pyramid_labels import PyramidLabels
@@ -39,16 +39,19 @@ from napari_ditto.engine.propagation_input import (
     told_index,
 )
 from napari_ditto.engine.whole import columns
-from napari_ditto.engine.whole.columns_plan import ColumnPlan
+from napari_ditto.engine.whole.columns_plan import ColumnPlan, digest_of
 from napari_ditto.engine.whole.columns_worker import ColumnWorker, MakeStepper, Model
 from napari_ditto.engine.whole.executors import ThreadExecutor
 from napari_ditto.engine.whole.launch import executor_for
 from napari_ditto.engine.whole.run import time_left
 from napari_ditto.engine.whole.work import Executor, Failure, RunSummary, TileDone
-from napari_ditto.errors import DittoError, LabelsError, StoreError
+from napari_ditto.errors import DittoError, LabelsError
 
 LARGEST_PLANE = 1 << 26
 """Pixels of a plane that is followed as one."""
+
+ROUNDS = 3
+"""How often a run begins again because a finished column turns out to be damaged."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +130,7 @@ def plan_columns_steps(
     folder = ColumnFolder(target)
     with folder.lock():
         name = folder.keep_examples(list(anchors.values()), columns.BAND // shape[1] + 1)
-        digests = tuple(_digest(folder.examples(name, c.window)) for c in cut)
+        digests = tuple(digest_of(folder.examples(name, c.window)) for c in cut)
         origin: Origin | None = getattr(source, "origin", None)
         plan = ColumnPlan(
             SourceRef(source.name, None if origin is None else origin.to_json(), _window(source)),
@@ -186,18 +189,25 @@ def _run(
     start, target = time.perf_counter(), Path(plan.target)
     labels = PyramidLabels.open(target)
     labels.set_run_state("running")
-    todo = [c.number for c in plan.columns if folder.finished(plan.keys[c.number]) is None]
-    failed = yield from _follow(worker, target, todo, executor, control)
-    missing = {f.number for f in failed}
-    done = [c for c in plan.columns if c.number not in missing]
-    yield from _paint(plan, folder, labels, done, control)
+    redone = 0
+    for left in reversed(range(ROUNDS)):
+        todo = [c.number for c in plan.columns if folder.finished(plan.keys[c.number]) is None]
+        failed = yield from _follow(worker, target, todo, executor, control)
+        missing, redone = {f.number for f in failed}, redone + len(todo) - len(failed)
+        done = [c for c in plan.columns if c.number not in missing]
+        try:
+            yield from _paint(plan, folder, labels, done, control)
+            break
+        except PartLost:
+            if not left:
+                raise
     labels.set_run_state("incomplete" if failed else "finished")
     found = _result(plan, folder, worker.source, labels, done)
     summary = RunSummary(
         target,
         len(plan.columns),
-        len(todo) - len(failed),
-        len(plan.columns) - len(todo),
+        redone,
+        len(plan.columns) - redone - len(failed),
         0,
         failed,
         len(found.ids),
@@ -239,7 +249,7 @@ def propagate_columns_steps(
 
 def is_wanted(source: Source, plane: Plane, out: Path | str) -> bool:
     """Whether planes are followed in columns unasked: they are large, or were before."""
-    return is_large(source, plane) or ColumnFolder(Path(out)).read_plan() is not None
+    return is_large(source, plane) or ColumnFolder(Path(out)).has_plan
 
 
 def is_large(source: Source, plane: Plane) -> bool:
@@ -386,7 +396,7 @@ def _result(
 def _finished(folder: ColumnFolder, key: str) -> Finished:
     found = folder.finished(key)
     if found is None:
-        raise StoreError(
+        raise PartLost(
             "a finished part is gone", where=str(folder.root), todo="Run again: it is done anew"
         )
     return found
@@ -408,14 +418,6 @@ def _extents(
         band = np.asarray(labels[top : top + rows])
         bands.append(columns.extents(as_labels(band, band.shape, where), top))
     return columns.joined(bands, same_plane=True)
-
-
-def _digest(planes: Iterable[NDArray[np.uint32]]) -> str:
-    """Return what tells a part of the examples from any other."""
-    total = hashlib.sha256()
-    for plane in planes:
-        total.update(np.ascontiguousarray(plane, "<u4").data)
-    return total.hexdigest()
 
 
 def _window(source: Source) -> tuple[tuple[float, float], ...]:

@@ -21,7 +21,7 @@ from napari_ditto.data.protocols import Source
 from napari_ditto.engine.propagate import propagate_steps
 from napari_ditto.engine.stepping import Stepper
 from napari_ditto.engine.whole.columns import Column, leaves
-from napari_ditto.engine.whole.columns_plan import ColumnPlan
+from napari_ditto.engine.whole.columns_plan import ColumnPlan, digest_of
 from napari_ditto.engine.whole.work import Facts, WorkStage
 from napari_ditto.errors import ModelError, SourceError, StoreError
 from napari_ditto.models.protocols import ContextModel, PromptModel
@@ -70,7 +70,11 @@ class ColumnWorker:
         """Follow the objects of one column."""
         plan, column, key = self.plan, self.plan.columns[item], self.plan.keys[item]
         part = cropped(self.source, plan.base, column.window, hold=True)
-        kept = self.folder.examples(plan.examples, column.window)
+        kept = list(self.folder.examples(plan.examples, column.window))
+        if digest_of(kept) != plan.digests[item]:
+            raise StoreError(
+                "the examples that were kept are damaged", todo="Start again with the examples"
+            )
         steps = propagate_steps(
             part,
             dict(zip(plan.anchors, kept, strict=True)),
