@@ -139,17 +139,25 @@ def decode(done: Done, block: bytes, names: Collection[str] | None = None) -> Re
         Unless the block is the record's.
     """
     told, packed = unpack(block)
+    forms = [form for form in _forms(done, block, told) if names is None or form[0] in names]
+    try:
+        arrays = {name: _inflate(packed[name], dtype, shape) for name, dtype, shape in forms}
+    except (ValueError, LookupError, RuntimeError) as error:
+        raise DamagedBlock(f"foreign block: {error}") from error
+    return Record(done.head, arrays, done.digest)
+
+
+def _forms(done: Done, block: bytes, told: dict[str, Any]) -> list[Form]:
+    """Return the checked forms of a block's arrays, if it is the one of the record."""
     item = done.item
     try:
         if block_digest(block) != done.digest or told["item"] != [item.kind, item.number, item.key]:
             raise DamagedBlock("block of something else")
-        forms = [(name, np.dtype(kind), tuple(shape)) for name, kind, shape in told["forms"]]
+        forms = [(str(n), np.dtype(d), tuple(map(int, shape))) for n, d, shape in told["forms"]]
         _check_forms(forms)
-        wanted = [form for form in forms if names is None or form[0] in names]
-        arrays = {name: _inflate(packed[name], dtype, shape) for name, dtype, shape in wanted}
-    except (ValueError, TypeError, LookupError, RuntimeError, OverflowError) as error:
+    except (ValueError, TypeError, LookupError) as error:
         raise DamagedBlock(f"foreign block: {error}") from error
-    return Record(done.head, arrays, done.digest)
+    return forms
 
 
 def check(done: Done, block: bytes) -> None:
