@@ -167,8 +167,9 @@ class ColumnFolder:
                     if block.any():
                         kept[number, top : top + rows] = block
             name = f"examples-{total.hexdigest()[:24]}.zarr"
-            if not (self.root / name).exists():
-                scratch.rename(self.root / name)
+            # One of this name shows the same, unless it is damaged.
+            shutil.rmtree(self.root / name, ignore_errors=True)
+            scratch.rename(self.root / name)
         except OSError as error:
             raise self._error(error) from error
         finally:
