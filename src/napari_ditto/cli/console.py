@@ -58,7 +58,7 @@ class _Meter:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream, self._tty = stream, stream.isatty()
-        self._drawn, self._stages = 0.0, set[str]()
+        self._drawn, self._stages, self._said = 0.0, set[str](), ""
 
     def __enter__(self) -> _Meter:
         return self
@@ -80,7 +80,13 @@ class _Meter:
         elif not self._tty and (step.stage not in self._stages or passed >= LINE_SECONDS):
             self._drawn = now
             self._stages.add(step.stage)
-            print(step.text or step.stage, file=self._stream, flush=True)
+            self._say(step.text or step.stage)
+
+    def _say(self, text: str) -> None:
+        """Print a line, unless it is the one before."""
+        if text != self._said:
+            self._said = text
+            print(text, file=self._stream, flush=True)
 
 
 def bar(step: Progress) -> str:
