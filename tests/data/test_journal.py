@@ -166,8 +166,7 @@ def test_labels_on_disk_can_be_replayed_elsewhere(tmp_path):
 
 
 def test_labels_in_memory_can_be_replayed_to_disk(tmp_path, monkeypatch):
-    monkeypatch.setattr("napari_ditto.data.journal_replay.BLOCK", 8)
-    monkeypatch.setattr("napari_ditto.data.journal_replay.MAX_BLOCKS", 3)
+    monkeypatch.setattr("napari_ditto.data.journal_replay.WINDOW", 8)
     labels = make(tmp_path / "a.journal")
     for label in range(1, 9):
         put(labels, label, Box(label, label, label + 9, label + 9), overlap="replace")

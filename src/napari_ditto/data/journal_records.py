@@ -23,6 +23,7 @@ Base = Literal["empty", "kept", "store", "none"]
 """What there was before the first write: nothing; labels that the journal holds; labels on disk at
 a path; or labels that were too large to be kept."""
 
+Told = tuple[Mapping[str, Any], Mapping[str, NDArray[np.generic]]]
 BASES: tuple[Base, ...] = ("empty", "kept", "store", "none")
 MAX_PIXELS = 1 << 27
 """Most pixels of one record; a larger write is kept as several."""
@@ -143,12 +144,15 @@ class Paint:
         One id, or one for each pixel of the mask in C order.
     label : int
         The id that was written.
+    told : tuple
+        Facts and arrays of the record that told so, which take less room.
     """
 
     index: Region
     mask: NDArray[np.bool_] | None
     values: int | NDArray[np.integer]
     label: int
+    told: Told
 
     def onto(self, block: NDArray[Any]) -> None:
         """Write to the block that `index` selects."""
@@ -232,10 +236,11 @@ def decode_paint(
         value = _integer(facts["value"])
         if not limit.min <= value <= limit.max:
             raise DamagedBlock("an id that does not fit")
-        return Paint(index, mask, value, label)
+        return Paint(index, mask, value, label, (facts, arrays))
     count = pixels if mask is None else int(np.count_nonzero(mask))
     raw = _inflate(arrays["values"], count * dtype.itemsize)
-    return Paint(index, mask, np.frombuffer(raw, dtype.newbyteorder("<")), label)
+    values = np.frombuffer(raw, dtype.newbyteorder("<"))
+    return Paint(index, mask, values, label, (facts, arrays))
 
 
 def _parts(index: Region) -> Iterator[Region]:

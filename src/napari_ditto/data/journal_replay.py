@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import mmap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,16 +18,14 @@ from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.data.blocks import DamagedBlock
 from napari_ditto.data.journal_frames import Gap, Record, read_frames
 from napari_ditto.data.journal_recorder import filled
-from napari_ditto.data.journal_records import Head, Paint, decode_paint
+from napari_ditto.data.journal_records import Head, Paint, Told, decode_paint
 from napari_ditto.data.labels import MEMORY_LIMIT, ArrayLabels
 from napari_ditto.data.protocols import LabelDelta, LabelStore
 from napari_ditto.data.regions import Region
 from napari_ditto.errors import LabelsError, SourceError
 
-BLOCK = 512
-"""Side of the blocks in which labels on disk are put together before they are written."""
-MAX_BLOCKS = 256
-"""Blocks held at a time, 256 MB of uint32."""
+WINDOW = 2048
+"""Side of the windows in which labels on disk are put together before they are written."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,7 +194,7 @@ def restore(
     StoreError
         If the disk refuses.
     """
-    made: list[tuple[ArrayLabels, _Array | _Blocks]] = []
+    made: list[tuple[ArrayLabels, _Array | _Windows]] = []
 
     def paint(head: Head, write: Paint) -> None:
         if not made:
@@ -217,6 +215,9 @@ class _Array:
     def __init__(self, array: NDArray[Any]) -> None:
         self._array = array
 
+    def copy(self, index: Region, block: NDArray[Any]) -> None:
+        self._array[index] = block
+
     def paint(self, write: Paint) -> None:
         write.onto(self._array[write.index])
 
@@ -224,92 +225,93 @@ class _Array:
         """Nothing waits."""
 
 
-class _Blocks:
-    """Labels on disk: put together block by block in memory, so that each is written about once."""
+class _Windows:
+    """Labels on disk: writes wait, as small as they were, until each window is written once."""
 
     def __init__(self, store: LabelStore, axes: tuple[str, ...]) -> None:
         self._store, self._axes = store, axes
-        self._size = (*(1,) * (len(axes) - 2), BLOCK, BLOCK)
-        self._blocks: dict[tuple[int, ...], NDArray[Any]] = {}
+        self._size = (*(1,) * (len(axes) - 2), WINDOW, WINDOW)
+        self._writes: dict[tuple[int, ...], list[tuple[Region, Told]]] = {}
+
+    def copy(self, index: Region, block: NDArray[Any]) -> None:
+        address, box = self._place(index)
+        new = block.reshape(box.shape)
+        self._apply(address, box, np.zeros_like(new), new)
 
     def paint(self, write: Paint) -> None:
-        patch = self._patch(write)
         touched = (
             range(i.start // size, -(-i.stop // size))
             for i, size in zip(write.index, self._size, strict=True)
         )
         for key in itertools.product(*touched):
-            block = self._block(key)
-            corner = [k * size for k, size in zip(key, self._size, strict=True)]
-            here = [
-                slice(max(i.start, c), min(i.stop, c + n))
-                for i, c, n in zip(write.index, corner, block.shape, strict=True)
-            ]
-            inside = _relative(here, [i.start for i in write.index])
-            _blend(block[_relative(here, corner)], patch[inside], write.mask, inside)
+            self._writes.setdefault(key, []).append((write.index, write.told))
 
-    def _patch(self, write: Paint) -> NDArray[Any]:
-        patch = np.zeros([i.stop - i.start for i in write.index], self._store.dtype)
-        write.onto(patch)
-        return patch
+    def finish(self) -> None:
+        """Write what waits."""
+        for key in sorted(self._writes):
+            self._write(key, self._writes.pop(key))
 
-    def _block(self, key: tuple[int, ...]) -> NDArray[Any]:
-        if key not in self._blocks:
-            if len(self._blocks) >= MAX_BLOCKS:
-                self.finish()
-            self._blocks[key] = self._store.read(*self._place(key)).reshape(
-                [i.stop - i.start for i in self._index(key)]
-            )
-        return self._blocks[key]
-
-    def _index(self, key: tuple[int, ...]) -> Region:
-        return tuple(
-            slice(k * size, min((k + 1) * size, n))
-            for k, size, n in zip(key, self._size, self._store.shape, strict=True)
+    def _write(self, key: tuple[int, ...], writes: list[tuple[Region, Told]]) -> None:
+        starts = [k * size for k, size in zip(key, self._size, strict=True)]
+        window = tuple(slice(a, a + n) for a, n in zip(starts, self._size, strict=True))
+        parts = [_common(index, window) for index, _ in writes]
+        whole = tuple(
+            slice(min(i.start for i in axis), max(i.stop for i in axis))
+            for axis in zip(*parts, strict=True)
         )
+        address, box = self._place(whole)
+        old = self._store.read(address, box)
+        new = old.copy()
+        block = new.reshape([i.stop - i.start for i in whole])
+        for part, (index, told) in zip(parts, writes, strict=True):
+            write = decode_paint(*told, self._store.shape, self._store.dtype)
+            patch = np.zeros([i.stop - i.start for i in index], block.dtype)
+            write.onto(patch)
+            inside = _relative(part, index)
+            mask = True if write.mask is None else write.mask[inside]
+            np.copyto(block[_relative(part, whole)], patch[inside], where=mask)
+        self._apply(address, box, old, new)
 
-    def _place(self, key: tuple[int, ...]) -> tuple[PlaneAddress, Box]:
-        *fixed, rows, columns = self._index(key)
+    def _place(self, index: Region) -> tuple[PlaneAddress, Box]:
+        *fixed, rows, columns = index
         names = zip(self._axes, (i.start for i in fixed), strict=False)
         address = PlaneAddress(self._axes[-2], self._axes[-1], tuple(names))
         return address, Box(rows.start, columns.start, rows.stop, columns.stop)
 
-    def finish(self) -> None:
-        """Write what waits."""
-        for key, block in self._blocks.items():
-            address, box = self._place(key)
-            old, new = self._store.read(address, box), block.reshape(box.shape)
-            # Even where nothing differs: the coarser levels may have been left behind.
-            self._store.apply(LabelDelta(address, box, old, new, int(new.max())))
-        self._blocks.clear()
+    def _apply(self, address: PlaneAddress, box: Box, old: NDArray[Any], new: NDArray[Any]) -> None:
+        # Even where nothing differs: the coarser levels may have been left behind.
+        self._store.apply(LabelDelta(address, box, old, new, int(new.max())))
 
 
-def _relative(index: Sequence[slice], corner: Sequence[int]) -> Region:
-    return tuple(slice(i.start - c, i.stop - c) for i, c in zip(index, corner, strict=True))
+def _common(index: Region, window: Region) -> Region:
+    return tuple(
+        slice(max(i.start, w.start), min(i.stop, w.stop))
+        for i, w in zip(index, window, strict=True)
+    )
 
 
-def _blend(
-    block: NDArray[Any], patch: NDArray[Any], mask: NDArray[np.bool_] | None, inside: Region
-) -> None:
-    np.copyto(block, patch, where=True if mask is None else mask[inside])
+def _relative(index: Region, outer: Region) -> Region:
+    return tuple(
+        slice(i.start - o.start, i.stop - o.start) for i, o in zip(index, outer, strict=True)
+    )
 
 
-def _canvas(head: Head, out: Path | None, *, anew: bool) -> tuple[ArrayLabels, _Array | _Blocks]:
+def _canvas(head: Head, out: Path | None, *, anew: bool) -> tuple[ArrayLabels, _Array | _Windows]:
     """Return labels as they were before the first write, and how to write to them."""
     from napari_ditto.data.pyramid_labels import PyramidLabels
 
     before = open_labels(head) if head.base == "store" else None
     if before is not None and out is None and not anew:
-        return before, _Blocks(before, head.axes)
-    canvas: _Array | _Blocks
+        return before, _Windows(before, head.axes)
+    canvas: _Array | _Windows
     if out is None and math.prod(head.shape) * head.dtype.itemsize <= MEMORY_LIMIT:
         array = np.zeros(head.shape, head.dtype)
         store, canvas = ArrayLabels(array, head.axes), _Array(array)
     else:
         store = PyramidLabels.create(out, head.shape, head.axes, dtype=head.dtype)
-        canvas = _Blocks(store, head.axes)
+        canvas = _Windows(store, head.axes)
     for index, block in filled(before) if before is not None else ():
-        canvas.paint(Paint(index, None, block.reshape(-1), 0))
+        canvas.copy(index, block)
     return store, canvas
 
 

@@ -161,7 +161,9 @@ class Restoring:
             self._show_prompts(resumed, image)
         if image:
             self._start_over()
-        session.hint = trouble or ("" if image else OPEN_THE_IMAGE.format(note.name))
+        session.error = trouble
+        if not image:
+            session.hint = OPEN_THE_IMAGE.format(note.name)
 
     def _show_labels(self, resumed: Resumed, store: LabelStore) -> None:
         head, session = resumed.story.head, self._session
