@@ -73,21 +73,40 @@ def _solution(memory: Memory) -> NDArray[np.float64]:
 def score(embedding: Embedding, solution: NDArray[np.floating]) -> NDArray[np.float32]:
     """Return the ridge's score of each class, background first, shape (1 + c, h, w)."""
     own = solution.astype(np.float32)
-    return np.concatenate([np.tensordot(own, x, axes=1) for _, x in _strips(embedding)], axis=1)
+    return np.concatenate([_weigh(own, x) for _, x in _filters(embedding)], axis=1)
+
+
+def _weigh(own: NDArray[np.float32], x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return a linear function of features that are never put together, (1 + c, rows, w)."""
+    plain, wavy, constant = np.split(own, (len(SPREAD), -1), axis=1)
+    found = np.tensordot(plain, x, axes=1) + np.tensordot(wavy, _swing(x), axes=1)
+    return np.asarray(found + constant[:, :, None])
 
 
 def _strips(embedding: Embedding) -> Iterator[tuple[slice, NDArray[np.float32]]]:
     """Yield rows and the features of their pixels, shape (d, rows, w), a constant last."""
+    for rows, x in _filters(embedding):
+        yield rows, np.concatenate([x, _swing(x), np.ones((1, *x.shape[1:]), np.float32)])
+
+
+def _filters(embedding: Embedding) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """Yield rows and the filter bank of their pixels, shape (f, rows, w)."""
     height, width = embedding.tile_shape
-    turn, phase = _waves()
     small = embedding.arrays["coarse"].astype(np.float32)
     for start in range(0, height, ROWS):
         rows = slice(start, min(start + ROWS, height))
         fine = [embedding.arrays[n][:, rows].astype(np.float32) for n in ("color", "fine")]
         coarse = upsample(small, Box(rows.start, 0, rows.stop, width))
         x = np.concatenate([*fine, coarse]) / SPREAD[:, None, None]
-        waves = np.cos(np.tensordot(turn, x, axes=1) + phase[:, None, None])
-        yield rows, np.concatenate([x, waves, np.ones((1, *x.shape[1:]), np.float32)])
+        yield rows, np.asarray(x, np.float32)
+
+
+def _swing(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the random Fourier features of filters (f, rows, w)."""
+    turn, phase = _waves()
+    found = np.tensordot(turn, x, axes=1)
+    found += phase[:, None, None]
+    return np.cos(found, out=found)
 
 
 @cache
