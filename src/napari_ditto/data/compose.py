@@ -58,8 +58,9 @@ class ComposedSource:
     @property
     def origin(self) -> Origin | None:
         """How another process opens the same image; None if that cannot be told of all parts."""
-        parts = tuple(getattr(part, "origin", None) for part in self.parts)
-        return None if None in parts else Origin(name=self.name, parts=parts)
+        told = [getattr(part, "origin", None) for part in self.parts]
+        parts = tuple(origin for origin in told if origin is not None)
+        return Origin(name=self.name, parts=parts) if len(parts) == len(told) else None
 
     @property
     def channels(self) -> int:

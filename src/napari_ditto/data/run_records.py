@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ditto.data.blocks import CHECK, MAGIC, Arrays, DamagedBlock, pack, unpack
-from napari_ditto.data.bounded_decoding import expand
+from napari_ditto.data.bounded_decoding import check_claim
 
 MOST_BYTES = 1 << 30
 """Of all arrays of a record, unpacked."""
@@ -217,20 +217,21 @@ def _check_forms(forms: Sequence[Form]) -> None:
 
 
 def _deflate(array: NDArray[Any]) -> NDArray[np.uint8]:
-    from numcodecs import Zstd
-
-    if not array.size:
-        return np.empty(0, np.uint8)
-    return np.frombuffer(Zstd(_LEVEL).encode(array.reshape(-1).view(np.uint8)), np.uint8)
+    plain = array.reshape(-1).view(np.uint8)
+    return np.frombuffer(_zstd().encode(plain) if plain.size else b"", np.uint8)
 
 
 def _inflate(packed: NDArray[Any], dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    from numcodecs import Zstd
-
-    size = math.prod(shape) * dtype.itemsize
+    size, plain = math.prod(shape) * dtype.itemsize, b""
     if size:
-        expand("zstd", {}, packed.tobytes(), size)
-    plain = Zstd(_LEVEL).decode(packed) if size else b""
+        check_claim("zstd", packed.tobytes(), size)
+        plain = _zstd().decode(packed)
     if len(plain) != size:
         raise ValueError("an array of another size")
     return np.frombuffer(plain, dtype).reshape(shape)
+
+
+def _zstd() -> Any:  # noqa: ANN401  # of numcodecs, which has no types
+    from numcodecs import Zstd  # type: ignore[import-untyped]
+
+    return Zstd(_LEVEL)
