@@ -79,7 +79,7 @@ def test_survives_the_death_of_workers(cluster: Cluster, tmp_path: Path) -> None
     assert 2 <= again <= 2 * 4, "more than what was under way was done again"
 
 
-@pytest.mark.skipif(not os.environ.get("DITTO_STRESS"), reason="kills twelve workers, a minute")
+@pytest.mark.skipif(not os.environ.get("DITTO_STRESS"), reason="kills four workers, 10 s")
 def test_gives_up_what_kills_every_worker(cluster: Cluster, tmp_path: Path) -> None:
     worker = Arithmetic.ordered(tmp_path, Script(kills={"3": 99}))
     failed = {o.item: str(o.error) for o in run(cluster, worker, 8) if o.error}

@@ -46,7 +46,12 @@ class Attempts:
         if self._failures[item] <= self._retries:
             self._again.append(item)
             return None
-        return Outcome(item, {}, error=in_one_line(error), tries=self._failures.pop(item))
+        return self.given_up(item, error)
+
+    def given_up(self, item: int, error: BaseException) -> Outcome:
+        """Return what is told of an item that is not tried again."""
+        tries = max(self._failures.pop(item, 0), 1)
+        return Outcome(item, {}, error=in_one_line(error), tries=tries)
 
 
 def in_one_line(error: BaseException) -> DittoError:

@@ -99,6 +99,8 @@ class DaskExecutor:
                 if not len(flight) and not control.paused:
                     return
                 ended = flight.ended()
+                if ended or control.paused:
+                    self._census.begin()
                 for item, end in ended:
                     yield _judged(item, end, attempts)
                 if not ended:
@@ -115,7 +117,7 @@ class _Census:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._threads, self._asked = 0, -_COUNT_EVERY
+        self._threads, self._asked = 0, float("-inf")
         self.begin()
 
     def begin(self) -> None:
@@ -176,6 +178,8 @@ def _judged(item: int, end: Ended, attempts: Attempts) -> Outcome | None:
     if end.how == "lost":
         attempts.again(item)
         return None
+    if end.how == "killed" and end.error:  # dask has tried it on four workers
+        return attempts.given_up(item, end.error)
     answer = end.value or {}
     error = end.error or error_in(answer)
     if error is None:
