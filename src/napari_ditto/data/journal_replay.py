@@ -19,7 +19,7 @@ from napari_ditto.data.blocks import DamagedBlock
 from napari_ditto.data.journal_frames import Gap, Record, read_frames
 from napari_ditto.data.journal_recorder import filled
 from napari_ditto.data.journal_records import Head, Paint, Told, decode_paint
-from napari_ditto.data.labels import MEMORY_LIMIT, ArrayLabels
+from napari_ditto.data.labels import MEMORY_LIMIT, PLANE_LIMIT, ArrayLabels
 from napari_ditto.data.protocols import LabelDelta, LabelStore
 from napari_ditto.data.regions import Region
 from napari_ditto.errors import LabelsError, SourceError
@@ -304,7 +304,10 @@ def _canvas(head: Head, out: Path | None, *, anew: bool) -> tuple[ArrayLabels, _
     if before is not None and out is None and not anew:
         return before, _Windows(before, head.axes)
     canvas: _Array | _Windows
-    if out is None and math.prod(head.shape) * head.dtype.itemsize <= MEMORY_LIMIT:
+    # As new labels are made, but labels that were one array stay one.
+    plane = MEMORY_LIMIT if anew or head.base == "kept" else PLANE_LIMIT
+    fits = math.prod(head.shape) * head.dtype.itemsize <= MEMORY_LIMIT
+    if out is None and fits and math.prod(head.shape[-2:]) <= plane:
         array = np.zeros(head.shape, head.dtype)
         store, canvas = ArrayLabels(array, head.axes), _Array(array)
     else:
