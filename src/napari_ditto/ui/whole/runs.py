@@ -125,8 +125,8 @@ class WholeRuns:
         state = self.state
         if not state.is_open or state.is_running:
             return
-        self._setting_up.look()
         try:
+            self._setting_up.look()
             order = self._setting_up.order()
         except DittoError as problem:
             state.cost, state.found, state.trouble = None, None, str(problem)
@@ -217,6 +217,7 @@ class WholeRuns:
         state = self.state
         state.phase, state.error, state.report = "starting", "", ""
         state.failures, state.counts, state.fraction, state.left = (), Counts(), None, None
+        state.found = None
         state.step, state.title = "", target.name
         self._control, self._pace = Control(), Pace()
 

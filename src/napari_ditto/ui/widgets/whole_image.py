@@ -47,7 +47,7 @@ class WholePanel(QWidget):
 
     def __init__(self, kind: Kind, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._kind = kind
+        self.kind = kind
         self._state = WholeState(kind)
         self.form = WholeForm(self)
         self.what, self.note, self.title, self.status = (_text(self) for _ in range(4))
@@ -68,6 +68,7 @@ class WholePanel(QWidget):
         self.failures.setMaximumHeight(_ROWS * 20 + 4)
         self.retry = _button("", self, "Only these tiles are done, then the result is put together")
         self.running = QWidget(self)
+        self._is_seen = self._told = False
         self._tell_soon = Debounce(self._tell, parent=self)
         self._lay_out()
         self._connect()
@@ -103,15 +104,19 @@ class WholePanel(QWidget):
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
         """Tell soon that somebody looks: only then are runs estimated."""
         super().showEvent(event)
+        self._is_seen = True
         self._tell_soon()
 
     def hideEvent(self, event: QHideEvent | None) -> None:  # noqa: N802 - Qt's name
         """Tell that nobody looks; not at once, for the window may be closing."""
         super().hideEvent(event)
+        self._is_seen = False
         self._tell_soon()
 
     def _tell(self) -> None:
-        self.chose.emit("whole_open" if self.isVisible() else "whole_closed", self._kind)
+        if self._is_seen != self._told:
+            self._told = self._is_seen
+            self.chose.emit("whole_open" if self._told else "whole_closed", self.kind)
 
     def show_state(self, state: WholeState) -> None:
         """Show settings, or the run, and what came of it."""
