@@ -20,7 +20,7 @@ Judge = Callable[[PlacedMask], float]
 """The score of a mask by what is known beyond the model; 0 for what is not wanted."""
 
 DECODE_BYTES = 64 << 20
-"""Memory for the logits of one decoder call, at three candidates per prompt."""
+"""Memory for the logits of one decoder call, at three candidates per prompt, or one crop."""
 
 SEEN_TWICE = 8
 """Pixels round a tile's core from which suggestions are taken as well.
@@ -120,17 +120,24 @@ def decode_all(
 ) -> Iterator[Decoded]:
     """Yield `every` one of the model's answers, or the best only, in bounded memory."""
     tile = Box.of_shape(embedding.tile_shape)
-    at_once = max(1, DECODE_BYTES // (12 * tile.area))
-    for start in range(0, len(prompts), at_once):
-        batch = [translate(p, model.spec.capabilities) for p in prompts[start : start + at_once]]
-        if isinstance(model, CroppingModel) and not every:
+    told = [translate(p, model.spec.capabilities) for p in prompts]
+    if isinstance(model, CroppingModel) and not every:
+        for batch in _batches(told, 4 * tile.area):
             for asked, crop in zip(batch, model.decode_crops(embedding, batch), strict=True):
                 yield Decoded(asked, crop.choice, crop.box, crop.logits, crop.score)
-            continue
+        return
+    for batch in _batches(told, 12 * tile.area):
         decoded = model.decode(embedding, batch)
         for i, asked in enumerate(batch):
             for k in range(decoded.logits.shape[1]) if every else [int(decoded.best[i])]:
                 yield Decoded(asked, k, tile, decoded.logits[i, k], float(decoded.scores[i, k]))
+
+
+def _batches(prompts: Sequence[PromptSet], nbytes: int) -> Iterator[Sequence[PromptSet]]:
+    """Yield as many prompts at once as there is memory for, at so many bytes each."""
+    at_once = max(1, DECODE_BYTES // nbytes)
+    for start in range(0, len(prompts), at_once):
+        yield prompts[start : start + at_once]
 
 
 def choose(
