@@ -30,6 +30,10 @@ BLOCK = 2048
 """Side of what is painted at once: whole chunks on this level and on the next three."""
 
 
+OBJECTS = ("areas", "centers", "cut", "wanted", "in_core")
+"""Arrays of a tile's record that describe its objects."""
+
+
 class TileLost(StoreError):
     """A tile that was done is damaged; it must be done again."""
 
@@ -114,8 +118,8 @@ class RunContext:
         return found
 
     def placed(self, number: int) -> Placed:
-        """Return a finished tile's place and objects."""
-        record = self.folder.get("tiles", number, self.plan.digest)
+        """Return a finished tile's place and objects; its labels are not unpacked."""
+        record = self.folder.get("tiles", number, self.plan.digest, names=OBJECTS)
         if record is None:
             raise TileLost(f"the record of tile {number} is damaged")
         return Placed(number, self.plan.tile(number).window, _objects(record.arrays))
@@ -251,7 +255,7 @@ def array_index(axes: Sequence[str], address: PlaneAddress, box: Box) -> tuple[s
 
 
 def _objects(arrays: Mapping[str, NDArray[np.generic]]) -> TileObjects:
-    flags = [np.asarray(arrays[name], dtype=bool) for name in ("cut", "wanted", "in_core")]
+    flags = [np.asarray(arrays[name], dtype=bool) for name in OBJECTS[2:]]
     return TileObjects(
         np.asarray(arrays["areas"], dtype=np.int64),
         np.asarray(arrays["centers"], dtype=np.float64).reshape(-1, 2),

@@ -34,10 +34,10 @@ def paint_steps(run: RunContext, item: int, key: str) -> Generator[Progress, Non
     record = key or run.plan.digest
     yield Progress("paint", 0, 1)
     told = run.folder.told("paint", item, record)
-    if told is not None and told[0]["digest"] == _digest(read(run, address, box, 0)):
+    if told is not None and told[0]["digests"] == _held(run, address, box):
         return Stored(lambda: {"reused": True})
     labels = run.render(plane, box, key).astype(run.labels.dtype)
-    return Stored(lambda: _store(run, "paint", item, record, address, box, 0, labels))
+    return Stored(lambda: _store(run, item, record, address, box, labels))
 
 
 def coarsen_steps(run: RunContext, item: int, key: str) -> Generator[Progress, None, Stored]:
@@ -50,7 +50,7 @@ def coarsen_steps(run: RunContext, item: int, key: str) -> Generator[Progress, N
     box, address = blocks(run, base).box(number), run.plan.addresses[plane]
     yield Progress("pyramid", 0, 1)
     labels = read(run, address, box, base)
-    return Stored(lambda: _write_above(run, address, box, base, labels))
+    return Stored(lambda: {"levels": len(_write_above(run, address, box, base, labels))})
 
 
 def bases(run: RunContext) -> Iterator[tuple[int, int]]:
@@ -77,29 +77,38 @@ def halved(labels: NDArray[Any]) -> NDArray[Any]:
 
 
 def _store(
-    run: RunContext,
-    kind: str,
-    item: int,
-    key: str,
-    address: PlaneAddress,
-    box: Box,
-    base: int,
-    labels: NDArray[Any],
+    run: RunContext, item: int, key: str, address: PlaneAddress, box: Box, labels: NDArray[Any]
 ) -> Mapping[str, object]:
-    _write(run, address, box, base, labels)
-    _write_above(run, address, box, base, labels)
-    run.folder.put(kind, item, key, {"digest": _digest(labels)}, {})
+    _write(run, address, box, 0, labels)
+    above = _write_above(run, address, box, 0, labels)
+    digests = [_digest(part) for part in (labels, *above)]
+    run.folder.put("paint", item, key, {"digests": digests}, {})
     return {"reused": False}
+
+
+def _held(run: RunContext, address: PlaneAddress, box: Box) -> list[str]:
+    """Return the digests of what the target holds of a block, and of the levels above it."""
+    found = [_digest(read(run, address, box, 0))]
+    return found + [_digest(read(run, address, b, n)) for n, b in _above(run, box, 0)]
+
+
+def _above(run: RunContext, box: Box, base: int) -> Iterator[tuple[int, Box]]:
+    """Yield the levels that are written with a block, and its place on each."""
+    for level in range(base + 1, min(base + SPAN + 1, len(run.labels.levels))):
+        box = box.scale(0.5, 0.5).intersect(Box.of_shape(_level_shape(run, level)))
+        yield level, box
 
 
 def _write_above(
     run: RunContext, address: PlaneAddress, box: Box, base: int, labels: NDArray[Any]
-) -> Mapping[str, object]:
-    for level in range(base + 1, min(base + SPAN + 1, len(run.labels.levels))):
+) -> list[NDArray[Any]]:
+    """Write the levels above a block, and return them."""
+    written = []
+    for level, where in _above(run, box, base):
         labels = halved(labels)
-        box = box.scale(0.5, 0.5).intersect(Box.of_shape(_level_shape(run, level)))
-        _write(run, address, box, level, labels)
-    return {}
+        _write(run, address, where, level, labels)
+        written.append(labels)
+    return written
 
 
 def _write(

@@ -22,7 +22,7 @@ from napari_ditto.engine.whole.tiles import tile_steps
 from napari_ditto.engine.whole.work import WorkStage
 from napari_ditto.errors import ModelError, SourceError, StoreError
 
-CHUNK_BYTES = 128 << 20
+CHUNK_BYTES = 64 << 20
 """Decoded chunks of the image that are kept for the next tiles."""
 
 
