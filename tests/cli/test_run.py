@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,19 @@ def test_region_mask_and_version_go_into_the_plan(capsys: pytest.CaptureFixture)
     assert not labels[65:].any()
 
 
+def test_a_region_may_be_polygons_of_a_file(capsys: pytest.CaptureFixture) -> None:
+    ring = [[0, 0], [110, 0], [110, 40], [0, 40], [0, 0]]
+    feature = {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [ring]}}
+    Path("a.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    assert label("--region-file", "a.geojson", *TILES) == 0
+    labels = labels_in("a.zarr")
+    assert labels[:40].any()
+    assert not labels[65:].any()
+    assert told(capsys)["plan"]["region"][0][1] == [-0.5, 109.5]
+    assert label("--region-file", "a.geojson", "--region", "0,0,9,9", "--resume") == 2
+    assert "Give one of them" in one_line(capsys)
+
+
 def test_other_outputs_show_a_plane_of_the_run(capsys: pytest.CaptureFixture) -> None:
     assert label("-o", "a.png", "-o", "a.tif", *TILES) == 0
     assert np.array_equal(tifffile.imread("a.tif"), labels_in("a.zarr"))
@@ -218,12 +232,14 @@ def test_a_second_run_must_say_that_it_goes_on(capsys: pytest.CaptureFixture) ->
 
 @pytest.fixture
 def ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Press Ctrl-C when the second tile is asked for."""
+    """Press Ctrl-C in the second tile, when the first is stored."""
     real, seen = ClassicModel.encode, []
 
     def encode(self: ClassicModel, tiles: np.ndarray) -> Any:
         seen.append(1)
         if len(seen) == 2:
+            while not [p for p in Path("a.zarr/.ditto-run/tiles/done").rglob("*") if p.is_file()]:
+                time.sleep(0.01)
             os.kill(os.getpid(), signal.SIGINT)
         return real(self, tiles)
 
@@ -339,11 +355,16 @@ def test_no_plan_is_one_line(path: str, said: str, capsys: pytest.CaptureFixture
         (["--planes", "3,4"], "'3,4' is not like z=3,20"),
         (["--planes", "z=3.5,4"], "is not two whole numbers"),
         (["--join", "x"], "invalid choice"),
+        (["--region-file", "image.tif"], "is no GeoJSON"),
+        (["--region-file", "empty.json"], "is no GeoJSON"),
+        (["--region-file", "none.json"], "holds no polygon"),
     ],
 )
 def test_wrong_usage_is_one_line(
     arguments: list[str], said: str, capsys: pytest.CaptureFixture
 ) -> None:
+    Path("empty.json").write_text("{}")
+    Path("none.json").write_text('{"type": "FeatureCollection", "features": []}')
     with pytest.raises(SystemExit) as end:
         label(*arguments)
     assert end.value.code == 2

@@ -12,10 +12,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_ditto.cli import options, results
+from napari_ditto.cli import geojson, options, results
 from napari_ditto.cli.console import Console, duration, table
 from napari_ditto.core.geometry import Box
-from napari_ditto.errors import JobCancelled, LabelsError, StoreError
+from napari_ditto.errors import JobCancelled, LabelsError, SourceError, StoreError
 
 if TYPE_CHECKING:
     from napari_ditto.core.control import Control
@@ -41,8 +41,10 @@ the image has several planes of which --plane names none, or the plane is larger
 any option of this group is given. A run may be killed at any moment and gone on with (--resume).
 Objects that touch the region are labelled whole. Exit status 3: some tiles have failed."""
 
-OPTIONS = ("workers", "dask", "resume", "planes", "join", "mask", "tile", "halo", "keep_empty",
-           "ngff", "plan_only")  # fmt: skip
+OPTIONS = (
+    *("workers", "dask", "resume", "planes", "join", "region_file", "mask", "tile", "halo"),
+    *("keep_empty", "ngff", "plan_only"),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,6 +66,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--join",
         choices=("z", "t", "none"),
         help="axis along which objects of single planes become one; default: z, else t",
+    )
+    group.add_argument(
+        "--region-file",
+        type=geojson.polygons,
+        metavar="FILE.geojson",
+        help="polygons that are the region, x and y in pixels, as QuPath writes them",
     )
     group.add_argument(
         "--mask",
@@ -95,6 +103,8 @@ def is_wanted(args: argparse.Namespace, source: Source, address: PlaneAddress) -
     LabelsError
         If one is asked for and the first output is no .zarr.
     """
+    if args.region and args.region_file:
+        raise SourceError("--region and --region-file", todo="Give one of them")
     first: Path = args.output[0] if args.output else Path()
     to_zarr = first.suffix.lower() == results.ZARR
     if any(getattr(args, name) for name in OPTIONS):
@@ -136,7 +146,8 @@ def make(
         "ngff": args.ngff,
     }
     plane = source.plane(fixed, args.displayed) if args.displayed else fixed
-    plan = plan_for(source, model, task, target_of(args), begun, plane, args.region, said)
+    region = args.region_file or args.region
+    plan = plan_for(source, model, task, target_of(args), begun, plane, region, said)
     if len(plan.addresses) > 1 and any(_is_tiff(path) for path in args.output):
         raise LabelsError(
             "a .tif holds one plane", todo="Choose one with --plane, or write .zarr only"

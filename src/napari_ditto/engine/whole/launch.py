@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from napari_ditto.core.geometry import Box, PlaneAddress
-from napari_ditto.core.run_plan import Join, Kind, Plan, Task
+from napari_ditto.core.run_plan import Join, Kind, Plan, Polygon, Task
 from napari_ditto.data.protocols import Source
 from napari_ditto.data.pyramid_labels import PyramidLabels
 from napari_ditto.data.run_folder import FOLDER, PLAN
@@ -106,7 +106,7 @@ def plan_for(
     target: Path,
     begun: Plan | None,
     plane: PlaneAddress | Mapping[str, int] | None,
-    region: Box | None,
+    region: Box | Sequence[Polygon] | None,
     options: RunOptions,
 ) -> Plan:
     """Return a plan, checked against the one that was begun.
