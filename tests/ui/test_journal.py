@@ -12,7 +12,7 @@ import tifffile
 from qtpy.QtCore import Qt
 
 from napari_ditto.data import journal as journal_module
-from napari_ditto.data.journal_replay import restore
+from napari_ditto.data.journal_replay import read_journal, restore
 from napari_ditto.data.journal_shelf import Shelf
 from napari_ditto.data.scratch import scratch_name
 from napari_ditto.testing.blobs import BlobModel
@@ -164,6 +164,11 @@ def test_strokes_and_undo_of_the_brush_are_kept_with_what_was_there(start, image
     store = restored(entry.path)
     np.testing.assert_array_equal(store.data, layer.data)
     assert store.data.dtype == np.uint16
+    edits = read_journal(entry.path).edits
+    layer.refresh()
+    qtbot.wait(400)
+    bench.controller._desk.settle()
+    assert read_journal(entry.path).edits == edits  # nothing has changed
     assert {1, 5, 7} <= set(np.unique(store.data)) | {1}
 
 

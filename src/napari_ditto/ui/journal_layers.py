@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_ditto.data.journal_records import ImageNote
+from napari_ditto.data.regions import Region
 from napari_ditto.errors import DittoError
 from napari_ditto.ui import label_layers
 from napari_ditto.ui.bridge import Debounce
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 CALM_MILLISECONDS = 250
 MAX_STROKES = 100
 """As many strokes as napari can undo are looked at again when a layer is drawn anew."""
-
-Region = tuple[slice, ...]
 
 
 def image_note(image: Image) -> ImageNote:
@@ -175,9 +174,9 @@ def _placed(note: ImageNote, ndim: int) -> dict[str, Any]:
         if value.shape == shape and np.isfinite(value).all():
             placed[name] = value
     for name in ("units", "axis_labels"):
-        value = note.place.get(name)
-        if isinstance(value, list) and len(value) == ndim and all(map(_is_word, value)):
-            placed[name] = tuple(value)
+        words = note.place.get(name)
+        if isinstance(words, list) and len(words) == ndim and all(map(_is_word, words)):
+            placed[name] = tuple(words)
     return placed
 
 

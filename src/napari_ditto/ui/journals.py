@@ -7,10 +7,14 @@ job keeps them, or the user, waiting.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any
+
+import numpy as np
 
 from napari_ditto import __version__
 from napari_ditto.data.journal import Journal
@@ -18,10 +22,14 @@ from napari_ditto.data.journal_recorder import LabelRecorder
 from napari_ditto.data.journal_records import Head, ImageNote
 from napari_ditto.data.journal_shelf import Shelf, finish
 from napari_ditto.data.protocols import LabelStore, Source
+from napari_ditto.data.regions import Region
 from napari_ditto.errors import StoreError
 from napari_ditto.ui.journal_prompts import KeptPrompts
 
 log = logging.getLogger(__name__)
+
+Seen = dict[tuple[tuple[int, int], ...], bytes]
+"""By region, the digest of what it showed."""
 
 PATIENCE_SECONDS = 2.0
 """How long an answer waits for the disk to take what was asked."""
@@ -41,6 +49,7 @@ class Journals:
         self._images: weakref.WeakKeyDictionary[Source, ImageNote] = weakref.WeakKeyDictionary()
         self._journals: weakref.WeakSet[Journal] = weakref.WeakSet()
         self._prompts: Journal | None = None
+        self._seen: weakref.WeakKeyDictionary[LabelStore, Seen] = weakref.WeakKeyDictionary()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ditto-journal")
         self._last: Future[None] | None = None
 
@@ -85,11 +94,11 @@ class Journals:
         self._journals.add(journal)
         return journal
 
-    def note_stroke(self, labels: LabelStore, index: tuple[slice, ...]) -> None:
-        """Put what a region of a label image shows on disk, in the background."""
-        record = getattr(labels, "record", None)
-        if record is not None:
-            self._soon(lambda: record(index))
+    def note_stroke(self, labels: LabelStore, index: Region) -> None:
+        """Put what a region of a label image shows on disk, in the background, unless it is."""
+        if getattr(labels, "recorder", None) is not None:
+            seen = self._seen.setdefault(labels, {})
+            self._soon(lambda: _record_changed(labels, index, seen))
 
     def settle(self) -> None:
         """Wait until all that was noted so far is on disk; a disk that hangs is not waited for."""
@@ -116,6 +125,15 @@ class Journals:
                 log.exception("a journal could not be written")
 
         self._last = self._thread.submit(guarded)
+
+
+def _record_changed(labels: Any, index: Region, seen: Seen) -> None:  # noqa: ANN401
+    """Record a region that shows something else than it did when it was last recorded."""
+    content = np.asarray(labels.data[index]).tobytes()
+    key, digest = tuple((s.start, s.stop) for s in index), hashlib.blake2b(content).digest()
+    if seen.get(key) != digest:
+        labels.record(index)
+        seen[key] = digest
 
 
 def _append_prompts(journal: Journal, head: Head, prompts: KeptPrompts) -> None:
