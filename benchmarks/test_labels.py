@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,8 @@ from napari_ditto.data.pyramid_labels import PyramidLabels
 rows, columns = np.mgrid[:100, :100]
 DISC = (rows - 50) ** 2 + (columns - 50) ** 2 < 2400
 PLANE = PlaneAddress("y", "x")
+SIDES = (4096, 16384, 65536)
+EDITS = 200
 
 
 def over_numpy(side):
@@ -21,24 +25,6 @@ def over_numpy(side):
     return ArrayLabels(array, "yx")
 
 
-def over_zarr(side):
-    return PyramidLabels.create(None, (side, side), "yx")
-
-
-STORES = pytest.mark.parametrize(
-    ("make", "side"),
-    [
-        (over_numpy, 1024),
-        (over_numpy, 4096),
-        (over_zarr, 4096),
-        (over_zarr, 16384),
-        (over_zarr, 65536),
-        (over_zarr, 1 << 20),
-    ],
-    ids=lambda value: value if isinstance(value, int) else value.__name__,
-)
-
-
 def commits(store, side):
     rng = np.random.default_rng(0)
     while True:
@@ -46,20 +32,55 @@ def commits(store, side):
         yield store.write(PLANE, Box(y, x, y + 100, x + 100), DISC, store.next_label())
 
 
-@STORES
-def test_commit(benchmark, make, side):
-    objects = commits(make(side), side)
+def timed(call, *args):
+    start = time.perf_counter()
+    result = call(*args)
+    return time.perf_counter() - start, result
+
+
+def p95(seconds):
+    return float(np.percentile(seconds, 95))
+
+
+@pytest.mark.parametrize("side", [1024, 4096])
+def test_commit_in_memory(benchmark, side):
+    objects = commits(over_numpy(side), side)
     next(objects)
     benchmark.pedantic(lambda: next(objects), rounds=60)
 
 
-@STORES
-def test_undo(benchmark, make, side):
-    store = make(side)
-    objects = commits(store, side)
-    benchmark.pedantic(store.revert, setup=lambda: ((next(objects),), {}), rounds=60)
+@pytest.mark.parametrize("ngff", ["0.5", "0.4"])
+@pytest.mark.parametrize("flushed", [False, True], ids=["commit", "commit and flush"])
+def test_commit_and_undo_whatever_the_size(ngff, flushed):
+    """The sizes take turns, so that what else the machine does falls on all of them alike.
+
+    With the flush, each edit waits for the coarser levels; without, they follow behind its back.
+    """
+    stores = {side: PyramidLabels.create(None, (side, side), "yx", ngff=ngff) for side in SIDES}
+    objects = {side: commits(store, side) for side, store in stores.items()}
+    took = {(what, side): [] for what in ("commit", "undo", "redo") for side in SIDES}
+
+    def edit(what, side, call, *args):
+        seconds, result = timed(call, *args)
+        took[what, side].append(seconds + (timed(stores[side].flush)[0] if flushed else 0))
+        return result
+
+    for i in range(EDITS):
+        for side, store in stores.items():
+            delta = edit("commit", side, next, objects[side])
+            if i % 2:
+                edit("undo", side, store.revert, delta)
+                edit("redo", side, store.apply, delta)
+    print(f"\nOME-Zarr {ngff}{', flushed' if flushed else ''}: median / p95 in ms")
+    for what in ("commit", "undo", "redo"):
+        found = [took[what, side] for side in SIDES]
+        figures = [f"{np.median(t) * 1e3:5.1f} /{p95(t) * 1e3:6.1f}" for t in found]
+        ratio = np.median(found[-1]) / np.median(found[0])
+        print(f"  {what:6}  {'   '.join(figures)}   ratio {ratio:.2f}")
+        assert max(map(p95, found)) < 0.05 or flushed
+        assert ratio < 1.5 or flushed
 
 
 @pytest.mark.parametrize("side", [4096, 1 << 20])
 def test_create(benchmark, side):
-    benchmark.pedantic(over_zarr, args=(side,), rounds=10)
+    benchmark.pedantic(lambda: PyramidLabels.create(None, (side, side), "yx"), rounds=10)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ import pytest
 import zarr
 
 from napari_ditto.core.geometry import Box, PlaneAddress
+from napari_ditto.data.chunk_files import ChunkFiles
 from napari_ditto.data.pyramid_labels import PyramidLabels
 from napari_ditto.errors import LabelsError, StoreError
 from napari_ditto.testing.contracts.labels import AXES, SHAPE, LabelStoreContract
@@ -22,7 +25,7 @@ PLANE = PlaneAddress("y", "x")
 
 class TestPyramid(LabelStoreContract):
     def make(self):
-        return PyramidLabels.create(None, SHAPE, AXES, chunk=4)
+        return PyramidLabels.create(None, SHAPE, AXES, chunk=7)
 
 
 class TestPyramidOfManyLevels(LabelStoreContract):
@@ -33,7 +36,7 @@ class TestPyramidOfManyLevels(LabelStoreContract):
         monkeypatch.setattr("napari_ditto.data.ngff_labels.COARSEST", 1)
 
     def make(self):
-        store = PyramidLabels.create(None, SHAPE, AXES, chunk=4, dtype="uint16")
+        store = PyramidLabels.create(None, SHAPE, AXES, chunk=7, dtype="uint16")
         assert len(store.levels) == 5
         return store
 
@@ -201,7 +204,7 @@ def test_refuses_to_open_what_is_no_label_image(tmp_path, store):
     with pytest.raises(LabelsError, match="no OME-Zarr label image"):
         PyramidLabels.open(tmp_path / "array")
     (store.path / "zarr.json").write_text("{")
-    with pytest.raises(LabelsError, match="no OME-Zarr label image"):
+    with pytest.raises(LabelsError, match="metadata is not JSON"):
         PyramidLabels.open(store.path)
 
 
@@ -223,3 +226,71 @@ def test_a_temporary_pyramid_lives_until_exit_and_no_longer():
         capture_output=True, text=True, check=True, timeout=60,
     )  # fmt: skip
     assert not Path(done.stdout.strip()).parent.exists()
+
+
+# --- a disk that refuses ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small(tmp_path):
+    return PyramidLabels.create(tmp_path / "labels.ome.zarr", (1100, 700), "yx")
+
+
+def test_a_write_that_the_disk_refuses_half_way_leaves_nothing(small, monkeypatch):
+    mask = np.ones((300, 300), bool)
+    small.write(PLANE, Box(0, 0, 300, 300), mask, 1)
+    before = [level[...] for level in small.levels]
+    save, calls = ChunkFiles._save, []
+
+    def full(self, position, chunk):
+        calls.append(position)
+        if len(calls) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(self, position, chunk)
+
+    monkeypatch.setattr(ChunkFiles, "_save", full)
+    with pytest.raises(StoreError, match=r"No space left.*Free some space"):
+        small.write(PLANE, Box(100, 100, 400, 400), mask, 2, "replace")
+    for level, values in zip(small.levels, before, strict=True):
+        np.testing.assert_array_equal(level[...], values)
+    assert small.next_label() == 3
+
+
+def test_coarser_levels_that_the_disk_refuses_follow_later(small, monkeypatch):
+    monkeypatch.setattr(PyramidLabels, "_flush_soon", lambda _: None)
+    small.write(PLANE, Box(0, 0, 9, 9), np.ones((9, 9), bool), 1)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ChunkFiles, "_save", full)
+        with pytest.raises(StoreError, match=r"coarser levels.*full size are safe"):
+            small.flush()
+    assert small.data[8, 8] == 1
+    assert list(small.path.glob("*.ditto-writes"))
+    check_levels(small)
+    assert not list(small.path.glob("*.ditto-writes"))
+
+
+def test_coarser_levels_follow_a_moment_after_the_last_write(small):
+    small.write(PLANE, Box(0, 0, 9, 9), np.ones((9, 9), bool), 1)
+    coarsest = zarr.open_array(small.path / "2", mode="r")
+    deadline = time.monotonic() + 10
+    while not coarsest[0, 0] and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert coarsest[0, 0] == 1
+
+
+def test_the_program_does_not_end_before_the_levels_are_up_to_date(tmp_path):
+    script = f"""
+        import numpy as np
+        from pathlib import Path
+        from napari_ditto.core.geometry import Box, PlaneAddress
+        from napari_ditto.data.pyramid_labels import PyramidLabels
+        labels = PyramidLabels.create(Path({str(tmp_path / "a")!r}), (2000, 2000), "yx")
+        labels.write(PlaneAddress("y", "x"), Box(0, 0, 9, 9), np.ones((9, 9), bool), 1)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True, timeout=60)
+    assert zarr.open_array(tmp_path / "a" / "2", mode="r")[0, 0] == 1
+    assert not list((tmp_path / "a").glob("*.ditto-writes"))
