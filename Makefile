@@ -16,13 +16,17 @@ BIN := .venv/bin
 # The name changes with what is to be installed, so an unchanged environment costs nothing.
 STAMP := .venv/.installed-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
-.PHONY: help demo test lint pytest stress bench evaluate follow train docs-images reference system-libs clean
+.PHONY: help demo demo-large test lint pytest stress bench evaluate follow train docs-images reference system-libs clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
 
 demo: $(STAMP) ## label real images, print the figures, write demo-output/
 	$(BIN)/napari-ditto demo
+
+IMAGES ?=
+demo-large: $(STAMP) ## label a slide of 30,000 x 30,000, killed and resumed; IMAGES names a folder; half an hour
+	$(BIN)/napari-ditto demo-large $(if $(IMAGES),--images $(IMAGES))
 
 test: lint pytest ## lint, types, layers, and the whole test suite
 
@@ -70,6 +74,7 @@ train: $(STAMP) ## train the bundled network from TRAIN_DATA into RUN, hours; wr
 docs-images: $(STAMP) ## screenshots of the real program, for the docs
 	xvfb-run -a -s "-screen 0 1600x1200x24" $(BIN)/python docs/screenshots.py
 	xvfb-run -a -s "-screen 0 1600x1200x24" $(BIN)/python docs/screenshots_examples.py
+	xvfb-run -a -s "-screen 0 1600x1200x24" $(BIN)/python docs/screenshots_whole.py
 
 reference: $(STAMP) ## docs/reference from docstrings and --help
 	$(BIN)/python docs/make_reference.py
@@ -86,4 +91,4 @@ $(STAMP): | system-libs
 	rm -f .venv/.installed-* && touch $@
 
 clean: ## remove the environment and what the demo wrote
-	rm -rf .venv demo-output evaluation-output follow-output
+	rm -rf .venv demo-output demo-large-output evaluation-output follow-output

@@ -307,6 +307,24 @@ def test_what_is_finished_is_shown(runs, jobs, scene):
     press(runs, "start")
     assert scene.runs.show_run.call_args.args == (("im",), [1, 2])
     assert scene.runs.finish_run.called
+    scene.stage.name.return_value = "Ditto run"
+    runs.state.found = Found(jobs.plan(jobs.orders[-1]), 36, finished=True)
+    press(runs, "start")
+    assert status(runs) == "These labels are on show already"
+    assert scene.runs.show_run.call_count == 1
+
+
+def test_cancel_while_it_starts_ends_it_at_once(runs, jobs):
+    def steps(control):
+        assert runs.state.phase == "starting"
+        press(runs, "cancel")
+        assert runs.state.phase == "idle"
+        yield Progress("tiles", 1, 36, partial=Standing("tiles", 1, 36, known=1))
+
+    jobs.steps = steps
+    press(runs, "start")
+    assert status(runs) == NOT_RUN
+    assert runs.state.counts == Counts()
 
 
 def iter_of(result):

@@ -44,4 +44,5 @@ def end_run(layer: Labels, store: LabelStore, provenance: Mapping[str, object]) 
 def begin_again(layer: Labels) -> None:
     """Let the layer be no target while a run writes to it again."""
     layer.editable = False
+    layer.metadata.pop(STORE, None)
     layer.metadata[UNFINISHED] = True

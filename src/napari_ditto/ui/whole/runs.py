@@ -191,11 +191,13 @@ class WholeRuns:
 
     def _show_finished(self, target: Path) -> None:
         """Show the labels of a run that has come to its end, whoever did it."""
-        images = self._desk.session.images
+        images, stage = self._desk.session.images, self._desk.scene.runs
+        if self._desk.scene.stage.name(self._layers.get(str(target), "")):
+            self.state.report = "These labels are on show already"
+            return
 
         def opened(store: PyramidLabels) -> None:
-            stage = self._desk.scene.runs
-            layer = stage.show_run(images, store.levels)
+            layer = self._layers[str(target)] = stage.show_run(images, store.levels)
             stage.finish_run(layer, store, dict(store.provenance))
 
         self._submit("opening", lambda: self._jobs.show(target), opened, self._failed)
@@ -280,9 +282,13 @@ class WholeRuns:
             state.phase = "running"
 
     def _cancel(self) -> None:
-        if self.state.is_running:
+        self._control.cancel()
+        if self.state.phase == "starting":
+            # Nothing has been done yet, and loading or learning asks no control.
+            self._runner.cancel()
+            self._end(NOT_RUN)
+        elif self.state.is_running:
             self.state.phase = "stopping"
-            self._control.cancel()
 
     # --- its end ---------------------------------------------------------------------------------
 
