@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
@@ -18,6 +18,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.data.chunk_files import ChunkFiles, chunk_files
+from napari_ditto.data.coarsening import level_step, write_coarser
 from napari_ditto.data.labels import ArrayLabels, check_dtype
 from napari_ditto.data.ngff_labels import (
     OURS,
@@ -76,12 +77,12 @@ class PyramidLabels(ArrayLabels):
         self._path = Path(path).absolute()
         self._levels = tuple(levels)
         self._chunks = [chunk_files(level) for level in levels]
-        self._steps = [_step(a.shape, b.shape) for a, b in itertools.pairwise(levels)]
+        self._steps = [level_step(a.shape, b.shape) for a, b in itertools.pairwise(levels)]
         self._log = WriteLog.new(self._path)
         self._stale: list[Region] = []
-        self._timer: threading.Timer | None = None
+        self._flusher: threading.Thread | None = None
         self._written_at = 0.0
-        # zarr's threads are gone when the last timer runs out at the end of the program.
+        # zarr's own threads may be gone when ours flushes at the end of the program.
         self._can_wait = all(isinstance(chunks, ChunkFiles) for chunks in self._chunks)
         self.is_temporary = False
 
@@ -217,7 +218,7 @@ class PyramidLabels(ArrayLabels):
         region = self._region(address, box)
         with self._lock:
             self._write_block(region.index, region.to_block(labels))
-            self._write_coarser([region.index])
+            write_coarser(self._chunks, self._steps, [region.index])
 
     def reserve(self, label: int) -> None:
         """Never hand out ids up to `label` again, in later sessions neither."""
@@ -237,7 +238,7 @@ class PyramidLabels(ArrayLabels):
         with self._lock:
             if self._stale:
                 try:
-                    self._write_coarser(self._stale)
+                    write_coarser(self._chunks, self._steps, self._stale)
                     self._log.clear()
                 except OSError as error:
                     raise StoreError(
@@ -282,27 +283,29 @@ class PyramidLabels(ArrayLabels):
             raise
         self._written_at = time.monotonic()
         if len(self._stale) > MAX_STALE or not self._can_wait:
-            self.flush()
+            self._flush_quietly()
         else:
             self._flush_soon()
 
     def _flush_soon(self) -> None:
         """Flush once nothing was written for a moment; the program does not end before."""
-        if self._timer is None:
-            self._timer = threading.Timer(IDLE_SECONDS, self._flush_if_idle)
-            self._timer.start()
+        if self._flusher is None:
+            self._flusher = threading.Thread(target=self._flush_when_idle, name="ditto labels")
+            self._flusher.start()
 
-    def _flush_if_idle(self) -> None:
+    def _flush_when_idle(self) -> None:
+        while (rest := self._written_at + IDLE_SECONDS - time.monotonic()) > 0:
+            time.sleep(rest)
         with self._lock:
-            self._timer = None
-            if time.monotonic() - self._written_at < IDLE_SECONDS:
-                return self._flush_soon()
-            try:
-                return self.flush()
-            except StoreError as error:
-                # Who writes or looks next is told.
-                log.warning("%s", error)
-                return None
+            self._flusher = None
+            self._flush_quietly()
+
+    def _flush_quietly(self) -> None:
+        """Flush after a write that is done; if that fails, who looks at the levels is told."""
+        try:
+            self.flush()
+        except StoreError as error:
+            log.warning("%s", error)
 
     def _finish(self, left: WriteLog) -> None:
         """Do what a killed program has left to do."""
@@ -311,41 +314,8 @@ class PyramidLabels(ArrayLabels):
             stale.append(index)
         if block is not None:
             self._chunks[0][stale[-1]] = block
-        self._write_coarser(stale)
+        write_coarser(self._chunks, self._steps, stale)
         left.clear()
-
-    def _write_coarser(self, stale: Sequence[Region]) -> None:
-        """Make each level above some regions of level 0 again from the one below."""
-        for fine, coarse, step in zip(self._chunks, self._chunks[1:], self._steps, strict=False):
-            stale = _distinct(_coarser(index, coarse.shape, step) for index in stale)
-            try:
-                _update(coarse, ((i, _reduced(fine, i, step)) for i in stale))
-            except StoreError:
-                if not isinstance(coarse, ChunkFiles):
-                    raise
-                # A damaged chunk of a coarser level holds nothing that level 0 does not know.
-                stale = _distinct(coarse.widen(index) for index in stale)
-                _update(coarse, ((i, _reduced(fine, i, step)) for i in stale))
-
-
-def _update(
-    level: ChunkFiles | zarr.Array[Any], parts: Iterable[tuple[Region, NDArray[np.integer]]]
-) -> None:
-    if isinstance(level, ChunkFiles):
-        return level.update(parts)
-    for index, block in parts:
-        level[index] = block
-    return None
-
-
-def _distinct(regions: Iterable[Region]) -> list[Region]:
-    """Return regions that are not empty, each once; slices cannot be hashed."""
-    sides = {tuple((s.start, s.stop) for s in region) for region in regions}
-    return [
-        tuple(slice(a, b) for a, b in region)
-        for region in sorted(sides)
-        if all(a < b for a, b in region)
-    ]
 
 
 def _temporary() -> Path:
@@ -387,40 +357,3 @@ def _ngff_04() -> dict[str, Any]:
 
     slashes = {"name": "v2", "separator": "/"}
     return {"compressors": [Blosc("zlib", 1, Blosc.NOSHUFFLE)], "chunk_key_encoding": slashes}
-
-
-def _step(fine: Sequence[int], coarse: Sequence[int]) -> tuple[int, ...]:
-    """Return how many fine pixels one coarse pixel covers along each axis."""
-    step = tuple(max(1, round(f / max(1, c))) for f, c in zip(fine, coarse, strict=True))
-    if any(abs(f / s - c) >= 1 for f, c, s in zip(fine, coarse, step, strict=True)):
-        raise LabelsError(f"levels of {tuple(fine)} and {tuple(coarse)} are no whole multiples")
-    return step
-
-
-def _coarser(index: Region, shape: Sequence[int], step: Sequence[int]) -> Region:
-    """Return the coarse pixels that a fine region touches."""
-    return tuple(
-        slice(min(i.start // s, n), min(-(-i.stop // s), n))
-        for i, n, s in zip(index, shape, step, strict=True)
-    )
-
-
-def _finer(index: Region, shape: Sequence[int], step: Sequence[int]) -> Region:
-    """Return the fine pixels under a coarse region."""
-    return tuple(
-        slice(i.start * s, min(i.stop * s, n)) for i, n, s in zip(index, shape, step, strict=True)
-    )
-
-
-def _reduced(
-    fine: ChunkFiles | zarr.Array[Any], index: Region, step: Sequence[int]
-) -> NDArray[np.integer]:
-    """Return what a coarse region shows of a finer level: the largest id of every cell of `step`.
-
-    Cells at the end may be smaller.
-    """
-    block = np.asarray(fine[_finer(index, fine.shape, step)])
-    for axis, size in enumerate(step):
-        if size > 1:
-            block = np.maximum.reduceat(block, np.arange(0, block.shape[axis], size), axis=axis)
-    return block
