@@ -399,8 +399,10 @@ def test_a_journal_that_has_waited_too_long_says_what_is_lost(tmp_path, monkeypa
     put(labels, 1, Box(0, 0, 3, 3))
     disk.room = 0
     put(labels, 2, Box(5, 0, 8, 3))
+    assert labels.recorder.journal.trouble is not None
     disk.room = 1 << 40
     put(labels, 3, Box(10, 0, 13, 3))
+    assert labels.recorder.journal.trouble is None
     store, story = restore(tmp_path / "a.journal")
     assert set(np.unique(store.data)) == {0, 1, 3}
     assert story.lost == 1

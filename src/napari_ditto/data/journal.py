@@ -124,9 +124,10 @@ class Journal:
         return is_open
 
     def _flush(self) -> None:
-        if self._closed or not self._number:
-            return
         data = b"".join(self._waiting)
+        given_up = self.trouble is not None and not data
+        if self._closed or given_up or not self._number:
+            return
         try:
             self._open()
             self._check_room(len(data))
@@ -139,15 +140,15 @@ class Journal:
             self._refused(error)
 
     def _open(self) -> None:
-        if self._file >= 0:
-            return
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0)
-        self._file = os.open(self.path, flags, 0o600)
-        lock(self._file)
-        _write_all(self._file, FILE)
-        self._end = len(FILE)
-        _sync_folder(self.path.parent)
+        if self._file < 0:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0)
+            self._file = os.open(self.path, flags, 0o600)
+            lock(self._file)
+            _sync_folder(self.path.parent)
+        if not self._end:
+            _write_all(self._file, FILE)
+            self._end = len(FILE)
 
     def _check_room(self, nbytes: int) -> None:
         if self._end + nbytes > self.limit:
@@ -167,7 +168,7 @@ class Journal:
         self.trouble = StoreError(
             f"crash safety is off, the journal cannot be written: {error.strerror or error}",
             where=str(self.path.parent),
-            todo="Free some space; your labels go on as before, and the next edit tries again",
+            todo="Save your labels or free some space; the next edit tries again",
         )
 
     def _cut(self) -> None:
@@ -183,11 +184,10 @@ def _write_all(file: int, data: bytes) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Have the name of a new file on disk, too; Windows does that by itself."""
+    """Have the name of a new file on disk, too; not all systems can, or need to."""
     if os.name != "posix":
         return
     handle = os.open(folder, os.O_RDONLY)
-    try:
+    with contextlib.suppress(OSError):
         os.fsync(handle)
-    finally:
-        os.close(handle)
+    os.close(handle)

@@ -57,8 +57,9 @@ class LabelRecorder:
         """Put a write on disk; see :class:`~napari_ditto.data.protocols.Recorder`."""
         if not self.journal.is_begun:
             self._begin(labels)
-        for facts, arrays in encode_paint(index, old, new, label):
-            self.journal.append("paint", facts, arrays)
+        with self.journal.together():
+            for facts, arrays in encode_paint(index, old, new, label):
+                self.journal.append("paint", facts, arrays)
 
     def _begin(self, labels: LabelStore) -> None:
         path = where(labels)

@@ -25,8 +25,8 @@ a path; or labels that were too large to be kept."""
 
 Told = tuple[Mapping[str, Any], Mapping[str, NDArray[np.generic]]]
 BASES: tuple[Base, ...] = ("empty", "kept", "store", "none")
-MAX_PIXELS = 1 << 27
-"""Most pixels of one record; a larger write is kept as several."""
+MAX_PIXELS = 1 << 24
+"""Most pixels of one record, 128 MiB of the widest ids; a larger write is kept as several."""
 MAX_AXES, MAX_SIDE = 12, 1 << 40
 _LEVEL = 1  # label images shrink well at once, and the user waits
 

@@ -44,8 +44,6 @@ class Story:
         How many records are damaged or missing.
     prompts : Record or None
         The last record of prompts.
-    notes : tuple of dict
-        Where labels come from, as :func:`napari_ditto.engine.annotator.provenance` tells.
     journal : str
         Its id.
     number, end : int
@@ -57,7 +55,6 @@ class Story:
     edits: int = 0
     lost: int = 0
     prompts: Record | None = None
-    notes: tuple[dict[str, Any], ...] = ()
     journal: str = ""
     number: int = 0
     end: int = 0
@@ -82,7 +79,6 @@ class _Reading:
     edits: int = 0
     lost: int = 0
     prompts: Record | None = None
-    notes: list[dict[str, Any]] = field(default_factory=list)
     journal: str = ""
     number: int = 0
     end: int = 0
@@ -112,7 +108,7 @@ def read_journal(path: Path, paint: Callable[[Head, Paint], object] | None = Non
     if reading.head is None:
         raise SourceError("this is no journal, or its beginning is damaged", where=str(path))
     return Story(
-        path, reading.head, reading.edits, reading.lost, reading.prompts, tuple(reading.notes),
+        path, reading.head, reading.edits, reading.lost, reading.prompts,
         reading.journal, reading.number, reading.end,
     )  # fmt: skip
 
@@ -133,8 +129,6 @@ def _take(
             _paint(reading, found, paint)
         elif found.kind == "prompts":
             reading.prompts = found
-        elif found.kind == "note":
-            reading.notes.append(found.facts)
     except (DamagedBlock, LookupError, TypeError, ValueError, OverflowError):
         # The checksum only tells that the writer was careful, not that it was us.
         reading.lost += 1

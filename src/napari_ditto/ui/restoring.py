@@ -14,7 +14,7 @@ from napari_ditto.data.journal_records import ImageNote
 from napari_ditto.data.journal_replay import Story, read_journal
 from napari_ditto.data.journal_shelf import Entry, Resumed, Shelf, put_aside
 from napari_ditto.data.protocols import LabelStore
-from napari_ditto.errors import DittoError, SourceError
+from napari_ditto.errors import DittoError, SourceError, StoreError
 from napari_ditto.ui.desk import Desk
 from napari_ditto.ui.journal_prompts import KeptPrompts, decode_prompts
 from napari_ditto.ui.journals import Journals
@@ -136,7 +136,8 @@ class Restoring:
             self._restore(offer)
         else:
             for path in offer.paths:
-                put_aside(path) if path.suffix != ".aside" else None
+                if path.suffix != ".aside":
+                    put_aside(path)
 
     def _restore(self, offer: Offer) -> None:
         shelf = self._journals.shelf
@@ -209,7 +210,7 @@ def find_offers(shelf: Shelf) -> Generator[Progress, None, tuple[Offer, ...]]:
         stories = [pair for pair in stories if pair not in prompts]
         offers.append(_offer([labels, *prompts]))
     alone = [pair for pair in stories if not pair[1].head.shape and prompts_of(pair[1])]
-    return (*offers, *(_offer([pair]) for pair in alone))
+    return tuple(filter(None, (*offers, *(_offer([pair]) for pair in alone))))
 
 
 def _story(path: Path) -> Story | None:
@@ -229,7 +230,8 @@ def _belong(labels: tuple[Entry, Story], other: tuple[Entry, Story]) -> bool:
     return len(processes) == len(images) == 1
 
 
-def _offer(pairs: list[tuple[Entry, Story]]) -> Offer:
+def _offer(pairs: list[tuple[Entry, Story]]) -> Offer | None:
+    """Return what to ask; None if another process has taken it meanwhile."""
     (entry, story), *_ = pairs
     edits = sum(s.edits for _, s in pairs)
     prompts = sum(kept.count for _, s in pairs if (kept := prompts_of(s)))
@@ -239,7 +241,10 @@ def _offer(pairs: list[tuple[Entry, Story]]) -> Offer:
     when = time.strftime(f"{day}%H:%M", time.localtime(entry.changed))
     why = "napari ended unexpectedly" if entry.state == "crashed" else "From your last session"
     text = f"{why}: {' and '.join(parts) or 'labels'} on '{story.head.image.name}', {when}"
-    paths = [put_aside(e.path) if e.state == "closed" else e.path for e, _ in pairs]
+    try:
+        paths = [put_aside(e.path) if e.state == "closed" else e.path for e, _ in pairs]
+    except StoreError:
+        return None
     return Offer(tuple(paths), text)
 
 
