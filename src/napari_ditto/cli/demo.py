@@ -68,10 +68,10 @@ def label_all(name: str, folder: Path, console: Console) -> list[Figures]:
     return [*figures, click_on_raster(model, folder, console)]
 
 
-def fresh(folder: Path) -> Path:
-    """Return an empty folder; only one that an earlier demo made is emptied."""
+def fresh(folder: Path, marker: str = MARKER) -> Path:
+    """Return an empty folder; only one whose README.md says who has made it is emptied."""
     if folder.exists() and any(folder.iterdir()):
-        if not (folder / "README.md").exists() or MARKER not in (folder / "README.md").read_text():
+        if not (folder / "README.md").exists() or marker not in (folder / "README.md").read_text():
             raise StoreError(
                 "the folder is not empty", where=str(folder), todo="Choose another with --output"
             )

@@ -13,6 +13,7 @@ from napari_ditto import __version__
 from napari_ditto.cli import (
     cache,
     demo,
+    demo_large,
     doctor,
     encode,
     evaluate,
@@ -33,6 +34,7 @@ from napari_ditto.errors import DittoError, JobCancelled
 PROGRAM = "napari-ditto"
 COMMANDS: dict[str, ModuleType] = {
     "demo": demo,
+    "demo-large": demo_large,
     "info": info,
     "encode": encode,
     "prompt": prompt,
