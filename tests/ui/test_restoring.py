@@ -12,15 +12,18 @@ import pytest
 from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.data.blocks import DamagedBlock
 from napari_ditto.data.journal_records import ImageNote
+from napari_ditto.data.journal_replay import read_journal
 from napari_ditto.data.journal_shelf import Shelf, finish
 from napari_ditto.data.labels import ArrayLabels
 from napari_ditto.data.scratch import scratch_name
+from napari_ditto.data.source import open_source
 from napari_ditto.engine.jobs import drain
 from napari_ditto.ui.journal_prompts import KeptPrompts, decode_prompts
 from napari_ditto.ui.journals import Journals
 from napari_ditto.ui.prompting import Prompting
 from napari_ditto.ui.restoring import OPEN_THE_IMAGE, Restoring, find_offers
 from napari_ditto.ui.session import Session
+from napari_ditto.ui.workshop import Workshop
 
 IMAGE = ImageNote("cells", shape=(20, 30))
 SAID = KeptPrompts(
@@ -211,3 +214,13 @@ def test_hostile_prompts_are_refused(change):
     facts, arrays = SAID.encode()
     with pytest.raises(DamagedBlock):
         decode_prompts({**facts, **change}, arrays, 2)
+
+
+def test_labels_that_a_job_makes_have_a_journal_before_the_first_write(shelf):
+    journals, workshop = Journals(shelf), Workshop()
+    workshop.record = journals.record_new
+    source = open_source(np.zeros((20, 30), np.uint8), name="other")
+    journals.describe(source, IMAGE)
+    store = drain(workshop.new_labels(source))
+    store.write(PlaneAddress(), Box(0, 0, 2, 2), np.ones((2, 2), bool), 1)
+    assert read_journal(shelf.entries()[0].path).head.image == IMAGE
