@@ -178,7 +178,7 @@ class Cancelling(CopyStepper):
         return (yield from super().step(address, before, anchors))
 
 
-@pytest.mark.parametrize("at", [1, 3, 14, 30])
+@pytest.mark.parametrize("at", [3, 30])
 def test_a_cancelled_run_goes_on_and_does_nothing_twice(at: int, tmp_path: Path) -> None:
     truth = np.repeat(scene(1), 6, axis=0)
     whole = follow(truth, [2], tmp_path / "whole.zarr", stepper=lambda _: CopyStepper())
