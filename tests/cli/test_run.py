@@ -20,6 +20,8 @@ from PIL import Image
 from napari_ditto.cli import main
 from napari_ditto.core.synthetic import blobs, render
 from napari_ditto.data.pyramid_labels import PyramidLabels
+from napari_ditto.engine.whole import launch
+from napari_ditto.engine.whole.executors import ThreadExecutor
 from napari_ditto.errors import ModelError
 from napari_ditto.models.classic.model import ClassicModel
 
@@ -245,6 +247,22 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(capsys: pytest.CaptureFixtur
     assert told(capsys)["reused"] == done
     label(*TILES, out="whole.zarr")
     assert np.array_equal(labels_in("a.zarr"), labels_in("whole.zarr"))
+
+
+def test_processes_that_are_started_leave_ctrl_c_to_this_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[object] = []
+
+    def executor_for(workers: int | None, dask: str) -> ThreadExecutor:
+        seen.append(signal.getsignal(signal.SIGINT))
+        return ThreadExecutor()
+
+    monkeypatch.setattr(launch, "executor_for", executor_for)
+    before = signal.getsignal(signal.SIGINT)
+    assert label("--dask", "local:2") == 0
+    assert seen == [signal.SIG_IGN]
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.skipif("DITTO_STRESS" not in os.environ, reason="a new process; 'make stress'")

@@ -29,11 +29,10 @@ def do(
     from napari_ditto.core.control import Control
     from napari_ditto.engine.whole.columns_run import run_columns_steps
     from napari_ditto.engine.whole.columns_worker import open_model_of, open_source_of
-    from napari_ditto.engine.whole.launch import executor_for
 
     control = Control()
     source, model = source or open_source_of(plan), model or open_model_of(plan)
-    with closing(executor_for(workers, dask)) as executor:
+    with closing(whole.hire(workers, dask)) as executor:
         steps = run_columns_steps(plan, source, model, executor=executor, control=control)
         with whole.stoppable(control, console, f"napari-ditto run {plan.target}"):
             result = console.follow(steps)

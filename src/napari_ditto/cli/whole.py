@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_ditto.data.protocols import Source
     from napari_ditto.engine.context import Lesson
     from napari_ditto.engine.whole.segmenter import Model
-    from napari_ditto.engine.whole.work import Failure, RunSummary
+    from napari_ditto.engine.whole.work import Executor, Failure, RunSummary
 
 AT_ONCE = 1 << 26
 """Pixels of a plane that is done at once, in memory."""
@@ -202,11 +202,10 @@ def follow(
 ) -> RunSummary:
     """Do a run; Ctrl-C stops it cleanly."""
     from napari_ditto.core.control import Control
-    from napari_ditto.engine.whole.launch import executor_for
     from napari_ditto.engine.whole.run import run_steps
 
     control = Control()
-    with closing(executor_for(workers, dask)) as executor:
+    with closing(hire(workers, dask)) as executor:
         steps = run_steps(
             plan,
             source=source,
@@ -217,6 +216,25 @@ def follow(
         )
         with stoppable(control, console, f"napari-ditto run {plan.target}"):
             return console.follow(steps)
+
+
+def hire(workers: int | None, dask: str | None) -> Executor:
+    """Return who works; processes that are started for it leave Ctrl-C to this one."""
+    from napari_ditto.engine.whole.launch import executor_for
+
+    if dask is None or not _may_say_what_signals_do():
+        return executor_for(workers, dask)
+    # A terminal sends Ctrl-C to all processes; what is ignored here is ignored by those to come.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        return executor_for(workers, dask)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _may_say_what_signals_do() -> bool:
+    # Python lets nobody but the main thread do so.
+    return threading.current_thread() is threading.main_thread()
 
 
 @contextmanager
@@ -235,8 +253,7 @@ def stoppable(control: Control, console: Console, again: str) -> Iterator[None]:
         console.note("\nstopping; what is under way is dropped, what is finished is kept")
         control.cancel()
 
-    # Python lets nobody but the main thread say what a signal does.
-    here = threading.current_thread() is threading.main_thread()
+    here = _may_say_what_signals_do()
     if here:
         before = signal.signal(signal.SIGINT, stop)
     try:
