@@ -137,6 +137,9 @@ def test_a_proposal_is_touched_up_before_it_is_accepted(bench):
     assert not bench.session.touching
     assert not bench.hand.visible
     assert not bench.session.has_object
+    notes = bench.layer("Ditto labels").metadata["ditto"]["labels"]
+    assert notes[1]["by_hand"]
+    assert notes[1]["model"].startswith("blob")
     bench.act("undo")
     assert not bench.labels.any()
     bench.act("redo")

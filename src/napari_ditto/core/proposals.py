@@ -35,6 +35,8 @@ class Proposals:
         False for a candidate that reaches a tile's edge and has not been grown yet.
     model : str
         ``ModelSpec.key`` of the model.
+    by_hand : bool
+        Whether a user has painted in the masks.
     """
 
     masks: NDArray[np.bool_]
@@ -46,6 +48,7 @@ class Proposals:
     level: int = 0
     complete: NDArray[np.bool_] = field(default_factory=lambda: np.ones(1, dtype=bool))
     model: str = ""
+    by_hand: bool = False
 
     def __len__(self) -> int:
         return len(self.masks)

@@ -222,4 +222,5 @@ def provenance(spec: ModelSpec, proposals: Proposals, choice: int, label: int) -
         "score": float(proposals.scores[choice]),
         "complete": bool(proposals.complete[choice]),
         "version": __version__,
+        **({"by_hand": True} if proposals.by_hand else {}),
     }

@@ -181,6 +181,5 @@ def _pointed_label(wanted: Wanted) -> int:
 def _by_hand(held: InHand, base: Proposals | None) -> Proposals:
     """Return what was painted as the one proposal there is."""
     scores = np.ones(1, dtype=np.float32)
-    prompts = PromptSet() if base is None else base.prompts
-    model = "" if base is None else base.model
-    return Proposals(held.mask[None], held.box, scores, 0, held.address, prompts, model=model)
+    made = Proposals(held.mask[None], held.box, scores, 0, held.address, PromptSet(), by_hand=True)
+    return made if base is None else replace(made, prompts=base.prompts, model=base.model)

@@ -243,6 +243,8 @@ class Workshop:
         mask = proposals.masks[choice]
         delta = exchange(store, proposals.address, shape, label, proposals.box, mask, overlap)
         note = {"label": label, "model": setup.model, "prompts": "fixed"}
+        if proposals.by_hand:
+            note |= {"by_hand": True}
         return Written(store, (delta,), (note,))
 
     def erase(
