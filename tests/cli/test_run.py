@@ -148,7 +148,7 @@ def test_a_region_may_be_polygons_of_a_file(capsys: pytest.CaptureFixture) -> No
 
 
 def test_other_outputs_show_a_plane_of_the_run(capsys: pytest.CaptureFixture) -> None:
-    assert label("-o", "a.png", "-o", "a.tif", *TILES) == 0
+    assert label("-o", "a.zarr", "-o", "a.tif", *TILES, out="a.png") == 0
     assert np.array_equal(tifffile.imread("a.tif"), labels_in("a.zarr"))
     with Image.open("a.png") as picture:
         assert picture.size == SHAPE[::-1]

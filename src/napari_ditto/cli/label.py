@@ -63,13 +63,10 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 def label_whole(args: argparse.Namespace, console: Console, source: Source) -> int:
     """Label an image of any size, tile by tile."""
-    from napari_ditto.engine.whole.launch import same_kind, unfinished
     from napari_ditto.engine.whole.segmenter import all_task
     from napari_ditto.models.registry import load_model
 
-    begun = unfinished(whole.target_of(args), resume=args.resume)
-    if begun is not None:
-        same_kind(begun, "all")
+    begun = whole.begun_at(args, "all")
     model = load_model(args.model, args.device)
     plan = whole.make(args, source, model, all_task(), begun)
     return whole.do(args, console, source, model, plan)

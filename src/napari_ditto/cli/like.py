@@ -107,16 +107,14 @@ def like_whole(
     """
     from napari_ditto.data.embeddings import EmbeddingCache
     from napari_ditto.engine.context import learn_steps
-    from napari_ditto.engine.whole.launch import unfinished
     from napari_ditto.engine.whole.segmenter import like_task
 
-    begun = unfinished(whole.target_of(args), resume=args.resume)
+    begun = whole.begun_at(args, "like", instances=not args.classes)
     model, cache = given_examples.load_model(args), EmbeddingCache()
     if begun is not None:
-        check_begun(args, begun)
-        return whole.do(
-            args, console, source, model, whole.make(args, source, model, begun.task, begun)
-        )
+        same_threshold(args, begun)
+        plan = whole.make(args, source, model, begun.task, begun)
+        return whole.do(args, console, source, model, plan)
     examples = read_examples(args, model, cache, console)
     instances = not args.classes
     steps = learn_steps(
@@ -134,15 +132,12 @@ def like_whole(
     return whole.do(args, console, source, model, plan, lesson)
 
 
-def check_begun(args: argparse.Namespace, begun: Plan) -> None:
-    """Check that a run to go on with was begun by this command, with these settings."""
-    from napari_ditto.engine.whole.launch import same_kind
-
-    same_kind(begun, "like", not args.classes)
-    told = begun.task.settings
-    if told["threshold"] != args.threshold:
+def same_threshold(args: argparse.Namespace, begun: Plan) -> None:
+    """Raise LabelsError unless a run is gone on with by the threshold it was begun with."""
+    told = begun.task.settings["threshold"]
+    if told != args.threshold:
         raise LabelsError(
-            f"the run was begun with --threshold {told['threshold']:g}",
+            f"the run was begun with --threshold {told:g}",
             where=begun.target,
             todo="Give the same, or choose another name",
         )

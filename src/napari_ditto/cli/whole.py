@@ -20,7 +20,7 @@ from napari_ditto.errors import JobCancelled, LabelsError, SourceError, StoreErr
 if TYPE_CHECKING:
     from napari_ditto.core.control import Control
     from napari_ditto.core.geometry import PlaneAddress
-    from napari_ditto.core.run_plan import Plan, Task
+    from napari_ditto.core.run_plan import Kind, Plan, Task
     from napari_ditto.data.protocols import Source
     from napari_ditto.engine.context import Lesson
     from napari_ditto.engine.whole.segmenter import Model
@@ -36,9 +36,9 @@ SHOWN = 10
 """Failed tiles that are listed for a person."""
 
 DESCRIPTION = """\
-Labels are written to a .zarr tile by tile, out of core, when the first output is a new .zarr and
-the image has several planes of which --plane names none, or the plane is larger than 64 Mpx, or
-any option of this group is given. A run may be killed at any moment and gone on with (--resume).
+Labels are written to a .zarr tile by tile, out of core, when an output is a new .zarr and the
+image has several planes of which --plane names none, or the plane is larger than 64 Mpx, or any
+option of this group is given. A run may be killed at any moment and gone on with (--resume).
 Objects that touch the region are labelled whole. Exit status 3: some tiles have failed."""
 
 OPTIONS = (
@@ -101,32 +101,45 @@ def is_wanted(args: argparse.Namespace, source: Source, address: PlaneAddress) -
     Raises
     ------
     LabelsError
-        If one is asked for and the first output is no .zarr.
+        If one is asked for and no output is a .zarr.
     """
     if args.region and args.region_file:
         raise SourceError("--region and --region-file", todo="Give one of them")
-    first: Path = args.output[0] if args.output else Path()
-    to_zarr = first.suffix.lower() == results.ZARR
+    target = target_of(args)
     if any(getattr(args, name) for name in OPTIONS):
-        if not to_zarr:
-            raise LabelsError(
-                "a whole image is written to a .zarr", todo="Give -o NAME.zarr as first output"
-            )
+        if target is None:
+            raise LabelsError("a whole image is written to a .zarr", todo="Give -o NAME.zarr")
         return True
-    if not to_zarr or (first.exists() and not _holds_run(first)):
+    if target is None or (target.exists() and not _holds_run(target)):
         return False
     fixed = options.merged(args.plane)
     sizes = dict(zip(source.axes, source.shape, strict=True))
     several = any(sizes[name] > 1 and name not in fixed for name in address.index)
     whole = Box.of_shape(source.plane_shape(address))
     part = whole.intersect(args.region) if args.region else whole
-    return (several and args.displayed is None) or part.area > AT_ONCE or _holds_run(first)
+    return (several and args.displayed is None) or part.area > AT_ONCE or _holds_run(target)
 
 
-def target_of(args: argparse.Namespace) -> Path:
-    """Return the folder of the run."""
-    found: Path = args.output[0].absolute()
-    return found
+def begun_at(args: argparse.Namespace, kind: Kind, *, instances: bool = True) -> Plan | None:
+    """Return the plan of the run to go on with, None if there is none.
+
+    Raises
+    ------
+    LabelsError
+        If there is something else, another kind of run, or one that is not to be resumed.
+    """
+    from napari_ditto.engine.whole.launch import same_kind, unfinished
+
+    begun = unfinished(target_of(args) or Path(), resume=args.resume)
+    if begun is not None:
+        same_kind(begun, kind, instances)
+    return begun
+
+
+def target_of(args: argparse.Namespace) -> Path | None:
+    """Return the folder of the run, None if no output is a .zarr."""
+    zarrs = (path.absolute() for path in args.output if path.suffix.lower() == results.ZARR)
+    return next(zarrs, None)
 
 
 def make(
@@ -147,7 +160,8 @@ def make(
     }
     plane = source.plane(fixed, args.displayed) if args.displayed else fixed
     region = args.region_file or args.region
-    plan = plan_for(source, model, task, target_of(args), begun, plane, region, said)
+    target = target_of(args) or Path()
+    plan = plan_for(source, model, task, target, begun, plane, region, said)
     if len(plan.addresses) > 1 and any(_is_tiff(path) for path in args.output):
         raise LabelsError(
             "a .tif holds one plane", todo="Choose one with --plane, or write .zarr only"
@@ -167,7 +181,7 @@ def do(
     if args.plan_only:
         return write_plan(args.plan_only, plan, lesson, console)
     summary = follow(plan, console, args.workers, args.dask, source, model, lesson)
-    others = args.output[1:]
+    others = [path for path in args.output if path.absolute() != Path(plan.target)]
     if others:
         _write_others(others, source, plan, args.region)
     return tell(summary, plan, console, [str(summary.target), *map(str, others)])
