@@ -84,11 +84,11 @@ def run(viewer: napari.Viewer, dock: DittoDock, folder: Path) -> None:
 
 
 def fail(image: Path, folder: Path) -> None:
-    """Damage one chunk of the image, and run again."""
-    chunk = image / "c" / "4" / "4"
-    chunk.write_bytes(b"damaged" + chunk.read_bytes()[7:])
+    """Damage one chunk of the image that is on show, and run again."""
     viewer, dock = opened(image)
     state, panel = dock.controller.whole.state, dock.whole
+    chunk = image / "c" / "4" / "4"
+    chunk.write_bytes(b"damaged" + chunk.read_bytes()[7:])
     panel.start.click()
     settle(1.0)
     wait(lambda: state.phase == "idle", HOURS)

@@ -80,9 +80,8 @@ class SettingUp:
         state.why_no_cluster = "" if origin is not None else NO_CLUSTER
         if origin is None:
             state.where = "here"
-        if self._of != images:
+        if self._of != images or not state.target:
             state.target_given = False
-        if not state.target_given:
             state.target = str(suggest_target(self._image_path(source), source.name))
 
     def _image_path(self, source: Source) -> Path | None:

@@ -14,7 +14,7 @@ from napari_ditto.ui.widgets.buttons import ActionButton, dot
 from napari_ditto.ui.widgets.choices import ChoiceBox
 from napari_ditto.ui.widgets.docking import Dock
 from napari_ditto.ui.widgets.fold import Fold
-from napari_ditto.ui.widgets.layout import line, row, scrolled
+from napari_ditto.ui.widgets.layout import UprightArea, line, row
 from napari_ditto.ui.widgets.status import StatusPanel
 from napari_ditto.ui.widgets.unsaved import UnsavedStrip
 from napari_ditto.ui.widgets.whole_image import WholePanel
@@ -92,7 +92,7 @@ class DockWidget(Dock):
         layout.addStretch(1)
         outside = QVBoxLayout(self)
         outside.setContentsMargins(0, 0, 0, 0)
-        outside.addWidget(scrolled(inside))
+        outside.addWidget(UprightArea(inside))
 
     def _connect_widgets(self) -> None:
         for name, button in (*self.buttons.items(), ("cancel", self.status.cancel)):

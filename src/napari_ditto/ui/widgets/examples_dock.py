@@ -25,7 +25,7 @@ from napari_ditto.ui.widgets.examples_follow import FollowPanel
 from napari_ditto.ui.widgets.examples_like import LikePanel
 from napari_ditto.ui.widgets.examples_list import ExamplesList
 from napari_ditto.ui.widgets.examples_review import ReviewPanel
-from napari_ditto.ui.widgets.layout import line, row, scrolled
+from napari_ditto.ui.widgets.layout import UprightArea, line, row
 from napari_ditto.ui.widgets.status import StatusPanel
 from napari_ditto.ui.widgets.whole_image import WholePanel
 
@@ -88,7 +88,7 @@ class ExamplesWidget(Dock):
         layout.addWidget(_heading("2  Find it elsewhere", self))
         layout.addWidget(self.tabs, 1)
         outside = QVBoxLayout(self)
-        outside.addWidget(scrolled(inside), 1)
+        outside.addWidget(UprightArea(inside), 1)
         outside.addWidget(self.status)
 
     def _connect_widgets(self) -> None:

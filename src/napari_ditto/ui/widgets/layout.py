@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, QObject, QSize, Qt
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QWidget
 
 
@@ -22,14 +22,26 @@ def line() -> QFrame:
     return frame
 
 
-def scrolled(inside: QWidget) -> QScrollArea:
-    """Return an area that scrolls up and down where the screen is too low, never sideways."""
-    area = QScrollArea()
-    area.setWidget(inside)
-    area.setWidgetResizable(True)
-    area.setFrameShape(QFrame.Shape.NoFrame)
-    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    bar = area.verticalScrollBar()
-    room = bar.sizeHint().width() if bar is not None else 0
-    area.setMinimumWidth(inside.minimumSizeHint().width() + room)
-    return area
+class UprightArea(QScrollArea):
+    """Scrolls up and down where the screen is too low; always as wide as what it holds needs."""
+
+    def __init__(self, inside: QWidget) -> None:
+        super().__init__()
+        self.setWidget(inside)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        """Return the width of what it holds as it is styled now, beside a scroll bar."""
+        inside, bar = self.widget(), self.verticalScrollBar()
+        hint = super().minimumSizeHint()
+        if inside is not None and bar is not None:
+            hint.setWidth(inside.minimumSizeHint().width() + bar.sizeHint().width())
+        return hint
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
+        """Follow what it holds when that needs another width."""
+        if event is not None and event.type() == QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        return bool(super().eventFilter(watched, event))

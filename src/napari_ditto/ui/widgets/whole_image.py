@@ -89,13 +89,15 @@ class WholePanel(QWidget):
 
     def _connect(self) -> None:
         self.form.chose.connect(self.chose)
-        self.form.browse.clicked.connect(lambda: self.acted.emit("whole_browse"))
+        self.form.browse.clicked.connect(partial(self._act, "whole_browse"))
         for name in ("start", "anew", "pause", "cancel", "retry"):
             getattr(self, name).clicked.connect(partial(self._act, f"whole_{name}"))
         self.offer.clicked.connect(partial(self._act, "whole_last"))
         self.failures.itemClicked.connect(self._on_failure)
 
     def _act(self, name: str, _: bool = False) -> None:
+        # Both docks may be on show: what is meant is what this one looks for.
+        self.chose.emit("whole_open", self.kind)
         self.acted.emit(name)
 
     def _on_failure(self, item: QListWidgetItem) -> None:
