@@ -25,8 +25,9 @@ class Control:
         return self._stop.is_set()
 
     def pause(self) -> None:
-        """Let work wait at its next :meth:`check`."""
-        self._go.clear()
+        """Let work wait at its next :meth:`check`; what was cancelled does not wait."""
+        if not self.cancelled:
+            self._go.clear()
 
     def resume(self) -> None:
         """Let work go on."""

@@ -366,7 +366,8 @@ class _Run:
         found = self.executor.run(self.worker, target, stage, items, self.control)
         with closing(found):  # type: ignore[type-var]
             for outcome in found:
-                self.control.check()
+                if self.control.cancelled:
+                    self.control.check()
                 yield outcome
 
 
