@@ -55,22 +55,24 @@ def label_extent(
 def _grown(
     store: LabelStore, address: PlaneAddress, shape: tuple[int, int], label: int, start: Box
 ) -> Box:
-    window = with_room(start, ROOM, shape)
+    window = with_room(start, (ROOM, ROOM), shape)
     while True:
         _check_size(window, label)
         inner = bounding_box(store.read(address, window) == label)
         if inner.is_empty:
             return inner
         found = inner.shift(window.y0, window.x0)
-        wider = window.union(with_room(found, max(ROOM, *found.shape), shape))
+        room = (max(ROOM, found.height), max(ROOM, found.width))
+        wider = window.union(with_room(found, room, shape))
         if wider == window or not _touches(found, window, shape):
             return found
         window = wider
 
 
-def with_room(box: Box, room: int, shape: tuple[int, int]) -> Box:
-    """Return a box with so many pixels around it that lie on the plane."""
-    grown = Box(box.y0 - room, box.x0 - room, box.y1 + room, box.x1 + room)
+def with_room(box: Box, room: tuple[int, int], shape: tuple[int, int]) -> Box:
+    """Return a box with so many rows and columns on each side of it that lie on the plane."""
+    dy, dx = room
+    grown = Box(box.y0 - dy, box.x0 - dx, box.y1 + dy, box.x1 + dx)
     return grown.intersect(Box.of_shape(shape))
 
 

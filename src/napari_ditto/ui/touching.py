@@ -163,7 +163,7 @@ def take_up(wanted: Wanted) -> Generator[Progress, None, tuple[int, InHand]]:
 
 def room_to_paint(box: Box, view: Box, shape: tuple[int, int]) -> Box:
     """Return what is editable: the view if that is not too much, and some room in any case."""
-    near = with_room(box, max(64, *(side // 2 for side in box.shape)), shape)
+    near = with_room(box, (max(64, box.height // 2), max(64, box.width // 2)), shape)
     wide = near.union(view.intersect(Box.of_shape(shape)))
     return wide if wide.area <= PLANE_LIMIT else near
 
