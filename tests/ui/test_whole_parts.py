@@ -212,6 +212,14 @@ def test_an_unfinished_run_is_offered_with_what_differs():
     assert state.anew
 
 
+def test_what_is_left_of_a_run_is_told():
+    cost = Cost(540, 60, 5400.0, 10**6, 10**12, measured=True)
+    assert (
+        shown(found=Found(PLAN, 312), cost=cost, workers=2).note == "228 tiles to go, about 19 min"
+    )
+    assert shown(found=Found(PLAN, 539)).note == "1 tile to go"
+
+
 def test_something_else_at_the_target_cannot_be_overwritten():
     state = shown(found=Found(None, what="There is something else"))
     assert not state.buttons["whole_start"].enabled

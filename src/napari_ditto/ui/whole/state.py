@@ -11,7 +11,7 @@ from napari_ditto.ui.dockstate import Button, when
 from napari_ditto.ui.examples.session import ExamplesSession
 from napari_ditto.ui.session import Choice, Session
 from napari_ditto.ui.whole.pace import duration, size
-from napari_ditto.ui.whole.session import AxisRange, Cost, Counts, WholeSession
+from napari_ditto.ui.whole.session import AxisRange, Cost, Counts, Found, WholeSession
 
 PARTS = (
     Choice("whole", "all of it", "Every pixel of each plane"),
@@ -160,7 +160,20 @@ def _note(whole: WholeSession) -> str:
         return "A finished run is there"
     if found is not None and whole.differs:
         return f"Resuming keeps the settings it began with; those here differ in {whole.differs}"
-    return cost_text(whole.cost, whole.workers if whole.where == "here" else 1)
+    workers = whole.workers if whole.where == "here" else 1
+    if found is not None and found.plan is not None:
+        return _rest(found, whole.cost, workers)
+    return cost_text(whole.cost, workers)
+
+
+def _rest(found: Found, cost: Cost | None, workers: int) -> str:
+    """Return what is left of a run that is resumed."""
+    assert found.plan is not None  # noqa: S101 - asked for only if there is one
+    tiles = found.plan.count - found.done
+    said = "1 tile to go" if tiles == 1 else f"{tiles:,} tiles to go"
+    if cost is None or not cost.measured:
+        return said
+    return f"{said}, about {duration(cost.seconds / cost.tiles * tiles / workers)}"
 
 
 def cost_text(cost: Cost | None, workers: int = 1) -> str:

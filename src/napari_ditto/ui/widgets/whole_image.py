@@ -66,6 +66,7 @@ class WholePanel(QWidget):
         self.failures = QListWidget(self)
         self.failures.setToolTip("Click on a tile to see it")
         self.failures.setMaximumHeight(_ROWS * 20 + 4)
+        self.failures.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.retry = _button("", self, "Only these tiles are done, then the result is put together")
         self.running = QWidget(self)
         self._is_seen = self._told = False
