@@ -180,7 +180,7 @@ def run_parts(args: argparse.Namespace, console: Console, walk: Walk) -> int:
     """Follow the objects of large planes part by part."""
     from napari_ditto.core.run_plan import ModelRef
     from napari_ditto.engine.whole.columns import SIDE
-    from napari_ditto.engine.whole.columns_run import plan_columns_steps
+    from napari_ditto.engine.whole.columns_planning import plan_columns_steps
     from napari_ditto.models.registry import load_model
 
     if args.classes:

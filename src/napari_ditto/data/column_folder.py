@@ -29,7 +29,8 @@ from napari_ditto.data.run_lock import run_lock
 from napari_ditto.data.run_records import seal, unseal
 from napari_ditto.data.scratch import is_orphan, scratch_name
 from napari_ditto.data.steps import DiskSteps, doubt_from_json, doubt_to_json
-from napari_ditto.errors import StoreError
+from napari_ditto.data.zarrs import open_zarr
+from napari_ditto.errors import SourceError, StoreError
 
 if TYPE_CHECKING:
     import zarr
@@ -178,13 +179,11 @@ class ColumnFolder:
 
     def examples(self, name: str, box: Box) -> Iterator[NDArray[np.uint32]]:
         """Yield a box of each labelled plane."""
-        import zarr
-
         try:
-            kept: Any = zarr.open_array(str(self.root / Path(name).name), mode="r")
-        except Exception as error:
+            kept: Any = open_zarr(self.root / Path(name).name)
+        except SourceError as error:
             raise StoreError(
-                "the examples of this propagation are gone",
+                "the examples of this propagation are gone or damaged",
                 where=str(self.root / name),
                 todo="Start it again with its examples",
             ) from error
@@ -254,8 +253,8 @@ class ColumnFolder:
 
     # -- planes of the labels ------------------------------------------------------------------
 
-    def painted(self, plane: int) -> tuple[str, str]:
-        """Return how far a plane is painted ("", "begun" or "done"), and by which plan."""
+    def painted(self, plane: Sequence[int]) -> tuple[str, str]:
+        """Return how far a plane is painted ("", "begun" or "done"), and from what."""
         try:
             state, digest = self._painted(plane).read_text().split()
         except (FileNotFoundError, ValueError):
@@ -264,8 +263,8 @@ class ColumnFolder:
             raise self._error(error) from error
         return state, digest
 
-    def mark_painted(self, plane: int, state: str, digest: str) -> None:
-        """Note how far a plane is painted."""
+    def mark_painted(self, plane: Sequence[int], state: str, digest: str) -> None:
+        """Note how far the plane at an index is painted."""
         self._write(self._painted(plane), f"{state} {digest}".encode())
 
     # -- private -------------------------------------------------------------------------------
@@ -276,8 +275,8 @@ class ColumnFolder:
     def _done(self, key: str) -> Path:
         return self._column(key) / "done"
 
-    def _painted(self, plane: int) -> Path:
-        return self.root / "painted" / str(plane)
+    def _painted(self, plane: Sequence[int]) -> Path:
+        return self.root / "painted" / "-".join(map(str, plane))
 
     def _write(self, path: Path, block: bytes) -> None:
         """Write a file that appears whole or not at all."""

@@ -23,11 +23,8 @@ from napari_ditto.engine.jobs import drain
 from napari_ditto.engine.propagate import propagate
 from napari_ditto.engine.whole.columns import LEAST_HALO, cut, extents, joined
 from napari_ditto.engine.whole.columns_plan import ColumnPlan
-from napari_ditto.engine.whole.columns_run import (
-    ColumnsResult,
-    plan_columns_steps,
-    run_columns_steps,
-)
+from napari_ditto.engine.whole.columns_planning import plan_columns_steps
+from napari_ditto.engine.whole.columns_run import ColumnsResult, run_columns_steps
 from napari_ditto.engine.whole.columns_worker import LEFT, column_worker_for
 from napari_ditto.engine.whole.executors import ThreadExecutor
 from napari_ditto.errors import JobCancelled, LabelsError, SourceError, StoreError
@@ -207,6 +204,17 @@ def test_a_correction_does_only_the_columns_that_see_it(tmp_path: Path) -> None:
     expected = np.repeat(corrected[1:2], 4, axis=0)
     assert np.array_equal(labels_of(again), expected)
     assert len(list((target / ".ditto-run").glob("examples-*"))) == 1
+
+
+def test_other_bounds_paint_what_they_need_and_no_more(tmp_path: Path) -> None:
+    truth, target = np.repeat(scene(1), 6, axis=0), tmp_path / "a.zarr"
+    other = np.where(truth == 1, 0, truth)
+    copy: Any = {"stepper": lambda _: CopyStepper()}
+    follow(truth, [3], target, within=(2, 5), **copy)
+    follow(other, [3], target, within=(3, 5), **copy)
+    found = labels_of(follow(truth, [3], target, within=(2, 5), **copy))
+    assert np.array_equal(found[2:5], truth[2:5])
+    assert not found[[0, 1, 5]].any()
 
 
 @pytest.mark.parametrize("kind", ["done", "piece"])
