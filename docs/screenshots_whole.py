@@ -63,15 +63,13 @@ def shoot(viewer: napari.Viewer, path: Path) -> None:
 
 
 def run(viewer: napari.Viewer, dock: DittoDock, folder: Path) -> None:
-    """Start, look at the first tiles, pause, cancel, resume, and look at the end."""
+    """Start, look at the first tiles, cancel, and resume to the end."""
     state, panel = dock.controller.whole.state, dock.whole
     shoot(viewer, folder / "whole-image-start.png")
     panel.start.click()
     wait(lambda: state.counts.done >= 3 or bool(state.error), HOURS)
     settle(1.5)
     shoot(viewer, folder / "whole-image-running.png")
-    panel.pause.click()
-    shoot(viewer, folder / "whole-image-paused.png")
     panel.cancel.click()
     wait(lambda: state.phase == "idle", HOURS)
     wait(lambda: panel.start.text().startswith("Resume"), HOURS)
@@ -79,13 +77,14 @@ def run(viewer: napari.Viewer, dock: DittoDock, folder: Path) -> None:
     panel.start.click()
     settle(1.0)
     wait(lambda: state.phase == "idle", HOURS)
-    shoot(viewer, folder / "whole-image-finished.png")
+    settle()
     print(panel.status.text())
 
 
 def fail(image: Path, folder: Path) -> None:
     """Damage one chunk of the image that is on show, and run again."""
     viewer, dock = opened(image)
+    viewer.window.resize(1280, 920)
     state, panel = dock.controller.whole.state, dock.whole
     chunk = image / "c" / "4" / "4"
     chunk.write_bytes(b"damaged" + chunk.read_bytes()[7:])
