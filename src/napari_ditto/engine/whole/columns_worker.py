@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from napari_ditto.core.masks import bounding_box
 from napari_ditto.core.progress import Progress
 from napari_ditto.core.propagation import Doubt, PlaneDone
 from napari_ditto.core.window import Window
+from napari_ditto.data.chunk_cache import buffered
 from napari_ditto.data.column_folder import ColumnFolder, Finished, Piece
 from napari_ditto.data.cropped import cropped
 from napari_ditto.data.origin import reopen
@@ -28,6 +30,9 @@ from napari_ditto.models.protocols import ContextModel, PromptModel
 
 Model = PromptModel | ContextModel
 MakeStepper = Callable[[Source], Stepper]
+
+CHUNK_BYTES = 256 << 20
+"""Decoded chunks of the image that are kept for the next piece."""
 
 LEFT = "leaves the part of the plane in which it was followed"
 
@@ -58,6 +63,11 @@ class ColumnWorker:
     planes: int = field(default=0, init=False)
     """How many planes this process has done so far, of any column."""
 
+    @cached_property
+    def _chunks(self) -> Source:
+        """The image; a step reads pieces of two planes in turn."""
+        return buffered(self.source, CHUNK_BYTES)
+
     @property
     def opener(self) -> Callable[[str], ColumnWorker]:
         """What another process calls."""
@@ -69,7 +79,7 @@ class ColumnWorker:
     def compute(self, stage: WorkStage, item: int) -> Generator[Progress, None, _Sheet]:
         """Follow the objects of one column."""
         plan, column, key = self.plan, self.plan.columns[item], self.plan.keys[item]
-        part = cropped(self.source, plan.base, column.window, hold=True)
+        part = cropped(self._chunks, plan.base, column.window)
         kept = list(self.folder.examples(plan.examples, column.window))
         if digest_of(kept) != plan.digests[item]:
             raise StoreError(
