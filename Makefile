@@ -41,7 +41,7 @@ pytest: $(STAMP) ## the core without a display, the GUI with PyQt6 and with PySi
 	$(BIN)/python scripts/run_tests.py
 
 stress: $(STAMP) ## the core tests with their long counts: kills, faults, races
-	DITTO_STRESS=1 $(BIN)/python -m pytest -m "not gui" -p no:pytest-qt -p no:napari --timeout=3600
+	DITTO_STRESS=1 $(BIN)/python -m pytest -m "not gui" -p no:pytest-qt -p no:napari --timeout=3600 -o faulthandler_timeout=3600
 
 bench: $(STAMP) ## the benchmarks; they print their numbers
 	$(BIN)/python -m pytest benchmarks --benchmark-enable -s --timeout=3600
