@@ -233,6 +233,7 @@ def test_while_it_runs_the_status_tells_how_far_it_is():
     assert (state.running, state.pause) == (True, "Pause")
     assert shown(phase="paused", counts=counts, left=1.0).status.startswith("Paused, tile 37")
     assert shown(phase="paused").pause == "Go on"
+    assert shown(phase="running", counts=Counts(420)).status == "working on the first of 420 tiles"
     assert not shown(phase="stopping").buttons["whole_cancel"].enabled
 
 

@@ -209,6 +209,8 @@ def _status(whole: WholeSession) -> str:
 
 def tiles_text(counts: Counts) -> str:
     """Return how far the tiles are: ``"tile 37 of 420, 12 empty, 1 failed"``."""
+    if not counts.done:
+        return f"working on the first of {counts.total:,} tiles" if counts.total else "reading"
     said = [f"tile {counts.done:,} of {counts.total:,}"]
     said += [f"{counts.skipped:,} empty"] if counts.skipped else []
     said += [f"{counts.failed:,} failed"] if counts.failed else []
