@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_ditto.core.geometry import Box
-from napari_ditto.data.chunk_cache import ChunkCache, buffered
+from napari_ditto.data.chunk_cache import ChunkCache, buffered, warm
 from napari_ditto.data.source import compose_sources, open_source
 from napari_ditto.errors import SourceError
 from napari_ditto.testing.contracts.source import SourceCase, SourceContract
@@ -84,6 +84,17 @@ class TestBuffered(SourceContract):
 def walk(shape: tuple[int, int], side: int, overlap: int) -> list[Box]:
     starts = [sorted({min(at, n - side) for at in range(0, n, side - overlap)}) for n in shape]
     return [Box(y, x, y + side, x + side) for y in starts[0] for x in starts[1]]
+
+
+@pytest.mark.parametrize("make", KINDS, ids=lambda f: f.__name__)
+def test_what_was_warmed_is_not_read_again(tmp_path, make):
+    source, cache = make(tmp_path), ChunkCache()
+    kept = buffered(source, cache=cache)
+    address, box = kept.plane(), Box(3, 5, 40, 50)
+    warm(kept, address, box)
+    before = cache.read
+    np.testing.assert_array_equal(kept.read(address, box), source.read(address, box))
+    assert cache.read == before
 
 
 @pytest.mark.parametrize("side", [256, 512, 500])

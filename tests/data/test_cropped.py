@@ -56,6 +56,17 @@ def test_axes_that_are_shown_may_be_any(hold: bool) -> None:
     np.testing.assert_array_equal(shown, source.read(address, Box(10, 1, 25, 3)))
 
 
+@pytest.mark.parametrize("hold", [False, True])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_what_is_held_is_given_as_it_is(hold: bool, channels: int) -> None:
+    source = open_source(stack(channels), axes="zyxc", window=(0, 4000))
+    address = source.plane({"z": 1})
+    held = cropped(source, address, BOX, hold=hold).pixels(address)
+    assert held.shape == (*BOX.shape, 1 if hold and channels == 1 else 3)
+    shown = source.read(address, BOX)
+    np.testing.assert_array_equal(np.broadcast_to(held, shown.shape), shown)
+
+
 def test_it_is_like_its_parent_in_all_else() -> None:
     source = open_source(stack(3), axes="zyxc", scale=(2.0, 0.5, 0.5), name="cells")
     crop = cropped(source, source.plane(), BOX)

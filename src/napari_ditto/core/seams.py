@@ -108,10 +108,9 @@ def measure(
     edge[inner.slices] = False
     ids = labels.ravel()
     areas = np.bincount(ids, minlength=count + 1)[1:]
-    rows, columns = np.indices(window.shape, dtype=np.float32, sparse=True)
+    here = np.flatnonzero(ids)
     sums = [
-        np.bincount(ids, np.broadcast_to(at, window.shape).ravel(), minlength=count + 1)[1:]
-        for at in (rows, columns)
+        np.bincount(ids[here], at, minlength=count + 1)[1:] for at in np.divmod(here, window.width)
     ]
     corner = np.array([window.y0, window.x0], dtype=np.float64)
     centers = np.stack(sums, axis=1) / np.maximum(areas, 1)[:, None] + corner

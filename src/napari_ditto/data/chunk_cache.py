@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.data.arrays import Fetch, Index, RawArray
 from napari_ditto.data.compose import ComposedSource
 from napari_ditto.data.protocols import Source
@@ -53,6 +54,18 @@ def buffered(source: Source, nbytes: int = BUDGET, *, cache: ChunkCache | None =
         return source
     stored = tuple(replace(raw, fetch=kept.fetch_of(raw)) for raw in source.pyramid.stored)
     return replace(source, pyramid=replace(source.pyramid, stored=stored))
+
+
+def warm(source: Source, address: PlaneAddress, box: Box) -> None:
+    """Read a box of level 0 of a :func:`buffered` source, so that its chunks are at hand."""
+    if isinstance(source, ComposedSource):
+        for part in source.parts:
+            warm(part, address, box)
+    elif isinstance(source, ArraySource):
+        # Raw: a third to a twelfth of the memory of what `read` makes of them.
+        source.pyramid.read(address, box, 0)
+    else:
+        source.read(address, box)
 
 
 @dataclass(eq=False)

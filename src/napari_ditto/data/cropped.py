@@ -17,7 +17,9 @@ from napari_ditto.data.protocols import Source
 from napari_ditto.errors import SourceError
 
 
-def cropped(source: Source, address: PlaneAddress, box: Box, *, hold: bool = False) -> Source:
+def cropped(
+    source: Source, address: PlaneAddress, box: Box, *, hold: bool = False
+) -> CroppedSource:
     """Return a source of one level that is cut to a box along two axes, and whole along others.
 
     Its addresses are those of `source`, except that indices on a cut axis count from the box.
@@ -125,6 +127,14 @@ class CroppedSource:
         index = {name: i + start.get(name, 0) for name, i in address.fixed}
         return self.parent.read(address.with_index(index), moved)
 
+    def pixels(self, address: PlaneAddress) -> NDArray[np.float32]:
+        """Return all of a plane as it is held: one channel, or three; not to be written to."""
+        planes.check_address(self, address)
+        whole = Box.of_shape(self.plane_shape(address))
+        if self._held is None or (address.rows, address.columns) != self.displayed:
+            return self.read(address, whole)
+        return self._held.get(self.parent, address, self.box)
+
     def with_window(self, window: Window) -> CroppedSource:
         """Return the same box with another window; nothing is read."""
         held = None if self._held is None else _Held()
@@ -142,11 +152,12 @@ class _Held:
     def read(
         self, parent: Source, address: PlaneAddress, whole: Box, box: Box
     ) -> NDArray[np.float32]:
-        pixels = self._get(parent, address, whole)[box.slices]
+        pixels = self.get(parent, address, whole)[box.slices]
         # One channel is held once and repeated here.
         return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels.copy()
 
-    def _get(self, parent: Source, address: PlaneAddress, whole: Box) -> NDArray[np.float32]:
+    def get(self, parent: Source, address: PlaneAddress, whole: Box) -> NDArray[np.float32]:
+        """Return the pixels of a plane, one channel or three."""
         with self._lock:
             if self._pixels is None or self._of != address:
                 read = parent.read(address, whole)

@@ -210,14 +210,13 @@ class ArraySource:
     def read(self, address: PlaneAddress, box: Box, level: int = 0) -> NDArray[np.float32]:
         """Return the windowed pixels of a box, shape (h, w, 3) in [0, 1]."""
         planes.check_box(self, address, box, level)
-        image = np.zeros((*box.shape, 3), dtype=np.float32)
         if box.is_empty:
-            return image
+            return np.zeros((*box.shape, 3), dtype=np.float32)
         self._resource.check(self.name)
         pixels = self.window.apply(self.pyramid.read(address, box, level))
+        image = np.empty((*box.shape, 3), dtype=np.float32)
         image[..., : self.channels] = pixels
-        if self.channels == 1:
-            image[...] = pixels
+        image[..., self.channels :] = pixels if self.channels == 1 else 0
         return image
 
     def with_window(self, window: WindowLike) -> ArraySource:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.core.progress import Progress
-from napari_ditto.engine.whole.context import Blocks, RunContext, Stored, array_index
+from napari_ditto.engine.whole.context import BLOCK, Blocks, RunContext, Stored, array_index
 
 SPAN = 3
 """Levels above a block that are written with it: 2048 pixels become one chunk of 256."""
@@ -25,6 +25,21 @@ def passes(run: RunContext) -> int:
 def blocks(run: RunContext, base: int = 0) -> Blocks:
     """Return the blocks of a plane at a level."""
     return Blocks(_level_shape(run, base))
+
+
+def touched(run: RunContext, base: int = 0) -> Sequence[int]:
+    """Return the blocks of all planes that tiles of the plan look at; the others stay empty."""
+    found = blocks(run, base)
+    if run.plan.ranges is None:
+        return range(found.count * len(run.plan.addresses))
+    side, numbers = BLOCK << base, set[int]()
+    for number in run.plan.numbers():
+        tile = run.plan.tile(number)
+        first = tile.plane * found.count
+        for row in range(tile.window.y0 // side, -(-tile.window.y1 // side)):
+            for column in range(tile.window.x0 // side, -(-tile.window.x1 // side)):
+                numbers.add(first + row * found.columns + column)
+    return sorted(numbers)
 
 
 def paint_steps(run: RunContext, item: int, key: str) -> Generator[Progress, None, Stored]:

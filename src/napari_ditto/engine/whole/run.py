@@ -24,7 +24,7 @@ from napari_ditto.data.protocols import Source
 from napari_ditto.data.pyramid_labels import PyramidLabels
 from napari_ditto.data.run_folder import RunFolder
 from napari_ditto.data.scratch import scratch_name
-from napari_ditto.engine.context import Lesson
+from napari_ditto.engine.lessons import Lesson
 from napari_ditto.engine.whole import painting, stacks
 from napari_ditto.engine.whole.context import RunContext, TileLost, key_of, place_text
 from napari_ditto.engine.whole.executors import ThreadExecutor
@@ -335,14 +335,12 @@ class _Run:
         return key, int(np.max(ids, initial=0))
 
     def _paint(self) -> Generator[Progress, None, None]:
-        planes = len(self.run.plan.addresses)
-        count = planes * painting.blocks(self.run).count
-        yield from self._all("paint", range(count), "painting labels")
+        yield from self._all("paint", painting.touched(self.run), "painting labels")
         first = 0
-        for _, each in painting.bases(self.run):
-            items = range(first, first + planes * each)
+        for base, each in painting.bases(self.run):
+            items = [first + item for item in painting.touched(self.run, base)]
             yield from self._all("pyramid", items, "painting the overview")
-            first = items.stop
+            first += len(self.run.plan.addresses) * each
 
     def _all(
         self, stage: WorkStage, items: Iterable[int], text: str

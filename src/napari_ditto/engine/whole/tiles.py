@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ditto.core.progress import Progress
-from napari_ditto.core.run_plan import RunTile, Task
+from napari_ditto.core.run_plan import Task
 from napari_ditto.core.seams import measure
 from napari_ditto.data.cropped import cropped
-from napari_ditto.data.protocols import Source
 from napari_ditto.engine.whole.context import RunContext, Stored
 from napari_ditto.errors import LabelsError
 
@@ -31,7 +30,8 @@ def tile_steps(run: RunContext, number: int) -> Generator[Progress, None, Stored
     part = cropped(run.source, tile.address, tile.window, hold=True)
     yield Progress("read", 0, 1, "reading…")
     wanted = run.region.inside(tile.window)
-    if is_empty(part, tile, run.plan.empty_below) or (wanted is not None and not wanted.any()):
+    unwanted = wanted is not None and not wanted.any()
+    if unwanted or is_empty(part.pixels(tile.address), run.plan.empty_below):
         return Stored(lambda: _store_empty(run, number, time.perf_counter() - begun))
     found = yield from run.segmenter.steps(part, tile.address)
     labels, count = compact(found.labels, run.plan.task)
@@ -52,16 +52,15 @@ def tile_steps(run: RunContext, number: int) -> Generator[Progress, None, Stored
     return Stored(lambda: _store(run, number, head, arrays))
 
 
-def is_empty(part: Source, tile: RunTile, least: float) -> bool:
-    """Whether a tile shows less contrast than `least`, in parts of the intensity window.
+def is_empty(pixels: NDArray[np.float32], least: float) -> bool:
+    """Whether pixels show less contrast than `least`, in parts of the intensity window.
 
     Single odd pixels, such as hot ones, do not count.
     """
     if least <= 0:
         return False
-    whole = tile.window.shift(-tile.window.y0, -tile.window.x0)
-    pixels = part.read(tile.address, whole)[::STEP, ::STEP]
-    low, high = np.quantile(pixels.reshape(-1, 3), (RARE, 1 - RARE), axis=0)
+    some = pixels[::STEP, ::STEP].reshape(-1, pixels.shape[2])
+    low, high = np.quantile(some, (RARE, 1 - RARE), axis=0)
     return bool((high - low).max() < least)
 
 

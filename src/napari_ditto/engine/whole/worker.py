@@ -9,7 +9,7 @@ from pathlib import Path
 from napari_ditto.core.progress import Progress
 from napari_ditto.core.run_plan import Plan
 from napari_ditto.core.window import Window
-from napari_ditto.data.chunk_cache import buffered
+from napari_ditto.data.chunk_cache import buffered, warm
 from napari_ditto.data.origin import Origin, reopen
 from napari_ditto.data.protocols import Source
 from napari_ditto.data.run_folder import RunFolder
@@ -43,7 +43,7 @@ class RunWorker:
         """Read a tile's pixels, whose chunks are then at hand."""
         if stage == "tiles":
             tile = self.run.plan.tile(item)
-            self.run.source.read(tile.address, tile.window)
+            warm(self.run.source, tile.address, tile.window)
 
     def compute(self, stage: WorkStage, item: int) -> Generator[Progress, None, Stored]:
         """Do one item except for storing it."""
