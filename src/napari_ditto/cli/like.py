@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from napari_ditto.core.geometry import PlaneAddress
     from napari_ditto.core.run_plan import Plan
     from napari_ditto.data.protocols import EmbeddingStore, LabelStore, Source
-    from napari_ditto.engine.context import ContextResult
     from napari_ditto.engine.examples import PlaneExample
+    from napari_ditto.engine.recalling import ContextResult
     from napari_ditto.models.protocols import ContextModel, Memory
 
 
@@ -106,7 +106,7 @@ def like_whole(
     What the examples teach is kept in the output: a run that goes on does not look at them again.
     """
     from napari_ditto.data.embeddings import EmbeddingCache
-    from napari_ditto.engine.context import learn_steps
+    from napari_ditto.engine.lessons import learn_steps
     from napari_ditto.engine.whole.segmenter import like_task
 
     begun = whole.begun_at(args, "like", instances=not args.classes)

@@ -114,7 +114,7 @@ def _is_torn(buffer: bytes | mmap.mmap, at: int) -> bool:
     if len(lead) < _LEAD.size or not any(lead):
         return True
     mark, size, check = _LEAD.unpack(lead)
-    return mark == MARK and check == _check(size) and at + _LEAD.size + size > len(buffer)
+    return bool(mark == MARK and check == _check(size) and at + _LEAD.size + size > len(buffer))
 
 
 def _read(buffer: bytes | mmap.mmap, at: int, journal: str) -> Record | None:

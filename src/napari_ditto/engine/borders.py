@@ -18,8 +18,8 @@ from napari_ditto.core.propagation import Seen
 from napari_ditto.core.settling import settle
 from napari_ditto.core.tiling import Grid
 from napari_ditto.core.transfer import Transfer, boxes
-from napari_ditto.engine.context import recall_steps
 from napari_ditto.engine.encode import TileEncoder
+from napari_ditto.engine.recalling import recall_steps
 from napari_ditto.models.protocols import UNKNOWN, ContextModel, Example, Memory
 
 Floats = NDArray[np.float32]

@@ -23,8 +23,8 @@ from napari_ditto.core.propagation import Carried, Seen, Step
 from napari_ditto.core.transfer import transfer_labels
 from napari_ditto.data.plane_example import PlaneExample
 from napari_ditto.data.protocols import EmbeddingStore, Source
-from napari_ditto.engine.context import recall_steps
 from napari_ditto.engine.encode import TileEncoder
+from napari_ditto.engine.recalling import recall_steps
 from napari_ditto.engine.stepping import newest
 from napari_ditto.engine.teaching import encode_steps
 from napari_ditto.models.protocols import ContextModel, Example, Memory

@@ -21,11 +21,12 @@ from napari_ditto.core.propagation import PlaneDone
 from napari_ditto.data.arrays import Sliceable
 from napari_ditto.data.plane_example import PlaneExample
 from napari_ditto.data.protocols import EmbeddingStore, LabelStore, Source
-from napari_ditto.engine.context import LabelledImage, remember_steps, segment_like_steps
+from napari_ditto.engine.context import segment_like_steps
 from napari_ditto.engine.encode import TileEncoder
 from napari_ditto.engine.frames import Frames, new_store, write_plane
 from napari_ditto.engine.jobs import drain
 from napari_ditto.engine.joining import join_steps
+from napari_ditto.engine.lessons import LabelledImage, remember_steps
 from napari_ditto.engine.linking import Linked, Linker, link_steps
 from napari_ditto.engine.propagation_input import as_labels
 from napari_ditto.errors import LabelsError, SourceError

@@ -20,7 +20,8 @@ from napari_ditto.core.progress import Progress
 from napari_ditto.data.plane_example import PlaneExample
 from napari_ditto.data.protocols import EmbeddingStore, Source
 from napari_ditto.data.source import is_source, open_source
-from napari_ditto.engine.context import LabelledImage, paint_classes, teach_steps
+from napari_ditto.engine.lessons import LabelledImage, teach_steps
+from napari_ditto.engine.recalling import paint_classes
 from napari_ditto.errors import ModelError
 from napari_ditto.models.protocols import UNKNOWN, ContextModel, Example, Memory
 from napari_ditto.models.tuned import Tuned

@@ -12,8 +12,8 @@ from napari_ditto.core.run_plan import Join, Kind, Plan, Polygon, Task
 from napari_ditto.data.protocols import Source
 from napari_ditto.data.pyramid_labels import PyramidLabels
 from napari_ditto.data.run_folder import FOLDER, PLAN
-from napari_ditto.engine.context import Lesson
 from napari_ditto.engine.jobs import drain
+from napari_ditto.engine.lessons import Lesson
 from napari_ditto.engine.whole.executors import ThreadExecutor
 from napari_ditto.engine.whole.planning import EMPTY_BELOW, make_plan
 from napari_ditto.engine.whole.run import open_plan, run_steps

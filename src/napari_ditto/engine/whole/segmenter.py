@@ -16,11 +16,12 @@ from napari_ditto.data.blocks import Arrays, digest
 from napari_ditto.data.embeddings import EmbeddingCache
 from napari_ditto.data.protocols import Source
 from napari_ditto.engine.candidates import Settings
-from napari_ditto.engine.context import Lesson, apply_steps
 from napari_ditto.engine.encode import TileEncoder
 from napari_ditto.engine.everything import segment_all_steps
+from napari_ditto.engine.lessons import Lesson
 from napari_ditto.engine.like_objects import Sizes
 from napari_ditto.engine.predict import prompted
+from napari_ditto.engine.recalling import apply_steps
 from napari_ditto.errors import ModelError, StoreError
 from napari_ditto.models.protocols import ContextModel, Memory, PromptModel
 
@@ -99,7 +100,7 @@ def like_task(lesson: Lesson, threshold: float = 0.0) -> Task:
     Parameters
     ----------
     lesson : Lesson
-        From :func:`~napari_ditto.engine.context.learn_steps`; it is kept beside the plan, which
+        From :func:`~napari_ditto.engine.lessons.learn_steps`; it is kept beside the plan, which
         names it by its digest.
     threshold : float
         Least confidence of an object, least probability of a class.

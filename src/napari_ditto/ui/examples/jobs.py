@@ -25,9 +25,9 @@ from napari_ditto.ui.workshop import Setup, Workshop
 
 if TYPE_CHECKING:
     from napari_ditto.data.arrays import Sliceable
-    from napari_ditto.engine.context import ContextResult
     from napari_ditto.engine.examples import PlaneExample
     from napari_ditto.engine.linking import Linked
+    from napari_ditto.engine.recalling import ContextResult
     from napari_ditto.models.tuned import Tuned
 
 Picture = NDArray[np.uint8]

@@ -27,8 +27,8 @@ from napari_ditto.ui.workshop import Model, Setup, Workshop
 if TYPE_CHECKING:
     from napari_ditto.data.protocols import LabelStore
     from napari_ditto.data.pyramid_labels import PyramidLabels
-    from napari_ditto.engine.context import Lesson
     from napari_ditto.engine.examples import PlaneExample
+    from napari_ditto.engine.lessons import Lesson
     from napari_ditto.engine.whole.work import Executor, RunSummary
 
 DISK_BYTES = 0.5
@@ -269,7 +269,7 @@ def _executor(order: Order) -> Executor:
 
 def _learn(order: Order, model: Model) -> Generator[Progress, None, Lesson]:
     """Return what the examples, or a tuned prompt, teach."""
-    from napari_ditto.engine.context import learn_steps
+    from napari_ditto.engine.lessons import learn_steps
     from napari_ditto.models.tuned import load_tuned
 
     if not isinstance(model, ContextModel):

@@ -25,7 +25,7 @@ from napari_ditto.ui.whole.watching import Standing
 
 if TYPE_CHECKING:
     from napari_ditto.data.pyramid_labels import PyramidLabels
-    from napari_ditto.engine.context import Lesson
+    from napari_ditto.engine.lessons import Lesson
     from napari_ditto.engine.whole.work import RunSummary
 
 LONG_SECONDS = 600.0
