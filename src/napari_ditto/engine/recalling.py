@@ -20,11 +20,10 @@ from napari_ditto.core.tiling import Grid
 from napari_ditto.engine.candidates import Settings
 from napari_ditto.engine.encode import TileEncoder
 from napari_ditto.engine.everything import paint
+from napari_ditto.engine.lessons import Lesson
 from napari_ditto.engine.like_objects import Map, Sizes, objects_steps
 from napari_ditto.errors import ModelError
 from napari_ditto.models.protocols import ContextModel, Memory
-
-from napari_ditto.engine.lessons import Lesson
 
 MAX_VALUES = 1 << 28
 """Most pixels times classes; the maps take four bytes for each."""
