@@ -58,6 +58,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cover", type=float, default=0.08, help="part of the slide with tissue; default: 0.08"
     )
+    parser.add_argument(
+        "--tile", type=options.positive, default=0, metavar="PIXELS", help="side of a tile"
+    )
     parser.add_argument("--model", help="see 'models'; default: the default model")
     parser.add_argument(
         "--workers", type=options.positive, default=1, help="tiles at once; default: 1"
@@ -76,7 +79,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     folder = fresh(args.output, MARKER)
     write_readme(folder, "It is being made.")
     target = folder / "mosaic.zarr"
-    told = [_followed(target, recipe.to_json(), model, args.workers, n, console) for n in (0, 1)]
+    words = [str(target), recipe.to_json(), model, str(args.workers), str(args.tile)]
+    told = [_followed(words, console, killed=first) for first in (True, False)]
     console.note("comparing the labels with the truth")
     document = report(folder, mosaic, open_plan(target), told[0], told[1], model)
     text = table(list(document["figures"].items()))
@@ -87,26 +91,24 @@ def run(args: argparse.Namespace, console: Console) -> int:
 # --- the two processes -------------------------------------------------------------------------
 
 
-def _followed(
-    target: Path, recipe: str, model: str, workers: int, part: int, console: Console
-) -> list[Told]:
-    """Let one process work; the first one is killed. Return the lines that it wrote."""
-    console.note("labelling" if part == 0 else "killed; another process goes on")
-    command = [sys.executable, "-m", CHILD, str(target), recipe, model, str(workers)]
+def _followed(words: Sequence[str], console: Console, *, killed: bool) -> list[Told]:
+    """Let one process work, the first one until it is killed. Return the lines that it wrote."""
+    console.note("labelling" if killed else "killed; another process goes on")
+    command = [sys.executable, "-m", CHILD, *words]
     # S603: this Python, our module.
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:  # noqa: S603
         try:
-            told = list(_lines(child, console, last_third=part > 0))
+            told = list(_lines(child, console, killed=killed))
         finally:
             # The only end that a process cannot prepare for: no handler, no flush, no clean-up.
             child.kill()
-    if part > 0 and (not told or told[-1]["event"] != "end"):
+    if not killed and (not told or told[-1]["event"] != "end"):
         raise DittoError("the process that labels has failed", todo="See what it says above")
     return told
 
 
-def _lines(child: subprocess.Popen[str], console: Console, *, last_third: bool) -> Iterator[Told]:
-    """Yield what a process says, the first one only until a third of the tiles are done."""
+def _lines(child: subprocess.Popen[str], console: Console, *, killed: bool) -> Iterator[Told]:
+    """Yield what a process says; of one to be killed only until a third of the tiles are done."""
     done, tiles = 0, 0
     for line in child.stdout or ():
         told = json.loads(line)
@@ -116,7 +118,7 @@ def _lines(child: subprocess.Popen[str], console: Console, *, last_third: bool) 
             done += 1
             if done % 10 == 0:
                 console.note(told["text"])
-            if not last_third and done >= max(1, tiles // 3):
+            if killed and done >= max(1, tiles // 3):
                 return
 
 

@@ -81,7 +81,7 @@ def peak_bytes() -> int | None:
     return 1024 * int(lines[0][1]) if lines else None
 
 
-def main(target: str, recipe: str, model_name: str, workers: int) -> None:
+def main(target: str, recipe: str, model_name: str, workers: int, tile: int) -> None:
     """Begin the run at `target`, or go on with it."""
     from napari_ditto.data.source import open_source
     from napari_ditto.engine.jobs import drain
@@ -97,7 +97,8 @@ def main(target: str, recipe: str, model_name: str, workers: int) -> None:
     source = open_source(mosaic.image, axes="yx", window=mosaic.window, name="mosaic")
     model = load_model(model_name)
     begun = has_run(Path(target))
-    plan = open_plan(target) if begun else make_plan(source, model, all_task(), target)
+    side = tile or None
+    plan = open_plan(target) if begun else make_plan(source, model, all_task(), target, window=side)
     clock.watch(model)
     start, cpu = time.perf_counter(), time.process_time()
 
@@ -139,6 +140,6 @@ def main(target: str, recipe: str, model_name: str, workers: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]))
+    main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5]))
     sys.stdout.flush()
     os._exit(0)

@@ -243,13 +243,14 @@ class Mosaic:
     def _empty(self, box: Box) -> NDArray[np.uint8]:
         """Return glass: background with the noise of a camera."""
         rows, columns = (np.arange(a, b) % CHUNK for a, b in ((box.y0, box.y1), (box.x0, box.x1)))
-        noise: NDArray[np.uint8] = self._noise[np.ix_(rows, columns)]
-        return noise
+        return self._noise[np.ix_(rows, columns)]
 
     @cached_property
     def _noise(self) -> NDArray[np.uint8]:
         rng = np.random.default_rng(self.recipe.seed)
-        return np.rint(rng.normal(BACKGROUND, 0.7, (CHUNK, CHUNK))).astype(np.uint8)
+        level = np.rint(rng.normal(BACKGROUND, 0.7, (CHUNK, CHUNK)))
+        noise: NDArray[np.uint8] = level.astype(np.uint8)
+        return noise
 
 
 class MosaicArray:
@@ -281,7 +282,8 @@ class MosaicArray:
             range(box.y0 // CHUNK, -(-box.y1 // CHUNK)), range(box.x0 // CHUNK, -(-box.x1 // CHUNK))
         )
         begun = time.thread_time()
-        found = self.mosaic.draw(box, truth=self.dtype.kind == "i")[:: rows[2], :: columns[2]]
+        whole = self.mosaic.draw(box, truth=self.dtype.kind == "i")
+        found: NDArray[Any] = whole[:: rows[2], :: columns[2]]
         with self._lock:
             self._reads.update(touched)
             self.cpu += time.thread_time() - begun

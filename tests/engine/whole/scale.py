@@ -125,13 +125,13 @@ def scanned(side: int, done: int, folder: Path) -> dict[str, float]:
     plan, source, model = large_plan(side, folder)
     run = create_run(plan)
     fill(run, plan, done)
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     steps = run_steps(plan, source=source, model=model)
     first = next(steps)
-    seconds = time.perf_counter() - start
+    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     steps.close()
     assert (first.stage, first.done) == ("tiles", done)
-    return {"done": done, "seconds": seconds}
+    return {"done": done, "seconds": seconds, "cpu": cpu}
 
 
 def fill(run: RunFolder, plan: Plan, done: int) -> None:
