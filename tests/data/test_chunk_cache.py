@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import dask.array
@@ -223,3 +224,31 @@ def test_any_reads_give_what_is_stored(data):
         y, x = size(height) - 1, size(width) - 1
         box = Box(y, x, y + size(height - y), x + size(width - x))
         np.testing.assert_array_equal(kept.read(address, box), source.read(address, box))
+
+
+def test_chunks_that_no_window_will_touch_again_do_not_fill_the_cache():
+    """As a run reads, three tiles ahead; chunks between one overlap and a larger one pile up."""
+    assert reads_of_a_walk(overlap=24) < 1.2
+    assert reads_of_a_walk(overlap=32) > 1.4
+
+
+def reads_of_a_walk(overlap: int, side: int = 3750, window: int = 256, ahead: int = 3) -> float:
+    pixels, reads = np.zeros((side, side), np.uint8), Counter()
+
+    class Chunked:
+        shape, dtype, chunks, ndim = pixels.shape, pixels.dtype, (64, 64), 2
+
+        def __getitem__(self, index):
+            spans = [range(s.start // 64, -(-s.stop // 64)) for s in index]
+            reads.update((row, column) for row in spans[0] for column in spans[1])
+            return pixels[index]
+
+    source = open_source(Chunked(), axes="yx", window=(0, 1))
+    source = buffered(source, 1 << 20, overlap=overlap)
+    starts = sorted({min(at, side - window) for at in range(0, side, window - 24)})
+    boxes = [Box(y, x, y + window, x + window) for y in starts for x in starts][96:]
+    for number, box in enumerate(boxes):
+        for later in boxes[number + ahead : number + ahead + 1] if number else boxes[: ahead + 1]:
+            warm(source, source.plane(), later)
+        warm(source, source.plane(), box)
+    return reads.total() / len(reads)

@@ -29,13 +29,20 @@ from napari_ditto.data.source import ArraySource
 BUDGET = 128 << 20
 
 OVERLAP = 256
-"""Pixels by which windows may overlap before chunks in between are dropped too early."""
+"""Pixels by which windows overlap, where that is not said; no less than they do. With more, chunks
+that no window will touch again are taken for wanted, and fill the cache in the end."""
 
 Extent = tuple[tuple[int, int], ...]
 """First and stop along each axis."""
 
 
-def buffered(source: Source, nbytes: int = BUDGET, *, cache: ChunkCache | None = None) -> Source:
+def buffered(
+    source: Source,
+    nbytes: int = BUDGET,
+    *,
+    overlap: int = OVERLAP,
+    cache: ChunkCache | None = None,
+) -> Source:
     """Return the same image, whose chunks are kept for the next reads.
 
     Parameters
@@ -44,10 +51,13 @@ def buffered(source: Source, nbytes: int = BUDGET, *, cache: ChunkCache | None =
         In arrays with regular chunks, or composed of such; others are returned as they are.
     nbytes : int
         Memory for decoded chunks.
+    overlap : int
+        Pixels that neighbouring windows of the walk share.
     cache : ChunkCache, optional
-        One whose counters are wanted, or that several sources share; `nbytes` is its own then.
+        One whose counters are wanted, or that several sources share; it has its own `nbytes` and
+        `overlap` then.
     """
-    kept = cache or ChunkCache(nbytes)
+    kept = cache or ChunkCache(nbytes, overlap)
     if isinstance(source, ComposedSource):
         return replace(source, parts=tuple(buffered(p, cache=kept) for p in source.parts))
     if not isinstance(source, ArraySource):
@@ -87,6 +97,8 @@ class ChunkCache:
     ----------
     nbytes : int
         Most bytes kept.
+    overlap : int
+        Pixels that neighbouring windows share.
 
     Attributes
     ----------
@@ -98,8 +110,8 @@ class ChunkCache:
         Most bytes kept, and bytes kept now.
     """
 
-    def __init__(self, nbytes: int = BUDGET) -> None:
-        self.nbytes, self.held = nbytes, 0
+    def __init__(self, nbytes: int = BUDGET, overlap: int = OVERLAP) -> None:
+        self.nbytes, self.held, self._overlap = nbytes, 0, overlap
         self.read = self.reused = self.passed = 0
         self._lock, self._numbers = threading.Lock(), itertools.count()
         self._chunks: OrderedDict[Unit, _Chunk] = OrderedDict()
@@ -189,7 +201,9 @@ class ChunkCache:
                 chunk.handed += _volume(_common(box, unit[1]))
                 if self._chunks.get(unit) is chunk:
                     self._chunks.move_to_end(unit)
-                    if chunk.handed >= _volume(unit[1]) and _is_past(unit[1], box, shape):
+                    if chunk.handed >= _volume(unit[1]) and _is_past(
+                        unit[1], box, shape, self._overlap
+                    ):
                         self._spent[unit] = None
             while self.held > self.nbytes:
                 self._drop(next(iter(self._spent), None) or self._oldest())
@@ -218,10 +232,10 @@ def _touched_pixels(box: Extent, sides: tuple[int, ...], shape: tuple[int, ...])
     )
 
 
-def _is_past(extent: Extent, box: Extent, shape: tuple[int, ...]) -> bool:
+def _is_past(extent: Extent, box: Extent, shape: tuple[int, ...], overlap: int) -> bool:
     """Whether windows that start after this box, or beside it, will not touch a unit."""
     return all(
-        b - a == 1 or b == size or d + OVERLAP <= b
+        b - a == 1 or b == size or d + overlap <= b
         for (a, b), (_, d), size in zip(box, extent, shape, strict=True)
     )
 

@@ -114,7 +114,9 @@ def make_worker(
         lesson = unpack_lesson(plan.task, record.head, record.arrays)
     fixed = source.with_window(Window.from_pairs(plan.source.window))
     segmenter = segmenter_for(plan.task, model, lesson)
-    return RunWorker(RunContext(plan, folder, buffered(fixed, CHUNK_BYTES), segmenter))
+    return RunWorker(
+        RunContext(plan, folder, buffered(fixed, CHUNK_BYTES, overlap=2 * plan.halo), segmenter)
+    )
 
 
 _WORKERS: dict[tuple[str, str], RunWorker] = {}
