@@ -115,11 +115,17 @@ def test_a_folder_without_pictures_is_refused_in_one_line(tmp_path: Path) -> Non
 
 
 def test_perfect_labels_are_perfect(mosaic: Mosaic, truth: np.ndarray, plan: Plan) -> None:
-    found = quality(meetings(truth, mosaic, plan))
-    assert found.objects == len(np.unique(truth)) - 1
-    assert 0 < found.crossed < found.objects
-    assert (found.f1, found.recall_crossed, found.recall_others) == (1, 1, 1)
-    assert (found.pieces_crossed, found.merged_crossed) == (0, 0)
+    found = quality(meetings(truth, mosaic, plan), plan)
+    assert found.f1 == 1
+    for group in (found.every, found.crossed, found.beside):
+        assert group.found == group.objects > 0
+        assert (group.pieces, group.merged) == (0, 0)
+    assert found.every.objects == len(np.unique(truth)) - 1
+    tiles = np.zeros(truth.shape, int)
+    for number in plan.numbers():
+        tiles[plan.tile(number).core.slices] = number
+    several = [k for k in np.unique(truth)[1:] if len(np.unique(tiles[truth == k])) > 1]
+    assert found.crossed.objects == len(several)
 
 
 def test_every_object_cut_at_every_seam_is_seen(
@@ -129,11 +135,10 @@ def test_every_object_cut_at_every_seam_is_seen(
     for number in plan.numbers():
         core = plan.tile(number).core.slices
         cut[core] = np.where(truth[core] > 0, truth[core] + number * 10_000, 0)
-    found = quality(meetings(cut, mosaic, plan))
-    assert found.recall_others == 1
+    found = quality(meetings(cut, mosaic, plan), plan)
     assert found.f1 < 1
-    assert found.pieces_crossed > found.crossed / 4
-    assert found.pieces_others == 0
+    assert found.beside.found == found.beside.objects
+    assert found.every.pieces == found.crossed.pieces > found.crossed.objects / 4
     knife = tuple(lines for lines in seams(plan))
     assert straight(cut, knife) > 3
     assert straight(truth, knife) == 0
@@ -141,8 +146,8 @@ def test_every_object_cut_at_every_seam_is_seen(
 
 def test_objects_that_became_one_are_seen(mosaic: Mosaic, truth: np.ndarray, plan: Plan) -> None:
     first, second = np.unique(truth)[1:3]
-    found = quality(meetings(np.where(truth == second, first, truth), mosaic, plan))
-    assert found.merged_crossed + found.merged_others == 2
+    found = quality(meetings(np.where(truth == second, first, truth), mosaic, plan), plan)
+    assert found.every.merged == 2
 
 
 def test_pictures_show_the_seams(mosaic: Mosaic, truth: np.ndarray, plan: Plan) -> None:
@@ -179,7 +184,7 @@ def test_killed_and_gone_on_with(
     assert (end["state"], end["tiles"], end["failed"]) == ("finished", 16, 0)
     assert end["reused"] >= 5
     assert end["reused"] + end["done"] == end["tiles"]
-    assert told["quality"]["objects"] > 0
+    assert told["quality"]["every"]["objects"] > 0
     for name in ("overview.png", "README.md", "figures.json", "mosaic.zarr"):
         assert (output / name).exists()
     assert "killed, and gone on with" in (output / "README.md").read_text()

@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 CHILD = "napari_ditto.cli.demo_large_child"
 MARKER = "made by `napari-ditto demo-large`"
 
-ELSEWHERE = (-700, -500, -300, 300, 500, 700)
-"""Lines so many pixels beside the seams show how often an edge is straight by chance."""
-
 Told = dict[str, Any]
 
 
@@ -172,19 +169,15 @@ def report(
 ) -> Told:
     """Write figures and pictures; return all that was measured."""
     from napari_ditto.cli import demo_large_pictures as pictures
-    from napari_ditto.cli.demo_large_figures import meetings, quality, seams, straight
+    from napari_ditto.cli.demo_large_figures import lines_beside, meetings, quality, seams, straight
     from napari_ditto.cli.pictures import save
     from napari_ditto.data.pyramid_labels import PyramidLabels
 
     levels = PyramidLabels.open(folder / "mosaic.zarr").levels
     met = meetings(levels[0], mosaic, plan)
-    found = quality(met) if mosaic.pictures.masks is not None else None
-    lines = seams(plan)
-    beside = [
-        straight(levels[0], (shifted(lines[0], by, plan), shifted(lines[1], by, plan)))
-        for by in ELSEWHERE
-    ]
-    cuts = (straight(levels[0], lines), sum(beside) / len(beside))
+    found = quality(met, plan) if mosaic.pictures.masks is not None else None
+    beside = [straight(levels[0], lines) for lines in lines_beside(plan)]
+    cuts = (straight(levels[0], seams(plan)), sum(beside) / len(beside))
     save(folder / "overview.png", pictures.overview(levels, mosaic, plan))
     crops = pictures.seam_crops(levels[0], mosaic, plan, met)
     for number, crop in enumerate(crops, 1):
@@ -206,12 +199,6 @@ def report(
     (folder / "figures.json").write_text(json.dumps(document, indent=2) + "\n")
     write_readme(folder, f"```text\n{table(list(figures.items()))}\n```")
     return document
-
-
-def shifted(lines: Any, by: int, plan: Plan) -> Any:  # noqa: ANN401
-    """Return lines moved by some pixels, as far as they lie in the plane."""
-    moved = lines + by
-    return moved[(moved > 0) & (moved < min(plan.plane_shape))]
 
 
 def figure_rows(
@@ -251,14 +238,21 @@ def figure_rows(
 
 
 def _quality_rows(found: Quality) -> dict[str, str]:
+    groups = {
+        "that a seam crosses": found.crossed,
+        "that a line beside the seams crosses": found.beside,
+        "in all": found.every,
+    }
+
+    def of(name: str) -> str:
+        told = ((getattr(group, name), group.objects, where) for where, group in groups.items())
+        return ", ".join(f"{n} of {of} {where} ({n / max(1, of):.1%})" for n, of, where in told)
+
     return {
-        "objects": f"{found.objects}, {found.crossed} of them crossed by a seam",
         "F1 at IoU 0.5": f"{found.f1:.3f}",
-        "found, IoU 0.5": f"{found.recall_crossed:.1%} of the crossed, "
-        f"{found.recall_others:.1%} of the others",
-        "in pieces": f"{found.pieces_crossed} of the crossed, {found.pieces_others} of the others",
-        "merged with another": f"{found.merged_crossed} of the crossed, "
-        f"{found.merged_others} of the others",
+        "found, IoU 0.5": of("found"),
+        "in pieces, or twice": of("pieces"),
+        "merged with another": of("merged"),
     }
 
 

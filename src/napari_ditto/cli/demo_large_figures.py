@@ -23,6 +23,9 @@ FOUND = 0.5
 TWICE = 0.2
 """Part of an object that each of two labels must hold, so that it counts as in two pieces."""
 
+ELSEWHERE = (-700, -500, -300, 300, 500, 700)
+"""Lines so many pixels beside the seams show what is to be expected on a seam."""
+
 STRAIGHT = 12
 """Pixels of a straight edge, along a line, that are taken for the cut of a knife."""
 
@@ -39,6 +42,8 @@ class Meetings:
         Ids, 0 for background, and in how many pixels they meet.
     places : ndarray of int64, shape (n, 2)
         The first of these pixels, row and column.
+    extents : ndarray of int64, shape (m, 5)
+        Each object: id, first row, first column, last row, last column.
     """
 
     truth: Rows
@@ -46,47 +51,80 @@ class Meetings:
     tile: Rows
     pixels: Rows
     places: Rows
+    extents: Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What became of some of the objects.
+
+    Attributes
+    ----------
+    objects : int
+        How many.
+    found : int
+        At IoU 0.5.
+    pieces : int
+        In two pieces or more, or labelled twice.
+    merged : int
+        Under one label with another object.
+    """
+
+    objects: int
+    found: int
+    pieces: int
+    merged: int
 
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """What was found of what is there; a crossed object lies on a seam.
+    """What was found of what is there.
 
     Attributes
     ----------
-    objects, crossed : int
-        In the mosaic, and those of them that lie in more than one core.
     f1 : float
-        At IoU 0.5.
-    recall_crossed, recall_others : float
-        At IoU 0.5.
-    pieces_crossed, pieces_others : int
-        Objects in two pieces or more, or labelled twice.
-    merged_crossed, merged_others : int
-        Objects that share their label with another one.
+        At IoU 0.5, of all.
+    every, crossed, beside : Group
+        All objects; those that a seam crosses; those that a line beside the seams crosses and no
+        seam. Large objects are crossed more often, so the last two are what can be compared.
     """
 
-    objects: int
-    crossed: int
     f1: float
-    recall_crossed: float
-    recall_others: float
-    pieces_crossed: int
-    pieces_others: int
-    merged_crossed: int
-    merged_others: int
+    every: Group
+    crossed: Group
+    beside: Group
 
 
 def meetings(labels: Any, mosaic: Mosaic, plan: Plan) -> Meetings:  # noqa: ANN401
     """Go through the plane once."""
-    parts = [np.zeros((0, 6), np.int64)]
+    parts, extents = [np.zeros((0, 6), np.int64)], [np.zeros((0, 5), np.int64)]
     for box in _boxes(mosaic.shape):
-        label = np.asarray(labels[box.slices]).astype(np.int64)
-        parts.append(_met(box, label, mosaic.truth[box.slices], _tiles(plan, box)))
-    rows = np.concatenate(parts)
+        label, truth = np.asarray(labels[box.slices]).astype(np.int64), mosaic.truth[box.slices]
+        parts.append(_met(box, label, truth, _tiles(plan, box)))
+        extents.append(_extents(box, truth))
+    rows, seen = np.concatenate(parts), np.concatenate(extents)
     told, first, place = np.unique(rows[:, :3], axis=0, return_index=True, return_inverse=True)
     pixels = np.bincount(place.ravel(), rows[:, 3], len(told)).astype(np.int64)
-    return Meetings(told[:, 0], told[:, 1], told[:, 2], pixels, rows[first, 4:])
+    order = np.argsort(seen[:, 0], kind="stable")
+    ids, starts = np.unique(seen[order, 0], return_index=True)
+    low, high = (
+        how.reduceat(seen[order, at], starts, axis=0) if len(ids) else np.zeros((0, 2), np.int64)
+        for how, at in ((np.minimum, slice(1, 3)), (np.maximum, slice(3, 5)))
+    )
+    return Meetings(
+        *told.T, pixels=pixels, places=rows[first, 4:], extents=np.column_stack([ids, low, high])
+    )
+
+
+def _extents(box: Box, truth: Rows) -> Rows:
+    """Return id, first and last row and column of each object in a box."""
+    y, x = np.nonzero(truth)
+    ids, place = np.unique(truth[y, x], return_inverse=True)
+    low, high = np.full((len(ids), 2), np.iinfo(np.int64).max), np.full((len(ids), 2), -1)
+    for column, at in enumerate((y + box.y0, x + box.x0)):
+        np.minimum.at(low[:, column], place, at)
+        np.maximum.at(high[:, column], place, at)
+    return np.column_stack([ids, low, high])
 
 
 def _boxes(shape: tuple[int, int]) -> Iterator[Box]:
@@ -128,7 +166,18 @@ def crossing(ids: Rows, tile: Rows) -> Rows:
     return found[counts > 1]
 
 
-def quality(met: Meetings) -> Quality:
+def on_lines(met: Meetings, lines: tuple[Rows, Rows]) -> Rows:
+    """Return the objects that lie on both sides of a line, if only with their bounding box."""
+    ids, first, last = met.extents[:, 0], met.extents[:, 1:3], met.extents[:, 3:5]
+    crossed = np.zeros(len(ids), dtype=bool)
+    for axis, at in enumerate(lines):
+        below, above = (np.searchsorted(at, end[:, axis], "right") for end in (first, last))
+        crossed |= below != above
+    found: Rows = ids[crossed]
+    return found
+
+
+def quality(met: Meetings, plan: Plan) -> Quality:
     """Compare labels with the truth."""
     truths, areas = _sums(met.truth, met.pixels)
     labels, sizes = _sums(met.label, met.pixels)
@@ -140,25 +189,29 @@ def quality(met: Meetings) -> Quality:
     area = areas[np.searchsorted(truths, pairs[:, 0])]
     size = sizes[np.searchsorted(labels, pairs[:, 1])]
     found = pairs[common / (area + size - common) > FOUND, 0]
-    crossed = crossing(met.truth, met.tile)
     split = _repeated(pairs[common >= TWICE * area, 0])
     most = pairs[common >= FOUND * area]
     merged = most[np.isin(most[:, 1], _repeated(most[:, 1])), 0]
-    on = np.isin(truths, crossed)
-    recall = [np.isin(truths[side], found).mean() if side.any() else 0.0 for side in (on, ~on)]
-    pieces = [np.isin(truths[side], split).sum() for side in (on, ~on)]
-    one = [np.isin(truths[side], merged).sum() for side in (on, ~on)]
-    return Quality(
-        objects=len(truths),
-        crossed=len(crossed),
-        f1=2 * len(found) / max(1, len(truths) + len(labels)),
-        recall_crossed=float(recall[0]),
-        recall_others=float(recall[1]),
-        pieces_crossed=int(pieces[0]),
-        pieces_others=int(pieces[1]),
-        merged_crossed=int(one[0]),
-        merged_others=int(one[1]),
-    )
+
+    def group(ids: Rows) -> Group:
+        return Group(len(ids), *(int(np.isin(ids, some).sum()) for some in (found, split, merged)))
+
+    crossed = on_lines(met, seams(plan))
+    beside = np.unique(np.concatenate([on_lines(met, lines) for lines in lines_beside(plan)]))
+    f1 = 2 * len(found) / max(1, len(truths) + len(labels))
+    return Quality(f1, group(truths), group(crossed), group(np.setdiff1d(beside, crossed)))
+
+
+def lines_beside(plan: Plan) -> list[tuple[Rows, Rows]]:
+    """Return rows and columns that lie as the seams do, but elsewhere."""
+    found = []
+    for by in ELSEWHERE:
+        rows, columns = (lines + by for lines in seams(plan))
+        height, width = plan.plane_shape
+        found.append(
+            (rows[(rows > 0) & (rows < height)], columns[(columns > 0) & (columns < width)])
+        )
+    return found
 
 
 def _sums(ids: Rows, pixels: Rows) -> tuple[Rows, Rows]:
