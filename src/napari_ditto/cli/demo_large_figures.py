@@ -111,8 +111,9 @@ def meetings(labels: Any, mosaic: Mosaic, plan: Plan) -> Meetings:  # noqa: ANN4
         how.reduceat(seen[order, at], starts, axis=0) if len(ids) else np.zeros((0, 2), np.int64)
         for how, at in ((np.minimum, slice(1, 3)), (np.maximum, slice(3, 5)))
     )
+    truths, found, tiles = told.T
     return Meetings(
-        *told.T, pixels=pixels, places=rows[first, 4:], extents=np.column_stack([ids, low, high])
+        truths, found, tiles, pixels, rows[first, 4:], np.column_stack([ids, low, high])
     )
 
 
