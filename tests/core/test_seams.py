@@ -123,8 +123,9 @@ def test_tissue_with_jitter_at_the_borders(capsys):
     good, most = (float((np.concatenate(x) >= 0.9).mean()) for x in (found, alone))
     with capsys.disabled():
         print(f"\n2 px of jitter: {good:.2%} at IoU .9; {most:.2%} if nothing is tiled")
-    assert good >= 0.985
+    # The jitter alone spoils some small cells; seams may add next to nothing to that.
     assert good >= most - 0.005
+    assert good >= (0.99 if STRESS else 0.98)
 
 
 def test_objects_over_four_and_more_tiles(capsys):
