@@ -116,6 +116,16 @@ def test_every_level_is_the_one_below_halved(tmp_path):
         assert np.array_equal(group[str(level)], halved(np.asarray(group[str(level - 1)])))
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (2, 3), (7, 4), (64, 65)])
+def test_half_the_size_keeps_the_largest_id(shape):
+    labels = np.random.default_rng(1).integers(0, 9, shape).astype(np.uint32)
+    small = halved(labels)
+    assert small.shape == tuple(-(-n // 2) for n in shape)
+    assert small.dtype == labels.dtype
+    for y, x in np.ndindex(small.shape):
+        assert small[y, x] == labels[2 * y : 2 * y + 2, 2 * x : 2 * x + 2].max()
+
+
 def test_slices_become_objects_and_frames_stay(tmp_path):
     image = np.zeros((2, 4, 120, 120), dtype=np.uint16)
     image[:, :, 20:60, 20:100] = 7
