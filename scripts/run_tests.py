@@ -1,4 +1,4 @@
-"""Run the suite: the core without a display, the GUI tests once with each Qt binding.
+"""Run the suite: the core without a display, in two halves, then the GUI with each Qt binding.
 
     python scripts/run_tests.py [pytest's arguments]
 
@@ -33,9 +33,14 @@ class Run:
     """Where the search for a free one begins: two searches from one number may both find it."""
 
 
+# Without these two plugins nothing loads Qt, whose libraries a server may not have.
+CORE = ("-m", "not gui", "-p", "no:pytest-qt", "-p", "no:napari")
+HALF = ("models", "training", "evaluation", "cli", "hostile")
+"""Folders of tests that take about half of the core's time."""
+
 RUNS = (
-    # Without these two plugins nothing loads Qt, whose libraries a server may not have.
-    Run("core", ("-m", "not gui", "-p", "no:pytest-qt", "-p", "no:napari")),
+    Run("core, first half", (*CORE, *(f"tests/{name}" for name in HALF))),
+    Run("core, second half", (*CORE, "tests", *(f"--ignore=tests/{name}" for name in HALF))),
     Run("GUI, PyQt6", ("-m", "gui"), "pyqt6", 100),
     Run("GUI, PySide6", ("-m", "gui"), "pyside6", 140),
 )
@@ -54,21 +59,26 @@ def virtual_display(first: int) -> list[str]:
     return [found, "-a", "-n", str(first), "-s", "-screen 0 1600x1200x24"] if found else []
 
 
-def start(run: Run, extra: list[str], report: Path) -> subprocess.Popen[str]:
-    """Start pytest, which writes a JUnit report; what a GUI run says is kept for later."""
+def start(run: Run, extra: list[str], report: Path) -> subprocess.Popen[bytes]:
+    """Start pytest, which writes a JUnit report; what all but the first say is kept for later."""
     prefix = virtual_display(run.first_display) if run.binding else []
     command = [*prefix, sys.executable, "-m", "pytest", *run.arguments, f"--junitxml={report}"]
-    kept = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} if run.binding else {}
+    said = None if run is RUNS[0] else report.with_suffix(".txt").open("w")
     return subprocess.Popen(  # noqa: S603 - the command is ours
-        [*command, *extra], env=environment(run.binding), cwd=ROOT, text=True, **kept
+        [*command, *extra],
+        env=environment(run.binding),
+        cwd=ROOT,
+        stdout=said,
+        stderr=subprocess.STDOUT,
     )
 
 
-def finish(run: Run, process: subprocess.Popen[str]) -> int:
+def finish(run: Run, process: subprocess.Popen[bytes], report: Path) -> int:
     """Wait for a run, print what it said, return the exit status."""
     print(f"\n=== {run.title} ===", flush=True)
-    said, _ = process.communicate()
-    print(said or "", flush=True)
+    process.wait()
+    said = report.with_suffix(".txt")
+    print(said.read_text(errors="replace") if said.exists() else "", flush=True)
     return 0 if process.returncode == NO_TESTS_COLLECTED else process.returncode
 
 
@@ -92,12 +102,12 @@ def main(extra: list[str]) -> int:
     total: Counter[str] = Counter()
     begun, failed = time.perf_counter(), False
     with tempfile.TemporaryDirectory() as folder:
-        # GUI tests mostly wait for a window: a binding fills the time that the core leaves.
+        # Two at a time, for two cores. GUI tests mostly wait for a window.
         for group in (RUNS[:2], RUNS[2:]):
-            reports = [Path(folder, f"{run.binding}.xml") for run in group]
+            reports = [Path(folder, f"{RUNS.index(run)}.xml") for run in group]
             started = [start(run, extra, r) for run, r in zip(group, reports, strict=True)]
             for run, process, report in zip(group, started, reports, strict=True):
-                failed |= finish(run, process) != 0
+                failed |= finish(run, process, report) != 0
                 total += tally(report)
     print(f"\nin {time.perf_counter() - begun:.0f} s")
     print(f"tests: {total['passed']} passed, {total['failed']} failed, {total['skipped']} skipped")
