@@ -8,6 +8,7 @@ import resource
 import subprocess
 import sys
 
+import pytest
 import tifffile
 import zarr
 
