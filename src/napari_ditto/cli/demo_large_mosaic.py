@@ -233,7 +233,8 @@ class Mosaic:
         number = self.shown[row, column]
         mirrored = (slice(None, None, 1 - 2 * (row % 2)), slice(None, None, 1 - 2 * (column % 2)))
         if not truth:
-            return self.pictures.pixels[number][mirrored]
+            shown: NDArray[np.uint8] = self.pictures.pixels[number][mirrored]
+            return shown
         if self.pictures.masks is None:
             return np.zeros(self.pictures.shape, np.int64)
         ids = self.pictures.masks[number][mirrored].astype(np.int64)
