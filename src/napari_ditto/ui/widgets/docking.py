@@ -103,8 +103,9 @@ class Dock(QWidget):
 
     def _warm_up(self) -> None:
         if self._viewer is not None and not self.controller.is_closed:
-            self.controller.look_back()
+            # The model first: it is not loaded early while anything else is at work.
             self.controller.warm_up()
+            self.controller.look_back()
 
     def event(self, event: QEvent | None) -> bool:
         """Notice when napari takes the dock out of its window, or puts it back."""
