@@ -245,6 +245,7 @@ def test_areas_are_drawn_with_shapes(bench):
     b = bench(scale=(2.0, 2.0))
     b.viewer.add_shapes([[[0, 0], [0, 300], [300, 300], [300, 0]]], name="areas")
     b.open()
+    b.until(lambda: b.panel.form.part.findData("areas") >= 0)  # drawn when the loop is idle
     b.panel.form.part.activated.emit(b.panel.form.part.findData("areas"))
     b.until(lambda: b.state.cost is not None and b.state.cost.tiles == 1)
     b.press(b.panel.start)
