@@ -69,6 +69,7 @@ def image():
 @pytest.fixture
 def scene():
     scene = create_autospec(Scene, instance=True, spec_set=False)
+    scene.viewer_for_parts = None
     scene.signals = signals = Signals()
     for name in (
         "layers_changed", "image_edited", "prompts_changed", "plane_changed", "action_pressed"

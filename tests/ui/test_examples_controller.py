@@ -81,6 +81,7 @@ class Fake:
 
     def _scene(self):
         scene = create_autospec(Scene, instance=True, spec_set=False)
+        scene.viewer_for_parts = None
         for name in ("layers_changed", "prompts_changed", "plane_changed"):
             setattr(scene, name, psygnal.SignalInstance(()))
         for name in ("image_edited", "action_pressed"):

@@ -93,6 +93,7 @@ class FakeJobs:
 @pytest.fixture
 def scene(tmp_path):
     scene = create_autospec(Scene, instance=True, spec_set=False)
+    scene.viewer_for_parts = None
     scene.address.return_value = PLANE
     scene.runs.area_choices.return_value = (Choice("sh", "areas"),)
     scene.runs.image_path.return_value = tmp_path / "cells.tif"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from napari_ditto.ui.desk import Desk
 from napari_ditto.ui.dockstate import resolve
@@ -16,6 +17,8 @@ from napari_ditto.ui.everything import Everything
 from napari_ditto.ui.examples.parts import Examples
 from napari_ditto.ui.labelling import Labelling
 from napari_ditto.ui.model_choices import DEVICE_CHOICES, download_question, model_choices
+from napari_ditto.ui.part import Part
+from napari_ditto.ui.parts import Tools, make_parts
 from napari_ditto.ui.prompting import Prompting
 from napari_ditto.ui.proposing import Proposing
 from napari_ditto.ui.restoring import Restoring
@@ -84,6 +87,7 @@ class Controller:
         )
         start_over = self._proposing.start_over
         self._restoring = restoring and restoring(self._desk, self._prompting, start_over)
+        self.parts = make_parts(self._tools())
         self._actions: dict[str, Callable[[], None]] = {
             "new_points": self._new_points,
             "new_boxes": self._new_boxes,
@@ -100,9 +104,18 @@ class Controller:
             **self.examples.actions,
             **self.whole.actions,
         }
+        for part in self.parts:
+            self._actions.update(part.actions)
         self.session.model_choices, self.session.device_choices = model_choices(), DEVICE_CHOICES
         self._connect()
         self._on_layers_changed()
+
+    def _tools(self) -> Tools:
+        return Tools(
+            self.session, self._desk, self._scene, self._prompting, self._proposing,
+            self._labelling, self._touching, self.examples, self.whole, self,
+            self.interrupt, self.act, self.choose,
+        )  # fmt: skip
 
     def _connect(self) -> None:
         self._scene.layers_changed.connect(self._on_layers_changed)
@@ -114,6 +127,8 @@ class Controller:
         self.session.events.working.connect(self._on_working)
         self.examples.state.events.connect(self._show_examples)
         self.whole.state.events.connect(self._show_whole)
+        for part in self.parts:
+            part.changed.connect(partial(self._show_part, part))
 
     # --- docks -----------------------------------------------------------------------------
 
@@ -125,6 +140,8 @@ class Controller:
         view.show_state(resolve(self.session))
         view.show_examples(self.examples.shown)
         view.show_whole(self.whole.shown())
+        for part in self.parts:
+            view.show_part(part.name, part.shown())
 
     def detach(self, view: DockView) -> None:
         """Forget a dock; with the last one everything ends."""
@@ -156,6 +173,8 @@ class Controller:
             self._closed = True
             self._views.clear()
             self.whole.close()
+            for part in self.parts:
+                part.close()
             if not self._runner.close():
                 log.warning("a step of a job goes on in the background, its result is not used")
 
@@ -175,6 +194,11 @@ class Controller:
         states = self.whole.shown()
         for view in self._views:
             view.show_whole(states)
+
+    def _show_part(self, part: Part) -> None:
+        state = part.shown()
+        for view in self._views:
+            view.show_part(part.name, state)
 
     def _on_working(self, name: str) -> None:
         if not name:
@@ -227,6 +251,8 @@ class Controller:
         self.session.fixing = None
         self._everything.cancelled()
         self.examples.cancelled()
+        for part in self.parts:
+            part.cancelled()
 
     def interrupt(self) -> None:
         """Drop what is running, whatever it has found."""
@@ -241,7 +267,10 @@ class Controller:
         if self.whole.takes(field):
             self.whole.choose(field, value)
             return
-        if self.examples.takes(field):
+        owner = next((part for part in self.parts if part.takes(field)), None)
+        if owner is not None:
+            owner.choose(field, value)
+        elif self.examples.takes(field):
             self.examples.choose(field, value)
         else:
             self._choose(field, value)
@@ -333,6 +362,11 @@ class Controller:
             self._proposing.look()
         self.examples.refresh()
         self.whole.refresh()
+        self._refresh_parts()
+
+    def _refresh_parts(self) -> None:
+        for part in self.parts:
+            part.refresh()
 
     def _on_image_edited(self, image: str) -> None:
         if image in self.session.images:
@@ -353,6 +387,7 @@ class Controller:
         self._desk.guarded(self._proposing.look)
         self._desk.guarded(self.examples.plane_changed)
         self._desk.guarded(self.whole.refresh)
+        self._desk.guarded(self._refresh_parts)
 
 
 def _present(chosen: tuple[str, ...], choices: tuple[Choice, ...]) -> tuple[str, ...]:

@@ -321,6 +321,11 @@ class ViewerScene:
             adapters.refresh_labels(layer)
 
     @property
+    def viewer_for_parts(self) -> Viewer | None:
+        """The viewer itself, for the stages of other capabilities."""
+        return self._viewer
+
+    @property
     def stage(self) -> ViewerStage:
         """What examples and their results need of the viewer."""
         return self._stage

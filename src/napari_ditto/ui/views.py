@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,9 @@ from napari_ditto.ui.prompt_reading import CollectedPrompts
 from napari_ditto.ui.prompt_state import PromptState
 from napari_ditto.ui.session import Choice
 from napari_ditto.ui.whole.state import WholeState
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
 
 
 class Scene(Protocol):
@@ -133,6 +136,11 @@ class Scene(Protocol):
 
     def refresh_labels(self, target: str, provenance: Sequence[Mapping[str, object]] = ()) -> None:
         """Draw a Labels layer again after a write, and note where its labels come from."""
+        ...
+
+    @property
+    def viewer_for_parts(self) -> Viewer | None:
+        """The viewer itself, for the stages of other capabilities; None where there is none."""
         ...
 
     @property
@@ -283,6 +291,10 @@ class DockView(Protocol):
 
     def show_whole(self, states: Mapping[Kind, WholeState]) -> None:
         """Show this of runs over whole images: for everything, and for what is like examples."""
+        ...
+
+    def show_part(self, name: str, state: object) -> None:
+        """Show this of another capability, by its name; a dock may have no place for it."""
         ...
 
     def confirm(self, question: str) -> bool:

@@ -40,13 +40,14 @@ class Dock(QWidget):
         super().__init__(parent)
         self.state, self.examples = DockState(), ExamplesState()
         self.runs = NO_RUNS
+        self.parts: dict[str, object] = {}
         self.draw_soon = Debounce(self.draw)
         self._viewer: Viewer | None = None
         self._window: QWidget | None = None
         self._warm_soon = Debounce(self._warm_up, WARM_MILLISECONDS)
 
     def draw(self) -> None:
-        """Show `state`, `examples` and `runs`."""
+        """Show `state`, `examples`, `runs` and what concerns this dock of `parts`."""
         raise NotImplementedError
 
     # --- DockView ------------------------------------------------------------------------------
@@ -64,6 +65,11 @@ class Dock(QWidget):
     def show_whole(self, states: Mapping[Kind, WholeState]) -> None:
         """Show this of runs over whole images soon."""
         self.runs = states
+        self.draw_soon()
+
+    def show_part(self, name: str, state: object) -> None:
+        """Show this of another capability soon."""
+        self.parts[name] = state
         self.draw_soon()
 
     def confirm(self, question: str) -> bool:

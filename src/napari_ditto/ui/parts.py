@@ -1,0 +1,70 @@
+"""The capabilities behind the docks, in the order in which they hear of things."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from napari_ditto.ui.desk import Desk
+from napari_ditto.ui.examples.parts import Examples
+from napari_ditto.ui.labelling import Labelling
+from napari_ditto.ui.part import Part
+from napari_ditto.ui.prompting import Prompting
+from napari_ditto.ui.proposing import Proposing
+from napari_ditto.ui.session import Session
+from napari_ditto.ui.touching import Touching
+from napari_ditto.ui.views import Scene
+from napari_ditto.ui.whole.runs import WholeRuns
+
+
+class Ask(Protocol):
+    """What only the user knows; without a dock every answer is no."""
+
+    def confirm(self, question: str) -> bool:
+        """Ask for yes or no."""
+        ...
+
+    def ask_text(self, question: str, suggestion: str) -> str:
+        """Ask for a name."""
+        ...
+
+    def ask_open(self, title: str, pattern: str) -> str:
+        """Ask for a file to read."""
+        ...
+
+    def ask_save(self, title: str, suggestion: str, pattern: str) -> str:
+        """Ask for a file to write."""
+        ...
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What a part may use of the rest of a session.
+
+    Attributes
+    ----------
+    interrupt : callable
+        Drops what is running, whatever it has found.
+    act, choose : callable
+        As a dock's: do an action, take over a setting.
+    """
+
+    session: Session
+    desk: Desk
+    scene: Scene
+    prompting: Prompting
+    proposing: Proposing
+    labelling: Labelling
+    touching: Touching
+    examples: Examples
+    whole: WholeRuns
+    ask: Ask
+    interrupt: Callable[[], None]
+    act: Callable[[str], None]
+    choose: Callable[[str, object], None]
+
+
+def make_parts(tools: Tools) -> tuple[Part, ...]:
+    """Return the parts of one session."""
+    return ()
