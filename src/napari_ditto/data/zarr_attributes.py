@@ -65,9 +65,14 @@ def _mapping(found: object, where: Path) -> dict[str, Any]:
 
 
 def _replace(file: Path, content: Mapping[str, object]) -> None:
+    replace_text(file, json.dumps(content, indent=2))
+
+
+def replace_text(file: Path, text: str) -> None:
+    """Put a file in place by one rename: a reader sees the old one or the new one."""
     partial = file.with_name(f"{file.name}.{uuid.uuid4().hex}.partial")
     try:
-        partial.write_text(json.dumps(content, indent=2))
+        partial.write_text(text, encoding="utf-8")
         os.replace(partial, file)
     finally:
         partial.unlink(missing_ok=True)
