@@ -16,7 +16,7 @@ BIN := .venv/bin
 # The name changes with what is to be installed, so an unchanged environment costs nothing.
 STAMP := .venv/.installed-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
-.PHONY: help demo demo-large test lint pytest stress bench evaluate follow train docs-images reference system-libs clean
+.PHONY: help demo demo-large test lint pytest stress bench evaluate follow train docs docs-images reference system-libs clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -71,6 +71,9 @@ train: $(STAMP) ## train the bundled network from TRAIN_DATA into RUN, hours; wr
 	$(BIN)/python -m training.export --run $(RUN)
 	$(BIN)/python -m training.curves --run $(RUN) --out docs/images/training.svg
 
+docs: $(STAMP) ## the documentation as a site, into site/; strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 docs-images: $(STAMP) ## screenshots of the real program, for the docs
 	xvfb-run -a -s "-screen 0 1600x1200x24" $(BIN)/python docs/screenshots.py
 	xvfb-run -a -s "-screen 0 1600x1200x24" $(BIN)/python docs/screenshots_examples.py
@@ -85,10 +88,10 @@ system-libs:
 $(STAMP): | system-libs
 	$(if $(PYTHON),,$(error Python 3.11 or newer is needed; name one with PYTHON=/path/to/python))
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python scripts/dependency_groups.py project test lint | \
+	$(BIN)/python scripts/dependency_groups.py project test lint docs | \
 	  $(BIN)/python -m pip install --quiet -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r /dev/stdin
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	rm -f .venv/.installed-* && touch $@
 
 clean: ## remove the environment and what the demo wrote
-	rm -rf .venv demo-output demo-large-output evaluation-output follow-output
+	rm -rf .venv demo-output demo-large-output evaluation-output follow-output site
