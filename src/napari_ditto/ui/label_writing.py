@@ -10,24 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ditto.core.geometry import Box, PlaneAddress
-from napari_ditto.core.masks import bounding_box
+from napari_ditto.data.label_edit import among, write_plane
 from napari_ditto.data.label_extent import label_extent
 from napari_ditto.data.protocols import LabelDelta, LabelStore, OverlapPolicy
 
 Labels = NDArray[np.integer]
-
-
-def write_plane(
-    store: LabelStore, address: PlaneAddress, box: Box, old: Labels, new: Labels
-) -> LabelDelta:
-    """Turn `old` into `new` in a box; pixels that someone has changed meanwhile stay."""
-    tight = bounding_box(old != new)
-    # Not cast to the store's type: it must see ids that do not fit.
-    before, after = old[tight.slices].copy(), new[tight.slices].copy()
-    where = tight.shift(box.y0, box.x0)
-    delta = LabelDelta(address, where, before, after, int(new.max(initial=0)))
-    store.apply(delta)
-    return delta
 
 
 def exchange(
@@ -76,12 +63,6 @@ def repaint(
     rest = np.where(among(old, ids), 0, old)
     painted = (new > 0) & ((rest == 0) | (overlap == "replace"))
     return write_plane(store, address, box, old, np.where(painted, new, rest))
-
-
-def among(labels: Labels, ids: Collection[int]) -> NDArray[np.bool_]:
-    """Return where a label is one of `ids`."""
-    highest = np.iinfo(labels.dtype).max
-    return np.isin(labels, np.array(sorted(i for i in ids if i <= highest), dtype=labels.dtype))
 
 
 @dataclass(frozen=True, slots=True)

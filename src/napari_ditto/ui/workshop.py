@@ -18,6 +18,7 @@ from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.core.progress import Progress
 from napari_ditto.core.prompts import PointPrompt, PromptSet
 from napari_ditto.core.proposals import Proposals
+from napari_ditto.data.label_edit import write_plane
 from napari_ditto.data.protocols import (
     EmbeddingStore,
     LabelDelta,
@@ -28,7 +29,7 @@ from napari_ditto.data.protocols import (
 from napari_ditto.errors import ModelError
 from napari_ditto.models.protocols import ContextModel, Estimate, ModelSpec, PromptModel
 from napari_ditto.models.registry import FALLBACK_MODEL
-from napari_ditto.ui.label_writing import exchange, write_plane
+from napari_ditto.ui.label_writing import exchange
 
 if TYPE_CHECKING:
     from napari_ditto.engine.annotator import Annotator

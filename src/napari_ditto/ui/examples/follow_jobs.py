@@ -20,12 +20,13 @@ from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.core.masks import place
 from napari_ditto.core.progress import Progress
 from napari_ditto.core.propagation import PlaneDone
+from napari_ditto.data.label_edit import among
 from napari_ditto.data.protocols import LabelDelta, LabelStore, OverlapPolicy
 from napari_ditto.data.steps import MemorySteps
 from napari_ditto.errors import LabelsError
 from napari_ditto.ui.examples.session import Position
 from napari_ditto.ui.history import LabelEdit
-from napari_ditto.ui.label_writing import Print, among, repaint
+from napari_ditto.ui.label_writing import Print, repaint
 from napari_ditto.ui.workshop import Setup, Workshop
 
 if TYPE_CHECKING:

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.core.progress import Progress
+from napari_ditto.data.label_edit import write_plane
 from napari_ditto.data.protocols import LabelStore
 from napari_ditto.errors import ModelError
 from napari_ditto.models.protocols import ContextModel, Estimate, Memory
 from napari_ditto.ui.examples.follow_jobs import Way
-from napari_ditto.ui.label_writing import write_plane
 from napari_ditto.ui.workshop import Setup, Workshop
 
 if TYPE_CHECKING:
