@@ -21,7 +21,6 @@ from napari_ditto.testing.blobs import BlobModel
 from napari_ditto.ui.controller import Controller
 from napari_ditto.ui.dockstate import DockState
 from napari_ditto.ui.everything import question
-from napari_ditto.ui.history import History, LabelEdit, PromptEdit
 from napari_ditto.ui.prompt_reading import CollectedPrompts
 from napari_ditto.ui.prompt_state import LayerState
 from napari_ditto.ui.runner import Runner
@@ -55,6 +54,7 @@ class Signals:
     image_edited = psygnal.Signal(str)
     prompts_changed = psygnal.Signal()
     plane_changed = psygnal.Signal()
+    stroked = psygnal.Signal(object)
     action_pressed = psygnal.Signal(str)
     acted = psygnal.Signal(str)
     chose = psygnal.Signal(str, object)
@@ -72,7 +72,8 @@ def scene():
     scene.viewer_for_parts = None
     scene.signals = signals = Signals()
     for name in (
-        "layers_changed", "image_edited", "prompts_changed", "plane_changed", "action_pressed"
+        "layers_changed", "image_edited", "prompts_changed", "plane_changed", "stroked",
+        "action_pressed",
     ):  # fmt: skip
         setattr(scene, name, getattr(signals, name))
     scene.image_choices.return_value = (Choice("im", "image"),)
@@ -294,46 +295,6 @@ def test_question_names_time_and_memory():
     assert "10 minutes" in text
     assert "3,072 MB" in text
     assert "a note" in text
-
-
-# --- history --------------------------------------------------------------------------------------
-
-
-def edit(n=0):
-    return PromptEdit({}, {"a": LayerState((np.full(n, 1.0),))})
-
-
-def test_history_is_a_line():
-    history = History()
-    first, second = edit(1), edit(2)
-    history.add(first)
-    history.add(second)
-    assert history.take_undo() is second
-    history.put_undone(second)
-    assert history.redo_text == "prompt"
-    history.add(edit(3))
-    assert history.redo_text == ""
-
-
-def test_history_is_bounded():
-    history = History(max_steps=3, max_bytes=10_000)
-    for n in range(10):
-        history.add(edit(n))
-    assert len(list(iter(history.take_undo, None))) == 3
-    history.add(edit(5_000))
-    history.add(edit(1))
-    assert len(list(iter(history.take_undo, None))) == 1
-
-
-def test_history_forgets_a_layer_that_is_gone():
-    history = History()
-    store = ArrayLabels(np.zeros((8, 8), np.uint8), "yx")
-    delta = store.write(PLANE, Box(0, 0, 2, 2), np.ones((2, 2), bool), 1)
-    history.add(edit())
-    history.add(LabelEdit("gone", store, (delta,), edit()))
-    assert history.undo_text == "label 1"
-    history.forget_target("gone")
-    assert history.undo_text == "prompt"
 
 
 def test_proposals_are_followed_over_edges_when_next(controller, scene):

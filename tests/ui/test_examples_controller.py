@@ -84,6 +84,7 @@ class Fake:
         scene.viewer_for_parts = None
         for name in ("layers_changed", "prompts_changed", "plane_changed"):
             setattr(scene, name, psygnal.SignalInstance(()))
+        scene.stroked = psygnal.SignalInstance((object,))
         for name in ("image_edited", "action_pressed"):
             setattr(scene, name, psygnal.SignalInstance((str,)))
         scene.image_choices.return_value = (Choice("im", "image"),)

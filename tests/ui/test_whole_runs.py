@@ -121,7 +121,7 @@ def runs(scene, jobs, asking):
     desk = Desk(session, scene, InlineRunner(), Workshop())
     proposing = create_autospec(Proposing, instance=True)
     proposing.setup.return_value = Setup(open_source(np.zeros(SHAPE, np.uint8)), "blob", "cpu")
-    made = WholeRuns(desk, proposing, ExamplesSession(), asking, InlineRunner(), jobs)
+    made = WholeRuns(desk, proposing, ExamplesSession(), asking, InlineRunner(), MagicMock(), jobs)
     made.choose("whole_open", "all")
     return made
 

@@ -65,5 +65,6 @@ def _new_session(chosen: settings.Settings, notes: tuple[str, ...]) -> Session:
         window_mode=cast("WindowMode", chosen.window_mode),
         min_area_px=chosen.min_area_px,
         min_score=chosen.min_score,
+        undo_bytes=chosen.undo_memory_mb * 2**20,
         hint=". ".join(notes),
     )

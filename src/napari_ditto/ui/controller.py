@@ -83,8 +83,9 @@ class Controller:
             self, self._new_points, self.interrupt,
         )  # fmt: skip
         self.whole = WholeRuns(
-            self._desk, self._proposing, self.examples.state, self, run_runner or runner
-        )
+            self._desk, self._proposing, self.examples.state, self, run_runner or runner,
+            self._labelling.note_layers,
+        )  # fmt: skip
         start_over = self._proposing.start_over
         self._restoring = restoring and restoring(self._desk, self._prompting, start_over)
         self.parts = make_parts(self._tools())
@@ -122,6 +123,7 @@ class Controller:
         self._scene.image_edited.connect(self._on_image_edited)
         self._scene.prompts_changed.connect(self._on_prompts_changed)
         self._scene.plane_changed.connect(self._on_plane_changed)
+        self._scene.stroked.connect(self._labelling.note)
         self._scene.action_pressed.connect(self.act)
         self.session.events.connect(self._show)
         self.session.events.working.connect(self._on_working)
@@ -226,7 +228,7 @@ class Controller:
 
     def act(self, action: str) -> None:
         """Do what a button, a key or a menu entry stands for; trouble goes into the dock."""
-        self.session.error = ""
+        self.session.error = self.session.undo_note = ""
         self._desk.guarded(self._actions[action])
 
     def choose(self, field: str, value: object) -> None:
@@ -347,8 +349,8 @@ class Controller:
         session.target_choices = scene.target_choices()
         session.prompt_choices = scene.prompt_choices()
         if session.target and not _present((session.target,), session.target_choices):
-            self._labelling.forget(session.target)
             session.target = NEW_LABELS
+        self._labelling.forget_gone()
         prompt_layers = _present(session.prompt_layers, session.prompt_choices)
         if prompt_layers != session.prompt_layers:
             session.prompt_layers = prompt_layers

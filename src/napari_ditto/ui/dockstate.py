@@ -116,8 +116,8 @@ def _status(session: Session) -> tuple[str, Literal["ready", "busy", "hint", "er
     if session.working:
         told = session.progress.text if session.progress else ""
         return told or session.working, "busy"
-    if session.hint:
-        return session.hint, "hint"
+    if session.hint or session.undo_note:
+        return ". ".join(filter(None, (session.hint, session.undo_note))), "hint"
     if not session.images:
         return "Open an image to begin", "hint"
     if session.remark:

@@ -74,10 +74,9 @@ class Everything:
             self._desk.session.hint = NOTHING_FOUND
             return
         workshop, overlap = self._desk.workshop, self._desk.session.overlap
-        store = self._labelling.target_store(setup)
         self._labelling.write(
-            lambda: workshop.write_all(setup, store, found, overlap),
-            setup.source,
+            lambda store: workshop.write_all(setup, store, found, overlap),
+            setup,
             PromptEdit({}, {}),
         )
 

@@ -1,16 +1,17 @@
-"""Undo and redo in the order in which the user acted: prompts and accepted labels in one line."""
+"""Undo and redo in the order in which the user acted: all that was done stands in one line."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from napari_ditto.data.protocols import LabelDelta, LabelStore
 from napari_ditto.ui.prompt_state import PromptState
 
-MAX_STEPS = 1000
 MAX_BYTES = 256 * 2**20
+STEP_BYTES = 512
+"""What a step takes at least, so that a million empty ones are not free."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +31,33 @@ class PromptEdit:
 
 
 @dataclass(frozen=True, eq=False)
+class ValueEdit:
+    """Something small was changed that is put back at once, on the main thread.
+
+    Attributes
+    ----------
+    text : str
+        What Undo would take back.
+    apply, revert : callable
+        Make the change again, and take it back.
+    nbytes : int
+        Memory that the step takes.
+    targets : frozenset of str
+        Unique ids of the layers that it is about; without them it makes no sense.
+    creates : str
+        Unique id of the layer that the step has shown: :meth:`revert` takes it out of the viewer,
+        and what later steps have written to it waits for :meth:`apply`.
+    """
+
+    text: str
+    apply: Callable[[], object]
+    revert: Callable[[], object]
+    nbytes: int = 0
+    targets: frozenset[str] = frozenset()
+    creates: str = ""
+
+
+@dataclass(frozen=True, eq=False)
 class LabelEdit:
     """Labels were written, and the prompts that made them were cleared.
 
@@ -44,12 +72,15 @@ class LabelEdit:
         run one at a time, so Undo sees all of it.
     prompts : PromptEdit
         The prompts before and after.
+    also : tuple of ValueEdit
+        What belongs to the same step, such as the records of the objects.
     """
 
     target: str
     store: LabelStore
     deltas: Sequence[LabelDelta]
     prompts: PromptEdit
+    also: tuple[ValueEdit, ...] = ()
 
     @property
     def text(self) -> str:
@@ -61,7 +92,8 @@ class LabelEdit:
     @property
     def nbytes(self) -> int:
         """Memory that the step takes."""
-        return self.prompts.nbytes + sum(delta.nbytes for delta in self.deltas)
+        also = sum(edit.nbytes for edit in self.also)
+        return self.prompts.nbytes + also + sum(delta.nbytes for delta in self.deltas)
 
     def revert(self) -> None:
         """Take the writes back, the last one first."""
@@ -74,16 +106,23 @@ class LabelEdit:
             self.store.apply(delta)
 
 
-Edit = PromptEdit | LabelEdit
+Edit = PromptEdit | ValueEdit | LabelEdit
 
 
 class History:
-    """Two stacks with a bound on steps and on memory; the oldest step goes first."""
+    """Two stacks with a bound on memory; the oldest step goes first.
 
-    def __init__(self, max_steps: int = MAX_STEPS, max_bytes: int = MAX_BYTES) -> None:
-        self._max_steps, self._max_bytes = max_steps, max_bytes
+    Attributes
+    ----------
+    dropped : int
+        Steps that were forgotten for lack of room and can no longer be undone.
+    """
+
+    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
+        self.max_bytes, self.dropped = max_bytes, 0
         self._done: deque[Edit] = deque()
         self._undone: list[Edit] = []
+        self._sizes: deque[int] = deque()
 
     @property
     def undo_text(self) -> str:
@@ -102,7 +141,10 @@ class History:
 
     def take_undo(self) -> Edit | None:
         """Take the last step; give it back with :meth:`put_undone` or :meth:`put_done`."""
-        return self._done.pop() if self._done else None
+        if not self._done:
+            return None
+        self._sizes.pop()
+        return self._done.pop()
 
     def take_redo(self) -> Edit | None:
         """Take the step undone last; give it back as for :meth:`take_undo`."""
@@ -110,23 +152,45 @@ class History:
 
     def put_done(self, edit: Edit) -> None:
         """Lay a step on the undo stack."""
+        if self._done:
+            # A job that is still winding down may have added to the step before.
+            self._sizes[-1] = _size(self._done[-1])
         self._done.append(edit)
-        while len(self._done) > 1 and self._is_full():
-            self._done.popleft()
+        self._sizes.append(_size(edit))
+        self._make_room()
 
     def put_undone(self, edit: Edit) -> None:
         """Lay a step on the redo stack."""
         self._undone.append(edit)
 
+    def targets(self) -> frozenset[str]:
+        """Return the layers that a step needs which can be undone, or redone, now."""
+        made = {edit.creates for edit in self._undone if isinstance(edit, ValueEdit)}
+        needed = frozenset().union(*map(_targets, (*self._done, *self._undone)))
+        return needed - made
+
     def forget_target(self, target: str) -> None:
-        """Drop the steps that wrote to a Labels layer which is gone."""
-        self._done = deque(edit for edit in self._done if not _writes(edit, target))
-        self._undone = [edit for edit in self._undone if not _writes(edit, target)]
+        """Drop the steps that need a layer which is gone."""
+        if target in self.targets():
+            self._done = deque(e for e in self._done if target not in _targets(e))
+            self._undone = [e for e in self._undone if target not in _targets(e)]
+            self._sizes = deque(map(_size, self._done))
 
-    def _is_full(self) -> bool:
-        too_many = len(self._done) > self._max_steps
-        return too_many or sum(edit.nbytes for edit in self._done) > self._max_bytes
+    def _make_room(self) -> None:
+        total = sum(self._sizes)
+        while len(self._done) > 1 and total > self.max_bytes:
+            total -= self._sizes.popleft()
+            self._done.popleft()
+            self.dropped += 1
 
 
-def _writes(edit: Edit, target: str) -> bool:
-    return isinstance(edit, LabelEdit) and edit.target == target
+def _size(edit: Edit) -> int:
+    return max(STEP_BYTES, edit.nbytes)
+
+
+def _targets(edit: Edit) -> frozenset[str]:
+    if isinstance(edit, LabelEdit):
+        return frozenset((edit.target,)).union(*(also.targets for also in edit.also))
+    if isinstance(edit, ValueEdit):
+        return edit.targets | ({edit.creates} if edit.creates else set())
+    return frozenset()

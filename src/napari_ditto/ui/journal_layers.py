@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from psygnal import Signal
 
 from napari_ditto.data.journal_records import ImageNote
 from napari_ditto.data.regions import Region
 from napari_ditto.errors import DittoError
 from napari_ditto.ui import label_layers
 from napari_ditto.ui.bridge import Debounce
+from napari_ditto.ui.history import ValueEdit
 from napari_ditto.ui.image_layers import layer_shape, level_0, source_axes
 from napari_ditto.ui.journal_prompts import KeptPrompts
 from napari_ditto.ui.journals import Journals
 from napari_ditto.ui.preview import above_images
 from napari_ditto.ui.prompt_layers import NEGATIVE, POSITIVE, SIGN, signs
 from napari_ditto.ui.prompt_state import LayerState, capture, put_back
+from napari_ditto.ui.strokes import stroke_edit, touched
 from napari_ditto.ui.transforms import data_to_world, inverse, transform, transform_kwargs
 
 if TYPE_CHECKING:
@@ -59,9 +62,17 @@ class JournalLayers:
         Where strokes go.
     """
 
+    stroked = Signal(object)
+    """The user has painted into a layer with napari's tools; carries the step as a ValueEdit."""
+
     def __init__(self, viewer: Viewer, journals: Journals) -> None:
         self._viewer, self._journals = viewer, journals
         self._strokes: dict[str, Strokes] = {}
+        self._away: set[str] = set()
+
+    def expect_back(self, key: str) -> None:
+        """Keep the journal of a layer that Undo is about to take out of the viewer."""
+        self._away.add(key)
 
     def follow(self) -> None:
         """Hear of strokes in the label layers that have a journal, and of layers that went."""
@@ -70,8 +81,9 @@ class JournalLayers:
             strokes = self._strokes.pop(key)
             strokes.close()
             # A window that closes takes all its layers along; that is no wish to delete them.
-            if present:
+            if present and key not in self._away:
                 self._journals.drop(strokes.store)
+        self._away -= present.keys()
         for key, layer in present.items():
             store = layer.metadata.get(label_layers.STORE)
             known = self._strokes.get(key)
@@ -79,7 +91,7 @@ class JournalLayers:
                 self._strokes.pop(key).close()
                 known = None
             if known is None and getattr(store, "recorder", None) and not layer.multiscale:
-                self._strokes[key] = Strokes(layer, store, self._journals)
+                self._strokes[key] = Strokes(layer, store, self._journals, self.stroked.emit)
 
     def close(self) -> None:
         """Let go of the viewer."""
@@ -216,8 +228,14 @@ class Strokes:
     places of the last strokes are noted once more.
     """
 
-    def __init__(self, layer: Labels, store: LabelStore, journals: Journals) -> None:
-        self.store = store
+    def __init__(
+        self,
+        layer: Labels,
+        store: LabelStore,
+        journals: Journals,
+        tell: Callable[[ValueEdit], None],
+    ) -> None:
+        self.store, self._tell = store, tell
         self._layer, self._journals = layer, journals
         self._places: list[Region] = []
         self._again = Debounce(self._note_places, CALM_MILLISECONDS)
@@ -233,6 +251,7 @@ class Strokes:
     def _on_paint(self, event: Event) -> None:
         if self.store.data is not level_0(self._layer):
             return  # the layer shows other data by now
+        self._tell(stroke_edit(self._layer, event.value))
         for atom in event.value:
             place = touched(atom, layer_shape(self._layer))
             if place is not None:
@@ -242,24 +261,3 @@ class Strokes:
     def _note_places(self) -> None:
         for place in self._places:
             self._journals.note_stroke(self.store, place)
-
-
-def touched(atom: Any, shape: Sequence[int]) -> Region | None:  # noqa: ANN401 - napari's own
-    """Return the region that one item of napari's paint history is about; None if unknown."""
-    index = getattr(atom, "slice_key", None)
-    if index is None:
-        index = atom[0]
-    if not isinstance(index, tuple) or len(index) != len(shape):
-        return None
-    spans = [_span(part, size) for part, size in zip(index, shape, strict=True)]
-    return tuple(spans) if all(s.start < s.stop for s in spans) else None
-
-
-def _span(part: Any, size: int) -> slice:  # noqa: ANN401 - a slice, a number, or an array of them
-    if isinstance(part, slice):
-        start, stop, _ = part.indices(size)
-        return slice(start, stop)
-    at = np.asarray(part)
-    if not at.size:
-        return slice(0, 0)
-    return slice(max(0, int(at.min())), min(size, int(at.max()) + 1))

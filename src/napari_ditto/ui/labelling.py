@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 from psygnal import Signal
 
@@ -10,7 +13,7 @@ from napari_ditto.core.proposals import Proposals
 from napari_ditto.data.protocols import LabelStore, Source
 from napari_ditto.errors import DittoError
 from napari_ditto.ui.desk import Desk
-from napari_ditto.ui.history import Edit, History, LabelEdit, PromptEdit
+from napari_ditto.ui.history import Edit, History, LabelEdit, PromptEdit, ValueEdit
 from napari_ditto.ui.prompt_state import PromptState
 from napari_ditto.ui.prompting import Prompting
 from napari_ditto.ui.proposing import Proposing
@@ -35,17 +38,40 @@ class Labelling:
     def __init__(self, desk: Desk, prompting: Prompting, proposing: Proposing) -> None:
         self._desk, self._session, self._scene = desk, desk.session, desk.scene
         self._prompting, self._proposing = prompting, proposing
-        self._history = History()
+        self._history = History(self._session.undo_bytes)
+        self._turns: deque[Callable[[], None]] = deque()
+        self._writing, self._told = False, 0
 
-    def note(self, edit: PromptEdit) -> None:
-        """Record what the user did to the prompts."""
+    def note(self, edit: PromptEdit | ValueEdit) -> None:
+        """Record what the user did to the prompts, or to something small."""
         self._history.add(edit)
         self._show_history()
+
+    def note_layers(self, text: str, *layers: str) -> None:
+        """Record that layers were made: Undo takes them out of the viewer, Redo puts them back."""
+        scene = self._scene
+        held: list[object] = []
+
+        def take_out() -> None:
+            held[:] = [scene.take_out(layer) for layer in layers]
+
+        def put_back() -> None:
+            for layer in held:
+                scene.put_back(layer)
+
+        others = frozenset(layers[1:])
+        self.note(ValueEdit(text, put_back, take_out, targets=others, creates=layers[0]))
 
     def forget(self, target: str) -> None:
         """Drop the steps that wrote to a layer which is gone."""
         self._history.forget_target(target)
         self._show_history()
+
+    def forget_gone(self) -> None:
+        """Drop the steps about layers that the user has deleted."""
+        for target in self._history.targets():
+            if not self._scene.stage.name(target):
+                self.forget(target)
 
     def accept(self) -> None:
         """Write the candidate on show, and make room for the next object."""
@@ -57,10 +83,9 @@ class Labelling:
         if fixing is not None and fixing.address == proposals.address:
             self._fix(setup, fixing, proposals)
             return
-        store = self.target_store(setup)
         self.write(
-            lambda: workshop.accept(setup, store, proposals, choice, overlap),
-            setup.source,
+            lambda store: workshop.accept(setup, store, proposals, choice, overlap),
+            setup,
             self._prompting.clear(),
         )
         self._proposing.look()
@@ -104,7 +129,7 @@ class Labelling:
             self._restore(prompts.before)
             self._desk.fail(error)
 
-        self._desk.run(_WRITING, steps, done, failed, cancellable=False)
+        self._in_turn(lambda: self._write(steps, done, failed))
 
     def record(self, edit: LabelEdit) -> None:
         """Add a step to the line that Undo walks back, and tell that labels have changed."""
@@ -112,33 +137,37 @@ class Labelling:
         self._show_history()
         self.written.emit(edit.target)
 
-    def target_store(self, setup: Setup) -> LabelStore | None:
-        """Return the store to write to; None for a new one."""
-        session = self._session
-        if session.target == NEW_LABELS:
-            return None
-        return self._scene.label_store(session.target, setup.source, session.images)
-
     def write(
         self,
-        steps: Callable[[], Steps],
-        source: Source,
+        steps: Callable[[LabelStore | None], Steps],
+        setup: Setup,
         prompts: PromptEdit,
     ) -> None:
-        """Run a job that writes labels; its end is one step for Undo."""
-        images, target = self._session.images, self._session.target
+        """Run a job that writes labels to the target; its end is one step for Undo.
+
+        `steps` is given the store of the target, None for a new one.
+        """
+        images, chosen = self._session.images, self._session.target
+
+        def begin() -> None:
+            # An accept before this one may have made the new layer meanwhile.
+            target = chosen or self._session.target
+            store = self._store(target, setup, images)
+            self._write(lambda: steps(store), partial(done, target), failed)
+
+        def done(target: str, written: Written) -> None:
+            self._on_written(setup.source, images, target, prompts, written)
 
         def failed(error: DittoError) -> None:
             self._restore(prompts.before)
             self._desk.fail(error)
 
-        self._desk.run(
-            _WRITING,
-            steps,
-            lambda done: self._on_written(source, images, target, prompts, done),
-            failed,
-            cancellable=False,
-        )
+        self._in_turn(begin)
+
+    def _store(self, target: str, setup: Setup, images: tuple[str, ...]) -> LabelStore | None:
+        if target == NEW_LABELS:
+            return None
+        return self._scene.label_store(target, setup.source, images)
 
     def _on_written(
         self,
@@ -160,15 +189,52 @@ class Labelling:
         self.record(edit)
         self._session.hint = f"Accepted as {edit.text}"
 
+    # --- one after the other -------------------------------------------------------------------
+
+    def _in_turn(self, act: Callable[[], None]) -> None:
+        """Do something to the labels once all that was asked for before is done and recorded."""
+        self._turns.append(act)
+        self._take_turns()
+
+    def _take_turns(self) -> None:
+        while self._turns and not self._writing:
+            self._desk.guarded(self._turns.popleft())
+
+    def _write(
+        self,
+        steps: Callable[[], Steps],
+        done: Callable[[Any], None],
+        failed: Callable[[DittoError], None],
+    ) -> None:
+        """Write in the background; what comes next waits for its end, whatever that is."""
+        self._writing = True
+
+        def ended(call: Callable[[Any], None], result: object) -> None:
+            try:
+                call(result)
+            finally:
+                self._writing = False
+                self._take_turns()
+
+        self._desk.run(
+            _WRITING, steps, partial(ended, done), partial(ended, failed), cancellable=False
+        )
+
+    # --- back and forth ------------------------------------------------------------------------
+
     def undo(self) -> None:
-        """Take back the last prompt or the last accepted labels, whichever came last."""
+        """Take back what was done last: a prompt, labels, a layer, a name."""
         history = self._history
-        self._step(history.take_undo(), False, history.put_undone, history.put_done)
+        self._in_turn(
+            lambda: self._step(history.take_undo(), False, history.put_undone, history.put_done)
+        )
 
     def redo(self) -> None:
         """Do again what was undone last."""
         history = self._history
-        self._step(history.take_redo(), True, history.put_done, history.put_undone)
+        self._in_turn(
+            lambda: self._step(history.take_redo(), True, history.put_done, history.put_undone)
+        )
 
     def _step(
         self,
@@ -181,10 +247,13 @@ class Labelling:
         if isinstance(edit, PromptEdit):
             self._restore(edit.after if forward else edit.before)
             keep(edit)
+        elif isinstance(edit, ValueEdit):
+            keep(edit)
+            _put(edit, forward)
         elif edit is not None:
             change = edit.apply if forward else edit.revert
             prompts = edit.prompts.after if forward else edit.prompts.before
-            self._rewrite(edit, change, prompts, keep, give_back)
+            self._rewrite(edit, change, prompts, forward, keep, give_back)
         self._show_history()
 
     def _rewrite(
@@ -192,6 +261,7 @@ class Labelling:
         edit: LabelEdit,
         change: Callable[[], None],
         prompts: PromptState,
+        forward: bool,
         keep: Callable[[Edit], None],
         give_back: Callable[[Edit], None],
     ) -> None:
@@ -200,6 +270,8 @@ class Labelling:
         def done(_: object) -> None:
             keep(edit)
             self._show_history()
+            for value in edit.also:
+                _put(value, forward)
             self._scene.refresh_labels(edit.target)
             self._restore(prompts)
             self.written.emit(edit.target)
@@ -209,7 +281,7 @@ class Labelling:
             self._show_history()
             self._desk.fail(error)
 
-        self._desk.run(_WRITING, lambda: take_back(change), done, failed, cancellable=False)
+        self._write(lambda: take_back(change), done, failed)
 
     def _restore(self, state: PromptState) -> None:
         self._prompting.restore(state)
@@ -218,3 +290,17 @@ class Labelling:
     def _show_history(self) -> None:
         self._session.undo_text = self._history.undo_text
         self._session.redo_text = self._history.redo_text
+        dropped, self._told = self._history.dropped - self._told, self._history.dropped
+        if dropped:
+            self._session.undo_note = dropped_text(self._told, self._history.max_bytes)
+
+
+def _put(edit: ValueEdit, forward: bool) -> None:
+    (edit.apply if forward else edit.revert)()
+
+
+def dropped_text(steps: int, budget: int) -> str:
+    """Return what is said once the oldest steps had to be forgotten."""
+    kept = f"the last {budget / 2**20:,.0f} MB of changes are kept"
+    which = "oldest step" if steps == 1 else f"{steps:,} oldest steps"
+    return f"The {which} can no longer be undone: {kept}"

@@ -13,6 +13,9 @@ from napari_ditto.ui.adapters import next_is_positive, set_next_sign
 if TYPE_CHECKING:
     from napari.layers import Layer
 
+ARRAY_BYTES = 112
+"""What a small array takes beside its numbers."""
+
 
 @dataclass(frozen=True, eq=False)
 class LayerState:
@@ -43,7 +46,7 @@ class LayerState:
     @property
     def nbytes(self) -> int:
         """Memory that the coordinates take."""
-        return sum(a.nbytes for a in self.arrays)
+        return sum(a.nbytes + ARRAY_BYTES for a in self.arrays)
 
     def only(self, keep: NDArray[np.bool_]) -> LayerState:
         """Return the state with some points or shapes left out."""

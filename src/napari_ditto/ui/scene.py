@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from psygnal import Signal
@@ -53,11 +53,13 @@ class ViewerScene:
     image_edited = Signal(str)
     prompts_changed = Signal()
     plane_changed = Signal()
+    stroked = Signal(object)
     action_pressed = Signal(str)
 
     def __init__(self, viewer: Viewer, journals: Journals | None = None) -> None:
         self._viewer, self._journals = viewer, journals or Journals()
         self.journal_layers = JournalLayers(viewer, self._journals)
+        self.journal_layers.stroked.connect(self.stroked.emit)
         self._preview = Preview(viewer)
         self._watched: dict[str, Layer] = {}
         self._images: dict[str, Layer] = {}
@@ -311,6 +313,26 @@ class ViewerScene:
         layers.insert(above_images(self._viewer), layer)
         self._viewer.layers.selection.active = active
         return str(layer.unique_id)
+
+    def take_out(self, layer: str) -> object:
+        """Take a layer out of the viewer, if it is there; return what :meth:`put_back` wants."""
+        layers, found = self._viewer.layers, self._by_id().get(layer)
+        if found is None:
+            return None
+        place = layers.index(found)
+        self.journal_layers.expect_back(layer)
+        layers.remove(found)
+        return found, place
+
+    def put_back(self, held: object) -> None:
+        """Put a layer back that was taken out, where it was; what was selected stays selected."""
+        if held is None:
+            return
+        layer, place = cast("tuple[Layer, int]", held)
+        layers = self._viewer.layers
+        active = layers.selection.active
+        layers.insert(min(place, len(layers)), layer)
+        layers.selection.active = active
 
     def refresh_labels(self, target: str, provenance: Sequence[Mapping[str, object]] = ()) -> None:
         """Draw a Labels layer again after its store was written; one that is gone is left."""

@@ -112,6 +112,10 @@ class Session:
         What an earlier session has left and can be restored, ``""`` for nothing.
     undo_text, redo_text : str
         What Undo and Redo would do, ``""`` for nothing.
+    undo_note : str
+        What can no longer be undone, said once; ``""`` for nothing.
+    undo_bytes : int
+        Memory for what can be undone; read once, at the start.
     """
 
     events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
@@ -151,6 +155,8 @@ class Session:
     unsaved: str = ""
     undo_text: str = ""
     redo_text: str = ""
+    undo_note: str = ""
+    undo_bytes: int = 256 * 2**20
 
     def __post_init__(self) -> None:
         if self.model == FALLBACK_MODEL:

@@ -65,6 +65,12 @@ class Settings:
         "Objects that the model scores lower are left out of 'segment everything here'.",
         bounds=(0, 1),
     )
+    undo_memory_mb: int = _setting(
+        256,
+        "Undo in memory (MB)",
+        "What can be undone; the oldest steps are forgotten first, and the dock says so.",
+        bounds=(1, 1_000_000),
+    )
     cache_memory_mb: int = _setting(
         1024, "Cache in memory (MB)", "Embeddings kept in memory.", bounds=(0, 1_000_000)
     )
@@ -142,14 +148,18 @@ def save(**changes: object) -> Settings:
     return settings
 
 
-def _napari_section() -> Any:  # noqa: ANN401 - a model that napari makes from the manifest
-    """Return napari's settings for this plugin, or None where napari keeps none."""
+def _napari_section() -> Any:  # noqa: ANN401
+    return napari_section(SECTION)
+
+
+def napari_section(name: str) -> Any:  # noqa: ANN401 - a model that napari makes from the manifest
+    """Return a section of napari's settings for this plugin, or None where napari keeps none."""
     try:
         from napari.settings import get_plugin_settings
     except ImportError:  # napari < 0.9
         return None
     try:
-        return getattr(get_plugin_settings(PLUGIN), SECTION)
+        return getattr(get_plugin_settings(PLUGIN), name)
     except KeyError:  # not installed as a plugin, or switched off
         return None
 

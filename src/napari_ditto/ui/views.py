@@ -42,6 +42,8 @@ class Scene(Protocol):
     """Points, shapes or the chosen label changed; not while the mouse still drags."""
     plane_changed: SignalInstance
     """Another slice, axis order or 2-D/3-D view is shown."""
+    stroked: SignalInstance
+    """The user painted into labels of ours with napari's tools; carries the ValueEdit."""
     action_pressed: SignalInstance
     """A key of ours was pressed on a layer; carries the action."""
 
@@ -132,6 +134,14 @@ class Scene(Protocol):
 
     def add_labels(self, images: Sequence[str], source: Source, store: LabelStore) -> str:
         """Show a new store as a Labels layer on the image, return its id."""
+        ...
+
+    def take_out(self, layer: str) -> object:
+        """Take a layer out of the viewer, if it is there; return what :meth:`put_back` wants."""
+        ...
+
+    def put_back(self, held: object) -> None:
+        """Put a layer back that was taken out."""
         ...
 
     def refresh_labels(self, target: str, provenance: Sequence[Mapping[str, object]] = ()) -> None:

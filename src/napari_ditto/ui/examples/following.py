@@ -224,7 +224,9 @@ class Following:
         course.begin(way)
         self.course = course
         nothing, prints = PromptEdit({}, {}), dict(course.trail.prints)
-        edit = FollowEdit(course.layer, course.store, course.deltas, nothing, course.trail, prints)
+        edit = FollowEdit(
+            course.layer, course.store, course.deltas, nothing, trail=course.trail, prints=prints
+        )
         self._running = (course, edit)
         state.doubt, state.followed = -1, ""
         self.show()

@@ -150,6 +150,7 @@ class Liking:
             layer = old.layer
         else:
             layer = stage.add_result(place.images, place.setup.source, liked.store, NAME)
+            self._bench.labelling.note_layers("more like this", layer)
         stage.describe_labels(layer, liked.ids, liked.scores, liked.model)
         self._found.append(Found(layer, place, liked))
         self._state.has_result = True

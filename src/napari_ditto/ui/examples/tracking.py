@@ -107,9 +107,9 @@ class Tracking:
 
     def _show(self, tracks: Linked, course: Course, setup: Setup) -> None:
         self._running = ""
-        lineage = tracks.lineage
+        lineage, layers = tracks.lineage, [course.layer]
         if len(lineage.points):
-            self._bench.stage.add_tracks(course.images, setup.source, lineage)
+            layers.append(self._bench.stage.add_tracks(course.images, setup.source, lineage))
         for doubt in tracks.review:
             at = course.way.position(doubt.address)
             if at is not None:
@@ -121,6 +121,7 @@ class Tracking:
         self._following.show_tracks(course)
         self._shown = Shown(course.layer, setup, course.way.axes[0], tracks)
         self._state.can_export = True
+        self._bench.labelling.note_layers("tracks", *layers)
         cells, divisions = len(lineage.tracks), len(lineage.divisions)
         self._state.followed = f"{cells} tracks, {divisions} divisions"
 
@@ -133,7 +134,7 @@ class Tracking:
 
     def export(self) -> None:
         """Write the tracks where the user chooses, in one of the field's formats."""
-        if self._shown is None:
+        if self._shown is None or not self._state.can_export:
             return
         shown, jobs = self._shown, self._bench.jobs
         chosen = self._bench.asking.ask_save("Export tracks", "tracks.geff", FORMATS)
@@ -151,10 +152,10 @@ class Tracking:
         self._bench.session.hint = f"Tracks are in {path}"
 
     def on_layers_changed(self) -> None:
-        """Stop if the labels of a run are gone; forget tracks whose labels are."""
+        """Stop if the labels of a run are gone; export no tracks whose labels are."""
         name = self._bench.stage.name
         if self._running and not name(self._running):
             self._running, self._state.followed = "", GONE
             self._bench.interrupt()
-        if self._shown is not None and not name(self._shown.layer):
-            self._shown, self._state.can_export = None, False
+        if self._shown is not None:
+            self._state.can_export = bool(name(self._shown.layer))

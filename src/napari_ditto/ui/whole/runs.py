@@ -57,6 +57,8 @@ class WholeRuns:
         Who puts questions to the user.
     runner : Runner
         The runs' own background thread.
+    note_layers : callable
+        Told what a layer shows that was made, and its id, so that Undo can take it out.
     jobs : WholeJobs, optional
         Makes the background jobs.
     """
@@ -68,16 +70,18 @@ class WholeRuns:
         examples: ExamplesSession,
         asking: Asking,
         runner: Runner,
+        note_layers: Callable[[str, str], None],
         jobs: WholeJobs | None = None,
     ) -> None:
         self.state = WholeSession()
         self._desk, self._examples, self._asking, self._runner = desk, examples, asking, runner
-        self._jobs = jobs or WholeJobs(desk.workshop)
+        self._jobs, self._note_layers = jobs or WholeJobs(desk.workshop), note_layers
         self._setting_up = SettingUp(desk, proposing, examples, self.state)
         self._control, self._pace = Control(), Pace()
         self._plan: Plan | None = None
         self._images: tuple[str, ...] = ()
         self._layers: dict[str, str] = {}
+        self._noted: set[str] = set()
         self._running = ""
         self.actions: Mapping[str, Callable[[], None]] = {
             "whole_start": self._start,
@@ -199,8 +203,15 @@ class WholeRuns:
         def opened(store: PyramidLabels) -> None:
             layer = self._layers[str(target)] = stage.show_run(images, store.levels)
             stage.finish_run(layer, store, dict(store.provenance))
+            self._note(f"labels of {target.name}", layer)
 
         self._submit("opening", lambda: self._jobs.show(target), opened, self._failed)
+
+    def _note(self, text: str, layer: str) -> None:
+        """Let Undo take the layer out of the viewer; a run that was resumed is one step."""
+        if layer not in self._noted and self._desk.scene.stage.name(layer):
+            self._noted.add(layer)
+            self._note_layers(text, layer)
 
     def _resume(self, found: Found) -> None:
         assert found.plan is not None  # noqa: S101 - asked for only if there is one
@@ -295,6 +306,7 @@ class WholeRuns:
     def _on_ended(self, ended: Ended) -> None:
         summary, state = ended.summary, self.state
         self._desk.scene.runs.finish_run(state.layer, ended.store, ended.provenance)
+        self._note("whole-image run", state.layer)
         if summary.state == "finished":
             remember_run("")
         state.failures = summary.failed
