@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_ditto.core.geometry import Box, PlaneAddress
+from napari_ditto.core.logits import PlacedLogits, stack
+from napari_ditto.core.masks import PlacedMask
 from napari_ditto.core.prompts import PromptSet
+from napari_ditto.core.refinement import Clicks, Refinement, refine, tidy
+from napari_ditto.core.routing import pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +41,11 @@ class Proposals:
         ``ModelSpec.key`` of the model.
     by_hand : bool
         Whether a user has painted in the masks.
+    logits : tuple of PlacedLogits or None
+        What each mask is made of, so that another threshold needs no model. Empty for masks that
+        no model made; None for a candidate too large to be kept.
+    refinement : Refinement
+        What was done to the model's masks.
     """
 
     masks: NDArray[np.bool_]
@@ -49,6 +58,8 @@ class Proposals:
     complete: NDArray[np.bool_] = field(default_factory=lambda: np.ones(1, dtype=bool))
     model: str = ""
     by_hand: bool = False
+    logits: tuple[PlacedLogits | None, ...] = ()
+    refinement: Refinement = field(default_factory=Refinement)
 
     def __len__(self) -> int:
         return len(self.masks)
@@ -57,3 +68,22 @@ class Proposals:
     def is_empty(self) -> bool:
         """Whether no candidate has a single pixel."""
         return not self.masks.any()
+
+    def refined(self, how: Refinement) -> Proposals:
+        """Return the model's candidates, refined; what was painted by hand stays as it is.
+
+        A candidate without logits keeps its outline: only holes, pieces and the smallest size
+        are seen to. To refine in another way, begin with what the model gave, not with this.
+        """
+        if self.by_hand or how.is_default:
+            return self
+        clicks = Clicks(*(pixels(self.prompts, positive=sign) for sign in (True, False)))
+        known = self.logits or (None,) * len(self)
+        placed = [
+            tidy(PlacedMask(self.box, mask), how, clicks)
+            if logits is None
+            else refine(logits, how, clicks)
+            for mask, logits in zip(self.masks, known, strict=True)
+        ]
+        masks, box = stack(placed)
+        return replace(self, masks=masks, box=box, refinement=how)

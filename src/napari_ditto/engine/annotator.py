@@ -212,6 +212,7 @@ def open_labels(labels: LabelStore | NDArray[Any] | None, source: Source) -> Lab
 
 def provenance(spec: ModelSpec, proposals: Proposals, choice: int, label: int) -> dict[str, object]:
     """Return where a label comes from, JSON-able."""
+    refinement = proposals.refinement.provenance
     return {
         "label": label,
         **spec.provenance,
@@ -223,4 +224,5 @@ def provenance(spec: ModelSpec, proposals: Proposals, choice: int, label: int) -
         "complete": bool(proposals.complete[choice]),
         "version": __version__,
         **({"by_hand": True} if proposals.by_hand else {}),
+        **({"refinement": refinement} if refinement else {}),
     }

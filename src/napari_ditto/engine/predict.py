@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ditto.core.geometry import Box, PlaneAddress
+from napari_ditto.core.logits import PlacedLogits, stack
 from napari_ditto.core.masks import PlacedMask, drop_denied
 from napari_ditto.core.progress import Progress
 from napari_ditto.core.prompts import BoxPrompt, Frame, MaskPrompt, PromptSet
@@ -18,7 +19,7 @@ from napari_ditto.core.tiling import Grid, Tile, choose_level, choose_tile, touc
 from napari_ditto.data.protocols import Source
 from napari_ditto.engine.encode import TileEncoder
 from napari_ditto.engine.growth import Growth, agreement, grow_steps
-from napari_ditto.engine.placing import place_logits, place_patchwork, stack
+from napari_ditto.engine.placing import placed_patchwork
 from napari_ditto.errors import ModelError, PromptError
 from napari_ditto.models.protocols import ContextModel, MaskLogits, PromptModel
 
@@ -27,6 +28,13 @@ GROWTH_TILES = 64
 
 COARSE_TILES = 16
 """Tiles decoded at the coarser level, where the object was expected to fit into one."""
+
+
+KEPT_MARGIN = 32
+"""Pixels round a grown object whose logits are kept, for lower thresholds."""
+
+KEPT_PIXELS = 1 << 24
+"""Most logits kept of one candidate (64 MiB); a larger one has no other threshold."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,11 +196,11 @@ class Predictor:
         self, first: Decoded, prompts: PromptSet, address: PlaneAddress, pyramid: Pyramid
     ) -> Proposals:
         factor, shape = pyramid.factors[first.tile.level], pyramid.shapes[0]
-        placed = [place_logits(logits, first.tile.box, factor, shape) for logits in first.logits]
-        masks, box = stack(placed)
+        kept = tuple(PlacedLogits(x, first.tile.box, factor, shape) for x in first.logits)
+        masks, box = stack([logits.mask() for logits in kept])
         return Proposals(
             masks, box, first.scores, first.best, address, prompts,
-            first.tile.level, first.complete, self.model.spec.key,
+            first.tile.level, first.complete, self.model.spec.key, logits=kept,
         )  # fmt: skip
 
     def _follow(
@@ -205,11 +213,15 @@ class Predictor:
         if not growth.complete:
             growth = yield from self._coarser(growth, address, pyramid)
         level = growth.grid.level
-        placed = place_patchwork(growth.work, pyramid.factors[level], pyramid.shapes[0])
+        logits = placed_patchwork(
+            growth.work, pyramid.factors[level], pyramid.shapes[0], KEPT_MARGIN
+        )
+        placed = logits.mask()
         corner = (placed.box.y0, placed.box.x0)
         told = [pixels(proposals.prompts, positive=sign) - corner for sign in (False, True)]
         grown = PlacedMask(placed.box, drop_denied(placed.mask, *told)).cropped()
-        return _with_candidate(proposals, choice, grown, level, growth.complete)
+        kept = logits if logits.box.area <= KEPT_PIXELS else None
+        return _with_candidate(proposals, choice, grown, kept, level, growth.complete)
 
     def _coarser(
         self, growth: Growth, address: PlaneAddress, pyramid: Pyramid
@@ -277,7 +289,12 @@ def _most_like(mask: MaskPrompt | None, decoded: MaskLogits, tile: Tile) -> int:
 
 
 def _with_candidate(
-    proposals: Proposals, choice: int, grown: PlacedMask, level: int, complete: bool
+    proposals: Proposals,
+    choice: int,
+    grown: PlacedMask,
+    logits: PlacedLogits | None,
+    level: int,
+    complete: bool,
 ) -> Proposals:
     """Return proposals with one candidate replaced by what it has grown to."""
     placed = [PlacedMask(proposals.box, mask).cropped() for mask in proposals.masks]
@@ -285,4 +302,8 @@ def _with_candidate(
     masks, box = stack(placed)
     finished = proposals.complete.copy()
     finished[choice] = complete
-    return replace(proposals, masks=masks, box=box, level=level, complete=finished)
+    known = list(proposals.logits)
+    known[choice] = logits
+    return replace(
+        proposals, masks=masks, box=box, level=level, complete=finished, logits=tuple(known)
+    )
