@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from unittest.mock import MagicMock, create_autospec
 
 import numpy as np
@@ -21,6 +22,7 @@ from napari_ditto.testing.blobs import BlobModel
 from napari_ditto.ui.controller import Controller
 from napari_ditto.ui.dockstate import DockState
 from napari_ditto.ui.everything import question
+from napari_ditto.ui.history import ValueEdit
 from napari_ditto.ui.prompt_reading import CollectedPrompts
 from napari_ditto.ui.prompt_state import LayerState
 from napari_ditto.ui.runner import Runner
@@ -206,6 +208,46 @@ def test_refused_target_keeps_prompts_and_tells(controller, scene, view):
     scene.clear_prompts.assert_not_called()
     assert last(view).mood == "error"
     assert last(view).status == "wrong shape. Choose another"
+
+
+def test_undo_waits_for_the_accept_before_it(controller, scene, runner):
+    say(scene, CLICK)
+    runner.hold = True
+    for action in ("accept", "undo"):
+        controller.act(action)
+    assert controller.session.redo_text == ""
+    runner.release()
+    store = scene.add_labels.call_args.args[2]
+    assert not store.data.any()
+    assert (controller.session.undo_text, controller.session.redo_text) == ("prompt", "label 1")
+
+
+def test_two_quick_accepts_make_one_layer(controller, scene, runner):
+    say(scene, CLICK)
+    proposals = controller.session.proposals
+    runner.hold = True
+    controller.act("accept")
+    controller.session.proposals = proposals
+    controller.session.overlap = "replace"
+    controller.act("accept")
+    scene.label_store.side_effect = lambda *_: scene.add_labels.call_args.args[2]
+    runner.release()
+    scene.add_labels.assert_called_once()
+    assert controller.session.undo_text == "label 2"
+
+
+def test_a_stroke_is_a_step_and_a_lost_step_is_told(controller, scene, view):
+    done = []
+    stroke = ValueEdit("stroke", lambda: done.append("redo"), lambda: done.append("undo"))
+    scene.stroked.emit(stroke)
+    assert controller.session.undo_text == "stroke"
+    controller.act("undo")
+    controller.act("redo")
+    assert done == ["undo", "redo"]
+    scene.stroked.emit(replace(stroke, text="large", nbytes=controller.session.undo_bytes))
+    assert "The oldest step can no longer be undone" in last(view).status
+    controller.act("undo")
+    assert "no longer" not in last(view).status
 
 
 def test_no_plane_is_a_hint_and_no_question(controller, scene, view, model):

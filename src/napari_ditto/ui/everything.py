@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from napari_ditto.core.geometry import PlaneAddress
 from napari_ditto.models.protocols import Estimate
 from napari_ditto.ui.desk import Desk
-from napari_ditto.ui.history import PromptEdit
 from napari_ditto.ui.labelling import Labelling
 from napari_ditto.ui.proposing import Proposing
 from napari_ditto.ui.workshop import Setup
@@ -77,7 +76,6 @@ class Everything:
         self._labelling.write(
             lambda store: workshop.write_all(setup, store, found, overlap),
             setup,
-            PromptEdit({}, {}),
         )
 
 

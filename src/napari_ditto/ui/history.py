@@ -23,6 +23,11 @@ class PromptEdit:
 
     text = "prompt"
 
+    @classmethod
+    def nothing(cls) -> PromptEdit:
+        """Return the edit that changes no prompt."""
+        return cls({}, {})
+
     @property
     def nbytes(self) -> int:
         """Memory that the step takes."""

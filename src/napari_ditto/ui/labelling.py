@@ -86,7 +86,7 @@ class Labelling:
         self.write(
             lambda store: workshop.accept(setup, store, proposals, choice, overlap),
             setup,
-            self._prompting.clear(),
+            self._prompting.clear,
         )
         self._proposing.look()
 
@@ -118,7 +118,7 @@ class Labelling:
         prompts: PromptEdit | None = None,
     ) -> None:
         """Run a job that writes to a layer which is there; its end is one step for Undo."""
-        prompts = prompts or PromptEdit({}, {})
+        prompts = prompts or PromptEdit.nothing()
 
         def done(written: Written) -> None:
             self._scene.refresh_labels(layer, written.provenance)
@@ -141,18 +141,21 @@ class Labelling:
         self,
         steps: Callable[[LabelStore | None], Steps],
         setup: Setup,
-        prompts: PromptEdit,
+        take_prompts: Callable[[], PromptEdit] = PromptEdit.nothing,
     ) -> None:
         """Run a job that writes labels to the target; its end is one step for Undo.
 
-        `steps` is given the store of the target, None for a new one.
+        `steps` is given the store of the target, None for a new one; `take_prompts` removes the
+        prompts that are answered, once it is clear that the target can be written to.
         """
         images, chosen = self._session.images, self._session.target
+        known = self._store(chosen, setup, images)
+        prompts = take_prompts()
 
         def begin() -> None:
             # An accept before this one may have made the new layer meanwhile.
             target = chosen or self._session.target
-            store = self._store(target, setup, images)
+            store = known or self._store(target, setup, images)
             self._write(lambda: steps(store), partial(done, target), failed)
 
         def done(target: str, written: Written) -> None:

@@ -223,7 +223,7 @@ class Following:
         bench, state = self._bench, self._state
         course.begin(way)
         self.course = course
-        nothing, prints = PromptEdit({}, {}), dict(course.trail.prints)
+        nothing, prints = PromptEdit.nothing(), dict(course.trail.prints)
         edit = FollowEdit(
             course.layer, course.store, course.deltas, nothing, trail=course.trail, prints=prints
         )
