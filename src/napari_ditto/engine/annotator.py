@@ -142,6 +142,10 @@ class Annotator:
         """Return what :meth:`predict` returns, step by step; see :class:`Predictor`."""
         return self._predictor.predict_steps(prompts, address, level)
 
+    def has_encoded(self, prompts: PromptSet, address: PlaneAddress) -> bool:
+        """Whether the tile that is asked first is encoded already; nothing is read."""
+        return self._predictor.has_encoded(prompts, address)
+
     def grow_steps(self, proposals: Proposals, choice: int) -> Steps:
         """Follow a candidate over its tile's edges, step by step."""
         return self._predictor.grow_steps(proposals, choice)

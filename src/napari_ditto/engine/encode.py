@@ -83,6 +83,10 @@ class TileEncoder:
         """The tiles that have been read, oldest first."""
         return tuple(self._keys)
 
+    def has(self, address: PlaneAddress, tile: Tile) -> bool:
+        """Whether a tile's embedding is at hand, without reading the tile."""
+        return self._remembered(address, tile) is not None
+
     def forget(self) -> None:
         """Read every tile again when it is next needed, so that edits are noticed."""
         self._keys.clear()

@@ -164,6 +164,18 @@ class Predictor:
         yield Progress("grow", 1, 0, "following the object", proposals)
         return (yield from self._follow(first, first.best, proposals, pyramid, self.growth_tiles))
 
+    def has_encoded(self, prompts: PromptSet, address: PlaneAddress) -> bool:
+        """Whether the tile that :meth:`predict_steps` asks first is encoded already.
+
+        Raises
+        ------
+        PromptError
+            For prompts that make no sense on the plane.
+        """
+        pyramid = Pyramid.of(self.encoder.source, address)
+        checked = check_prompts(prompts, pyramid.shapes[0])
+        return self.encoder.has(address, _first_tile(checked, pyramid, self.encoder.tile_size, None))
+
     def grow_steps(self, proposals: Proposals, choice: int) -> Generator[Progress, None, Proposals]:
         """Follow another candidate over its tile's edges; all the others stay as they are."""
         if proposals.complete[choice]:
@@ -302,7 +314,7 @@ def _with_candidate(
     masks, box = stack(placed)
     finished = proposals.complete.copy()
     finished[choice] = complete
-    known = list(proposals.logits)
+    known = list(proposals.logits or (None,) * len(placed))
     known[choice] = logits
     return replace(
         proposals, masks=masks, box=box, level=level, complete=finished, logits=tuple(known)

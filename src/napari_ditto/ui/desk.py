@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,8 @@ from napari_ditto.ui.runner import Job, Runner, Steps, as_ditto_error
 from napari_ditto.ui.session import Session
 from napari_ditto.ui.views import Scene
 from napari_ditto.ui.workshop import Workshop
+
+log = logging.getLogger(__name__)
 
 
 def _nothing_to_settle() -> None:
@@ -69,6 +72,30 @@ class Desk:
             cancellable=cancellable,
         )
         self.runner.submit(job)
+
+    def run_idle(
+        self,
+        name: str,
+        steps: Callable[[], Steps],
+        on_done: Callable[[Any], None],
+        on_partial: Callable[[Any], None],
+    ) -> None:
+        """Run a job that nobody waits for: any other one drops it, and its trouble is only logged."""
+
+        def on_progress(progress: Progress) -> None:
+            if progress.partial is not None:
+                on_partial(progress.partial)
+
+        self.runner.submit(
+            Job(
+                name,
+                steps,
+                on_done,
+                on_error=lambda error: log.debug("%s: %s", name, error),
+                on_progress=on_progress,
+                idle=True,
+            )
+        )
 
     def guarded(self, call: Callable[[], object]) -> None:
         """Call, and show any trouble in the dock; what is not ours goes to the log as well."""

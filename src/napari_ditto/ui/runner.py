@@ -50,6 +50,9 @@ class Job:
         Of such jobs only the newest counts.
     cancellable : bool
         Whether the user may cancel it; a write to the labels runs to its end.
+    idle : bool
+        Whether nobody waits for it: it gives way to every job that comes after it, begins only
+        where nothing else is to be done, and is no work that the user is told of.
     """
 
     name: str
@@ -59,6 +62,7 @@ class Job:
     on_progress: Callable[[Progress], None] = _ignore
     replaceable: bool = False
     cancellable: bool = True
+    idle: bool = False
     dropped: threading.Event = field(default_factory=threading.Event)
 
     def drain(self, report: Callable[[Progress], None]) -> object:
@@ -113,14 +117,17 @@ class Runner:
     @property
     def current(self) -> Job | None:
         """The job that the user waits for; a dropped one that winds down does not count."""
-        return next((job for job in self._jobs() if not job.dropped.is_set()), None)
+        waited_for = (job for job in self._jobs() if not (job.idle or job.dropped.is_set()))
+        return next(waited_for, None)
 
     def submit(self, job: Job) -> None:
-        """Queue a job; a replaceable one takes the place of all earlier such."""
-        if self._closed:
+        """Queue a job; a replaceable one takes the place of all earlier such, any that of idle ones.
+
+        An idle job is not taken while there is work.
+        """
+        if self._closed or (job.idle and self.current is not None):
             return
-        if job.replaceable:
-            self._drop(lambda other: other.replaceable)
+        self._drop(lambda other: other.idle or (job.replaceable and other.replaceable))
         self._waiting.append(job)
         self._start_next()
         self.on_state(self.current)

@@ -8,7 +8,7 @@ next job.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -139,6 +139,25 @@ class Workshop:
         annotator = yield from self._ready(setup)
         return (yield from annotator.predict_steps(prompts, address))
 
+    def foresee(
+        self, setup: Setup, prompts: PromptSet, address: PlaneAddress
+    ) -> Generator[Progress, None, Proposals | None]:
+        """Return what :meth:`predict` would, as far as that takes no long step; None for nothing.
+
+        A model that is slow to encode is asked about encoded tiles alone, and does not follow the
+        object out of them: such proposals are not complete.
+        """
+        if not self.has(setup.model, setup.device):
+            return None
+        annotator = yield from self._ready(setup)
+        quick = annotator.model.spec.encode_seconds <= QUICK_SECONDS
+        if not (quick or annotator.has_encoded(prompts, address)):
+            return None
+        steps = annotator.predict_steps(prompts, address)
+        if quick:
+            return (yield from steps)
+        return (yield from until_growth(steps))
+
     def accept(
         self,
         setup: Setup,
@@ -154,7 +173,8 @@ class Workshop:
         yield Progress("write", text="writing the label")
         store = store or self.make_labels(setup.source)
         writer = Annotator(setup.source, model, labels=store, overlap=overlap)
-        writer.accept(proposals, choice)
+        # What is on show is written, never grown or made anew.
+        writer.accept(replace(proposals, best=choice), choice)
         entry = writer.history.done[-1]
         return Written(writer.store, (entry.delta,), (entry.provenance,))
 
@@ -246,6 +266,8 @@ class Workshop:
         note = {"label": label, "model": setup.model, "prompts": "fixed"}
         if proposals.by_hand:
             note |= {"by_hand": True}
+        if proposals.refinement.provenance:
+            note |= {"refinement": proposals.refinement.provenance}
         return Written(store, (delta,), (note,))
 
     def erase(
@@ -348,6 +370,22 @@ def _note(spec: ModelSpec, label: int, score: float) -> dict[str, object]:
         "prompts": "everything",
         "score": score,
     }
+
+
+def until_growth(
+    steps: Generator[Progress, None, Proposals],
+) -> Generator[Progress, None, Proposals]:
+    """Return what the first tile has given, without following the object out of it."""
+    while True:
+        try:
+            progress = next(steps)
+        except StopIteration as stop:
+            found: Proposals = stop.value
+            return found
+        if isinstance(progress.partial, Proposals):
+            steps.close()
+            return progress.partial
+        yield progress
 
 
 def take_back(edit: Callable[[], None]) -> Generator[Progress, None, None]:
