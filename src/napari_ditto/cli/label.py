@@ -4,6 +4,7 @@ The model proposes the prompts itself; each object gets one label.
 
   napari-ditto all coins.png -o coins.zarr -o coins-outlines.png
   napari-ditto all slide.zarr -o cells.zarr --workers 2 --resume
+  napari-ditto all coins.png -o coins.zarr --model sam3:/data/sam3 --text "round coin"
   napari-ditto all stack.tif -o cells.zarr --planes z=3,20 --join z --json
 """
 
@@ -23,6 +24,7 @@ from napari_ditto.data.protocols import LabelDelta
 
 if TYPE_CHECKING:
     from napari_ditto.data.protocols import LabelStore, Source
+    from napari_ditto.engine.candidates import Settings
     from napari_ditto.engine.everything import EverythingResult
 
 
@@ -31,6 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_source(parser)
     options.add_plane(parser)
     options.add_model(parser)
+    parser.add_argument(
+        "--text", default="", help="what to look for, for a model that reads words (sam3)"
+    )
     options.add_region(parser)
     results.add_output(parser)
     whole.add_arguments(parser)
@@ -38,21 +43,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Run the command."""
+    from napari_ditto.core.routing import check_text
     from napari_ditto.data.embeddings import EmbeddingCache
+    from napari_ditto.engine.candidates import Settings
     from napari_ditto.engine.everything import segment_all_steps
     from napari_ditto.models.registry import load_model
 
+    settings = Settings(text=check_text(args.text))
     source = options.open_image(args)
     address = options.address(source, args)
     if whole.is_wanted(args, source, address):
-        return label_whole(args, console, source)
+        return label_whole(args, console, source, settings)
     model = load_model(args.model, args.device)
     start = time.perf_counter()
     found = console.follow(
-        segment_all_steps(source, model, address, region=args.region, cache=EmbeddingCache())
+        segment_all_steps(
+            source, model, address, region=args.region, cache=EmbeddingCache(), settings=settings
+        )
     )
     seconds = time.perf_counter() - start
     made = results.provenance(model.spec, source, address)
+    if settings.text:
+        made |= {"text": settings.text}
     store = results.open_labels(source, args.output, made)
     add(store, found)
     results.Result(source, address, store, made).write(args.output, found.box)
@@ -61,14 +73,16 @@ def run(args: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def label_whole(args: argparse.Namespace, console: Console, source: Source) -> int:
+def label_whole(
+    args: argparse.Namespace, console: Console, source: Source, settings: Settings
+) -> int:
     """Label an image of any size, tile by tile."""
     from napari_ditto.engine.whole.segmenter import all_task
     from napari_ditto.models.registry import load_model
 
     begun = whole.begun_at(args, "all")
     model = load_model(args.model, args.device)
-    plan = whole.make(args, source, model, all_task(), begun)
+    plan = whole.make(args, source, model, all_task(settings), begun)
     return whole.do(args, console, source, model, plan)
 
 

@@ -178,6 +178,8 @@ class PromptSet:
         What was clicked, stroked, drawn and roughly painted.
     diameter : float or None
         How large the object is about, pixels of the frame; a hint that a model may ignore.
+    text : str
+        What the object is called, for a model that reads words; ``""`` for no name.
     """
 
     points: tuple[PointPrompt, ...] = field(default=())
@@ -185,11 +187,12 @@ class PromptSet:
     box: BoxPrompt | None = None
     mask: MaskPrompt | None = None
     diameter: float | None = None
+    text: str = ""
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing has been said."""
-        return not (self.points or self.scribbles or self.box or self.mask)
+        return not (self.points or self.scribbles or self.box or self.mask or self.text)
 
     @property
     def has_positive(self) -> bool:
@@ -230,7 +233,8 @@ class PromptSet:
             *frame.to_frame(self.box.y0, self.box.x0), *frame.to_frame(self.box.y1, self.box.x1)
         )
         diameter = self.diameter and self.diameter / stretch
-        return PromptSet(points, scribbles, box, self.mask and self.mask.to_frame(frame), diameter)
+        mask = self.mask and self.mask.to_frame(frame)
+        return PromptSet(points, scribbles, box, mask, diameter, self.text)
 
     def with_points(self, points: Iterable[PointPrompt]) -> PromptSet:
         """Return a copy with more points."""
@@ -244,4 +248,6 @@ class PromptSet:
         if self.mask:
             state.update(repr(self.mask.box).encode())
             state.update(np.packbits(self.mask.mask).tobytes())
+        if self.text:  # without a name the digest is what it was before there were names
+            state.update(repr(self.text).encode())
         return state.hexdigest()

@@ -21,6 +21,9 @@ from napari_ditto.core.prompts import (
 )
 from napari_ditto.errors import PromptError
 
+MAX_TEXT = 200
+"""Letters of a name; models read about 30 words of it."""
+
 Shape = tuple[int, int]
 Position = tuple[float, float]
 
@@ -52,6 +55,7 @@ def check_prompts(prompts: PromptSet, shape: Shape) -> PromptSet:
         prompts.box and _check_box(prompts.box, shape),
         prompts.mask and _check_mask(prompts.mask, shape),
         _check_diameter(prompts.diameter),
+        check_text(prompts.text),
     )
     if not checked.has_positive:
         raise PromptError(
@@ -83,6 +87,7 @@ def share(prompts: PromptSet, box: Box) -> PromptSet:
         prompts.box and _cut_box(prompts.box, box),
         prompts.mask and _cut_mask(prompts.mask, box),
         prompts.diameter,
+        prompts.text,
     )
 
 
@@ -135,11 +140,13 @@ def translate(prompts: PromptSet, understood: Collection[str]) -> PromptSet:
         Of any kind.
     understood : collection of str
         ``ModelSpec.capabilities``. Strokes become points along them, a mask becomes points deep
-        inside it, a box becomes its centre.
+        inside it, a box becomes its centre. A name goes where there are places as well.
     """
     if prompts.scribbles and "scribbles" not in understood:
         strokes = tuple(p for s in prompts.scribbles for p in _stroke_points(s))
         prompts = replace(prompts.with_points(strokes), scribbles=())
+    if prompts.text and "text" not in understood:
+        prompts = replace(prompts, text="")
     if prompts.mask and "mask" not in understood:
         corner, deep = prompts.mask.box, deepest_pixels(prompts.mask.mask, 3)
         inside = (PointPrompt(float(y + corner.y0), float(x + corner.x0)) for y, x in deep)
@@ -202,6 +209,23 @@ def _check_diameter(diameter: float | None) -> float | None:
     if diameter is not None and not (math.isfinite(diameter) and diameter > 0):
         raise PromptError(f"a diameter of {diameter:g} pixels makes no sense")
     return diameter
+
+
+def check_text(text: str) -> str:
+    """Return a name without blanks round it.
+
+    Raises
+    ------
+    PromptError
+        If it is longer than any name, or not one line.
+    """
+    name = text.strip()
+    if len(name) > MAX_TEXT or not name.isprintable():
+        raise PromptError(
+            f"{name[:40]!r} is no name of a thing",
+            todo=f"Say in one line of up to {MAX_TEXT} letters what to look for, e.g. nucleus",
+        )
+    return name
 
 
 def _check_finite(values: Iterable[float], name: str) -> None:

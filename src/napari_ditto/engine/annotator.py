@@ -105,6 +105,7 @@ class Annotator:
         plane: PlaneAddress | Mapping[str, int] | None = None,
         level: int | None = None,
         diameter: float | None = None,
+        text: str = "",
     ) -> Proposals:
         """Return candidate masks for one object; any mixture of prompts is allowed.
 
@@ -126,13 +127,16 @@ class Annotator:
             Pyramid level to decode at; chosen by the extent of the prompts by default.
         diameter : float, optional
             About how large the object is, pixels; `ditto` looks at fewer sizes then.
+        text : str, optional
+            What the object is called, e.g. ``"nucleus"``, for a model that reads words. Where it
+            is must be said as well: :func:`~napari_ditto.segment_all` finds all of a name.
 
         Raises
         ------
         PromptError
             If the prompts make no sense for this plane, with the reason.
         """
-        prompts = make_prompts(points, positive, box, mask, scribbles, diameter)
+        prompts = make_prompts(points, positive, box, mask, scribbles, diameter, text)
         address = plane if isinstance(plane, PlaneAddress) else self.source.plane(plane)
         return drain(self.predict_steps(prompts, address, level))
 

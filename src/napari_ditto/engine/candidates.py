@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,13 @@ from napari_ditto.core.masks import PlacedMask, suppress
 from napari_ditto.core.prompts import Frame, PointPrompt, PromptSet
 from napari_ditto.core.routing import anchor, translate
 from napari_ditto.core.tiling import Grid, Tile
-from napari_ditto.models.protocols import AutoPromptModel, CroppingModel, PromptModel
+from napari_ditto.errors import ModelError, PromptError
+from napari_ditto.models.protocols import (
+    AutoPromptModel,
+    CroppingModel,
+    PromptModel,
+    TextModel,
+)
 
 Judge = Callable[[PlacedMask], float]
 """The score of a mask by what is known beyond the model; 0 for what is not wanted."""
@@ -45,6 +51,8 @@ class Settings:
         Two masks that share more are one object.
     points_per_side : int
         Grid points along the side of a tile, for a model without suggestions of its own.
+    text : str
+        What the objects are called, for a model that reads words; ``""`` for everything.
     """
 
     min_area: int = 16
@@ -53,6 +61,11 @@ class Settings:
     max_iou: float = 0.5
     max_containment: float = 0.8
     points_per_side: int = 32
+    text: str = ""
+
+    def told(self) -> dict[str, object]:
+        """Return the settings for a plan; one that names nothing is what it was before names."""
+        return {name: value for name, value in asdict(self).items() if name != "text" or value}
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,16 +105,43 @@ def find_candidates(
 
     Only what lies round the tile's core is asked about: a neighbour sees the rest better.
     """
-    if isinstance(model, AutoPromptModel):
-        prompts, gridded = _near_core(model.suggest(embedding), tile, grid), False
-    else:
-        prompts, gridded = list(_points(tile, grid, settings.points_per_side)), True
+    prompts, gridded = _ask_for(model, embedding, tile, grid, settings)
     decoded = decode_all(model, embedding, prompts, every=gridded)
     if gridded:
         decoded = (d for d in decoded if stability(d.logits) >= settings.stability_threshold)
     found = list(choose(decoded, tile, grid, settings, judge))
     kept = suppress([c.placed for c in found], settings.max_iou, settings.max_containment)
     return [found[i] for i in kept]
+
+
+def reader(model: PromptModel) -> TextModel:
+    """Return a model that finds things by their name.
+
+    Raises
+    ------
+    ModelError
+        If it reads no words.
+    """
+    if isinstance(model, TextModel):
+        return model
+    raise ModelError(f"{model.spec.id} reads no words", todo="Choose a model that does, e.g. sam3")
+
+
+def _ask_for(
+    model: PromptModel, embedding: Embedding, tile: Tile, grid: Grid, settings: Settings
+) -> tuple[list[PromptSet], bool]:
+    """Return what to ask in a tile, and whether it is a mere grid of points."""
+    if settings.text:
+        named = reader(model).suggest_text(embedding, settings.text)
+        return _near_core(named, tile, grid), False
+    if isinstance(model, AutoPromptModel):
+        return _near_core(model.suggest(embedding), tile, grid), False
+    if isinstance(model, TextModel):
+        raise PromptError(
+            f"{model.spec.id} finds things by name",
+            todo="Say what to look for, e.g. text='nucleus'",
+        )
+    return list(_points(tile, grid, settings.points_per_side)), True
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.core.masks import PlacedMask, intersection, suppress
 from napari_ditto.core.progress import Progress
+from napari_ditto.core.routing import check_text
 from napari_ditto.core.tiling import Grid
 from napari_ditto.data.protocols import EmbeddingStore, Source
 from napari_ditto.engine.candidates import Candidate, Judge, Settings, find_candidates, to_plane
@@ -76,6 +77,7 @@ def segment_all(
     *,
     min_area: int = ...,
     score_threshold: float = ...,
+    text: str = ...,
     region: Box | None = None,
     cache: EmbeddingStore | None = None,
     out: None = None,
@@ -88,6 +90,7 @@ def segment_all(
     *,
     min_area: int = ...,
     score_threshold: float = ...,
+    text: str = ...,
     region: Box | None = None,
     cache: EmbeddingStore | None = None,
     out: Path | str,
@@ -100,6 +103,7 @@ def segment_all(
     *,
     min_area: int = 16,
     score_threshold: float = 0.5,
+    text: str = "",
     region: Box | None = None,
     cache: EmbeddingStore | None = None,
     out: Path | str | None = None,
@@ -118,7 +122,9 @@ def segment_all(
     min_area : int
         Pixels of the smallest object.
     score_threshold : float
-        Least estimated IoU.
+        Least estimated IoU, or likeliness to be what `text` says.
+    text : str
+        What the objects are called, e.g. ``"nucleus"``, for a model that reads words.
     region : Box, optional
         Part of the plane; all of it by default.
     cache : EmbeddingStore, optional
@@ -142,10 +148,12 @@ def segment_all(
     ------
     SourceError
         If the plane cannot be read, or is too large to be held in memory at once.
+    ModelError, PromptError
+        If there is a `text` and the model reads none, or the other way round.
     DittoError
         With `out`, if there is something already, or some tiles have failed.
     """
-    settings = Settings(min_area=min_area, score_threshold=score_threshold)
+    settings = Settings(min_area=min_area, score_threshold=score_threshold, text=check_text(text))
     if out is not None:
         from napari_ditto.engine.whole.launch import label_whole
         from napari_ditto.engine.whole.segmenter import all_task

@@ -28,6 +28,7 @@ def make_prompts(
     mask: MaskPrompt | ArrayLike | None = None,
     scribbles: Strokes | None = None,
     diameter: float | None = None,
+    text: str = "",
 ) -> PromptSet:
     """Return prompts for one object; arguments as in :meth:`Annotator.predict`.
 
@@ -37,7 +38,12 @@ def make_prompts(
         If an argument has the wrong shape.
     """
     return PromptSet(
-        _points(points, positive), _scribbles(scribbles or ()), _box(box), _mask(mask), diameter
+        _points(points, positive),
+        _scribbles(scribbles or ()),
+        _box(box),
+        _mask(mask),
+        diameter,
+        text,
     )
 
 

@@ -46,6 +46,8 @@ class Recipe:
         Patterns of tensors that belong to parts we do not use.
     settings : str
         Pattern of what is read of ``config.json`` besides its three parts.
+    part : str
+        Where in ``config.json`` all that stands, if the file is of more than we use.
     check : callable
         Raises a WeightsError where a (configuration, place) is not of this architecture.
     is_original, from_original : callable
@@ -60,6 +62,7 @@ class Recipe:
     complete: Callable[[Tensors], Tensors] = lambda tensors: tensors
     ignored: tuple[str, ...] = ()
     settings: str = r"(?!)"
+    part: str = ""
     check: Callable[[Any, str], None] = lambda config, where: None
     is_original: Callable[[Iterable[str]], bool] = lambda names: False
     from_original: Callable[[Tensors, str], tuple[dict[str, Any], Tensors]] | None = None
@@ -103,6 +106,8 @@ def _config(weights: Weights, recipe: Recipe) -> dict[str, Any]:
             where=str(path),
             todo=f"Name the right family instead of {recipe.family}:",
         )
+    if isinstance(raw.get(recipe.part), dict):
+        raw = raw[recipe.part]
     parts = ("vision_config", "prompt_encoder_config", "mask_decoder_config")
     settings = {n: value for n, value in raw.items() if re.fullmatch(recipe.settings, n)}
     return settings | {name: raw[name] for name in parts if name in raw}

@@ -13,7 +13,7 @@ from napari_ditto.core.embedding import Embedding
 from napari_ditto.core.geometry import Box
 from napari_ditto.core.prompts import PromptSet
 
-Capability = Literal["points", "box", "mask", "scribbles", "proposals", "auto", "examples"]
+Capability = Literal["points", "box", "mask", "scribbles", "proposals", "auto", "examples", "text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +141,18 @@ class AutoPromptModel(PromptModel, Protocol):
 
     def suggest(self, embedding: Embedding) -> list[PromptSet]:
         """Return one prompt set per object seen in the tile, tile coordinates."""
+        ...
+
+
+@runtime_checkable
+class TextModel(PromptModel, Protocol):
+    """A prompt model that finds things by their name."""
+
+    def suggest_text(self, embedding: Embedding, text: str) -> list[PromptSet]:
+        """Return one prompt set per object of this name in the tile, tile coordinates.
+
+        Each holds the name and a box: :meth:`decode` answers it with the mask of that object.
+        """
         ...
 
 

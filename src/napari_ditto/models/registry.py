@@ -46,6 +46,8 @@ class Family:
         ``"weights"``: ``factory(name, weights, device)``.
     reads_diameter : bool
         Whether :attr:`PromptSet.diameter` changes its answers.
+    reads_text : bool
+        Whether it finds things by their name.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Family:
     factory: str
     takes: Literal["nothing", "device", "weights"] = "weights"
     reads_diameter: bool = False
+    reads_text: bool = False
 
 
 FAMILIES: tuple[Family, ...] = (
@@ -76,6 +79,12 @@ FAMILIES: tuple[Family, ...] = (
         "seggpt",
         "SegGPT: by example only",
         "napari_ditto.models.seggpt.model:load_seggpt",
+    ),
+    Family(
+        "sam3",
+        "Segment Anything 3: by name",
+        "napari_ditto.models.sam3.loading:load_sam3",
+        reads_text=True,
     ),
 )
 

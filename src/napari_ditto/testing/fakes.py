@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,6 +99,29 @@ class PerfectModel:
         label = _vote(truth[told]) or _vote(truth[_box_of(prompts, truth.shape).slices])
         found: NDArray[np.bool_] = (truth == label) & (label > 0)
         return components_meeting(found, told) if self.connected and told.any() else found
+
+
+class NamingModel(PerfectModel):
+    """Knows the truth, and what each object is called.
+
+    Parameters
+    ----------
+    names : mapping of int to str
+        The name of each object.
+    tile : int
+        Side of the tiles.
+    """
+
+    def __init__(self, names: Mapping[int, str], tile: int = 64) -> None:
+        super().__init__(tile)
+        self._names = names
+        self._spec = replace(self._spec, capabilities=self._spec.capabilities | {"text"})
+
+    def suggest_text(self, embedding: Embedding, text: str) -> list[PromptSet]:
+        """Return a point and the name for each object of that name."""
+        truth = self._truth(embedding)
+        named = [label for label in np.unique(truth).tolist() if self._names.get(label) == text]
+        return [replace(_point_in(truth == label), text=text) for label in named]
 
 
 class CountingModel:

@@ -91,7 +91,7 @@ class LikeSegmenter:
 
 def all_task(settings: Settings | None = None) -> Task:
     """Return the task of finding everything."""
-    return Task("all", True, asdict(settings or Settings()))
+    return Task("all", True, (settings or Settings()).told())
 
 
 def like_task(lesson: Lesson, threshold: float = 0.0) -> Task:

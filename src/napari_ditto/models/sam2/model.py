@@ -13,8 +13,8 @@ import torch  # noqa: TID253  # this module is imported when the family is used
 from numpy.typing import NDArray
 from torch.nn.functional import interpolate  # noqa: TID253
 
-from napari_ditto.models.canvas import to_bytes
 from napari_ditto.models.prompt_network import Features, PromptNetwork
+from napari_ditto.models.stretched import stretch
 
 LEVELS = ("fine", "middle", "image")
 
@@ -26,13 +26,7 @@ class Sam2PromptModel(PromptNetwork):
     """
 
     def _prepare(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
-        pixels = to_bytes(tile)
-        size = self._canvas.shape_of(pixels.shape[:2])
-        if size != pixels.shape[:2]:
-            channels = torch.from_numpy(np.moveaxis(pixels, -1, 0).copy())[None]
-            resized = interpolate(channels, size, mode="bilinear", antialias=True)
-            pixels = np.moveaxis(resized[0].numpy(), 0, -1)
-        return self._canvas.normalize(pixels)
+        return stretch(tile, self._canvas)
 
     def _features(self, pixels: torch.Tensor) -> Features:
         return dict(zip(LEVELS, self._network.get_image_embeddings(pixels), strict=True))

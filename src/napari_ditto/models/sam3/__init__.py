@@ -1,0 +1,1 @@
+"""SAM 3: things found by their name."""
