@@ -135,7 +135,7 @@ class PyramidLabels(ArrayLabels):
         dtype = np.dtype(dtype).newbyteorder("=")
         check_dtype(dtype)
         temporary = path is None
-        path = (path or _temporary()).absolute()
+        path = (path or temporary_path()).absolute()
         check_ngff(path, ngff)
         shapes = level_shapes(shape)
         ours = {_MAX_LABEL: 0, "provenance": dict(provenance or {})}
@@ -318,7 +318,8 @@ class PyramidLabels(ArrayLabels):
         left.clear()
 
 
-def _temporary() -> Path:
+def temporary_path() -> Path:
+    """Return where labels can be made that go when the program ends."""
     folder = tempfile.mkdtemp(prefix="napari-ditto-labels-")
     # Until exit, not until garbage collection: a viewer may hold the arrays longer than the store.
     atexit.register(shutil.rmtree, folder, ignore_errors=True)

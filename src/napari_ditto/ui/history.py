@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from napari_ditto.data.protocols import LabelDelta, LabelStore
 from napari_ditto.ui.prompt_state import PromptState
+
+if TYPE_CHECKING:
+    from napari_ditto.data.session_steps import PromptStep
 
 MAX_BYTES = 256 * 2**20
 STEP_BYTES = 512
@@ -79,6 +83,8 @@ class LabelEdit:
         The prompts before and after.
     also : tuple of ValueEdit
         What belongs to the same step, such as the records of the objects.
+    made : tuple of PromptStep
+        How objects came about that prompts alone have made, for sessions.
     """
 
     target: str
@@ -86,6 +92,7 @@ class LabelEdit:
     deltas: Sequence[LabelDelta]
     prompts: PromptEdit
     also: tuple[ValueEdit, ...] = ()
+    made: tuple[PromptStep, ...] = ()
 
     @property
     def text(self) -> str:
@@ -128,6 +135,9 @@ class History:
         self._done: deque[Edit] = deque()
         self._undone: list[Edit] = []
         self._sizes: deque[int] = deque()
+
+    def __len__(self) -> int:
+        return len(self._done)
 
     @property
     def undo_text(self) -> str:

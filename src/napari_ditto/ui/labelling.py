@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -32,6 +33,8 @@ class Labelling:
 
     written = Signal(str)
     """Labels of a layer were written, taken back or done again; carries its id."""
+    stepped = Signal(object, bool)
+    """A LabelEdit was done (true) or taken back (false)."""
     fixed = Signal(object)
     """An accepted mask took the place of an object; carries the Fixing."""
 
@@ -135,6 +138,7 @@ class Labelling:
         """Add a step to the line that Undo walks back, and tell that labels have changed."""
         self._history.add(edit)
         self._show_history()
+        self.stepped.emit(edit, True)
         self.written.emit(edit.target)
 
     def write(
@@ -188,7 +192,8 @@ class Labelling:
             self._session.target_choices = self._scene.target_choices()
             self._session.target = target
         self._scene.refresh_labels(target, done.provenance)
-        edit = LabelEdit(target, done.store, done.deltas, prompts)
+        made = tuple(replace(step, images=images) for step in done.made)
+        edit = LabelEdit(target, done.store, done.deltas, prompts, made=made)
         self.record(edit)
         self._session.hint = f"Accepted as {edit.text}"
 
@@ -277,6 +282,7 @@ class Labelling:
                 _put(value, forward)
             self._scene.refresh_labels(edit.target)
             self._restore(prompts)
+            self.stepped.emit(edit, forward)
             self.written.emit(edit.target)
 
         def failed(error: DittoError) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.core.progress import Progress
-from napari_ditto.core.prompts import PointPrompt, PromptSet
+from napari_ditto.core.prompts import PromptSet
 from napari_ditto.core.proposals import Proposals
 from napari_ditto.data.label_edit import write_plane
 from napari_ditto.data.protocols import (
@@ -32,6 +32,7 @@ from napari_ditto.models.registry import FALLBACK_MODEL
 from napari_ditto.ui.label_writing import exchange
 
 if TYPE_CHECKING:
+    from napari_ditto.data.session_steps import PromptStep
     from napari_ditto.engine.annotator import Annotator
     from napari_ditto.engine.everything import EverythingResult
 
@@ -79,11 +80,14 @@ class Written:
         The writes, in order.
     provenance : tuple of dict
         Where each label comes from.
+    made : tuple of PromptStep
+        How objects came about that prompts alone have made.
     """
 
     store: LabelStore
     deltas: tuple[LabelDelta, ...]
     provenance: tuple[dict[str, object], ...] = ()
+    made: tuple[PromptStep, ...] = ()
 
 
 def _load_model(name: str, device: str) -> Model:
@@ -168,6 +172,7 @@ class Workshop:
     ) -> Generator[Progress, None, Written]:
         """Write one candidate under the next free label."""
         from napari_ditto.engine.annotator import Annotator
+        from napari_ditto.engine.replay import step_of
 
         model = yield from self._loaded(setup)
         yield Progress("write", text="writing the label")
@@ -176,7 +181,12 @@ class Workshop:
         # What is on show is written, never grown or made anew.
         writer.accept(replace(proposals, best=choice), choice)
         entry = writer.history.done[-1]
-        return Written(writer.store, (entry.delta,), (entry.provenance,))
+        made = step_of(
+            proposals, choice, entry.delta, overlap, setup.source.window, setup.model, setup.device
+        )
+        return Written(
+            writer.store, (entry.delta,), (entry.provenance,), () if made is None else (made,)
+        )
 
     def grow(
         self, setup: Setup, proposals: Proposals, choice: int
@@ -185,8 +195,10 @@ class Workshop:
         annotator = yield from self._ready(setup)
         return (yield from annotator.grow_steps(proposals, choice))
 
-    def estimate(self, setup: Setup, address: PlaneAddress) -> Generator[Progress, None, Estimate]:
-        """Return what segmenting a whole plane would take."""
+    def estimate(
+        self, setup: Setup, address: PlaneAddress, text: str = ""
+    ) -> Generator[Progress, None, Estimate]:
+        """Return what segmenting a whole plane would take, or what has a name in it."""
         from napari_ditto.core.tiling import Grid
         from napari_ditto.models.device import available_memory
         from napari_ditto.models.estimate import estimate
@@ -194,14 +206,18 @@ class Workshop:
         model = yield from self._loaded(setup)
         spec = model.spec
         tiles = Grid(setup.source.plane_shape(address), spec.input_size).count
-        return estimate(
-            spec, tiles, tiles * PROMPTS_PER_TILE, available=available_memory(spec.device)
-        )
+        prompts = tiles if text else tiles * PROMPTS_PER_TILE  # a name finds all in one go
+        return estimate(spec, tiles, prompts, available=available_memory(spec.device))
 
     def everything(
-        self, setup: Setup, address: PlaneAddress, min_area: int, min_score: float
+        self,
+        setup: Setup,
+        address: PlaneAddress,
+        min_area: int,
+        min_score: float,
+        text: str = "",
     ) -> Generator[Progress, None, EverythingResult]:
-        """Find all objects of a plane that are large and sure enough."""
+        """Find all objects of a plane, or of a name, that are large and sure enough."""
         from napari_ditto.engine.candidates import Settings
         from napari_ditto.engine.everything import segment_all_steps
 
@@ -212,7 +228,7 @@ class Workshop:
                 model,
                 address,
                 cache=self.embeddings(),
-                settings=Settings(min_area, min_score),
+                settings=Settings(min_area, min_score, text=text),
             )
         )
 
@@ -324,10 +340,12 @@ class Workshop:
 
     def _rehearse(self, model: Model) -> None:
         """Ask a quick model once: first calls import and set up what later ones need."""
+        from napari_ditto.models.estimate import click_for
+
         if isinstance(model, PromptModel) and 0 < model.spec.encode_seconds < QUICK_SECONDS:
             self.embeddings()
             tile = np.random.default_rng(0).random((1, 64, 64, 3), dtype=np.float32)
-            model.decode(model.encode(tile)[0], [PromptSet((PointPrompt(32.0, 32.0),))])
+            model.decode(model.encode(tile)[0], [click_for(model.spec, 64)])
 
     def _keep_only(self, model: str) -> None:
         self._models = {name: m for name, m in self._models.items() if name[0] == model}
