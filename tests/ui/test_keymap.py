@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from app_model.types import KeyBinding
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Points, Shapes
 from napari.layers.base import Layer
 from napari.utils.key_bindings import KeymapHandler
 from napari.utils.shortcuts import default_shortcuts
 
-from napari_ditto.ui.keymap import ACTIONS, bind, button_text, native
+from napari_ditto.ui.keymap import ACTIONS, KEYS, bind, button_text
+from napari_ditto.ui.keys.spelling import canonical, native
 
 OURS = [key for action in ACTIONS.values() for key in action.keys]
 
-
-def canonical(key):
-    return str(KeyBinding.from_str(native(key)))
-
-
-# Our keys are bound on Points and Shapes layers, so what napari binds on Labels alone (Ctrl+Z,
-# which means undo there as well) is not in their way.
-# The same holds for C, which napari binds on Image layers alone.
+# Keys that napari binds on all layers of a kind are left to it there: Ctrl+Z on Labels, which
+# means undo there as well, and C on images.
 SPARED = {
     Labels: {canonical("Ctrl+Z"), canonical("Ctrl+Shift+Z")},
     Image: {canonical("C")},
@@ -80,6 +74,49 @@ def test_keys_that_the_user_bound_are_left_alone():
     unbind()
     handler.press_key("Q")
     assert pressed == ["user", "user"]
+
+
+@pytest.mark.parametrize("layer", [Labels(np.zeros((4, 4), dtype=int)), Image(np.zeros((4, 4)))])
+def test_keys_of_a_kind_of_layer_stay_naparis(layer):
+    unbind = bind(layer, {name: lambda: None for name in ACTIONS})
+    bound = {str(key) for key in layer.keymap}
+    assert {canonical(key) for key in OURS} - {str(k) for k in type(layer).class_keymap} == bound
+    unbind()
+
+
+def test_two_may_want_keys_on_one_layer():
+    layer, pressed = Points(np.zeros((1, 2))), []
+    first = bind(layer, {"accept": lambda: pressed.append("first")})
+    second = bind(layer, {name: lambda name=name: pressed.append(name) for name in ACTIONS})
+    handler = KeymapHandler()
+    handler.keymap_providers = [layer]
+    handler.press_key("Q")
+    first()
+    handler.press_key("Q")
+    second()
+    assert not handler.press_key("Q")
+    assert pressed == ["first", "accept"]
+
+
+@pytest.fixture
+def default_keys():
+    yield
+    KEYS.choose({}, {})
+
+
+def test_other_keys_work_at_once_and_are_shown(default_keys):
+    layer, pressed = Points(np.zeros((1, 2))), []
+    unbind = bind(layer, {"accept": lambda: pressed.append("accept")})
+    handler = KeymapHandler()
+    handler.keymap_providers = [layer]
+    assert KEYS.choose({"accept": "F6, Shift+Y"}, {}) == ()
+    assert not handler.press_key("Q")
+    assert handler.press_key("F6")
+    assert handler.press_key("Shift+Y")
+    assert button_text("accept") == "Accept (F6)"
+    unbind()
+    assert pressed == ["accept"] * 2
+    assert not layer.keymap
 
 
 @pytest.mark.gui

@@ -11,7 +11,8 @@ from napari.utils.key_bindings import KeymapHandler
 from napari_ditto.data.pyramid_labels import PyramidLabels
 from napari_ditto.testing.blobs import BlobModel
 from napari_ditto.ui.assembly import controller_for
-from napari_ditto.ui.keymap import ACTIONS, native
+from napari_ditto.ui.keymap import ACTIONS
+from napari_ditto.ui.keys.spelling import native
 from napari_ditto.ui.workshop import Workshop
 
 pytestmark = pytest.mark.gui

@@ -71,6 +71,21 @@ def accept() -> None:
     _act("accept")
 
 
+def batch() -> None:
+    """Let each point or box be an object of its own, or all of them one."""
+    _act("batch")
+
+
+def show_tiles() -> None:
+    """Show or hide where the next click is answered at once."""
+    _act("show_tiles")
+
+
+def show_keys() -> None:
+    """Show or hide the sheet of keys."""
+    _act("show_keys")
+
+
 def touch_up() -> None:
     """Correct the mask, or the label under the cursor, by hand."""
     _act("touch_up")

@@ -7,16 +7,13 @@ napari does not read keys from a plugin's manifest, see ``_npe2_manifest_to_acti
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from napari.layers import Layer
-
-Handler = Callable[[], None]
+from napari_ditto.ui.keys.binding import Bindings, Handler
+from napari_ditto.ui.keys.spelling import shown
+from napari_ditto.ui.keys.table import KeyTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,81 +27,136 @@ class Action:
     help : str
         Its tooltip.
     keys : tuple of str
-        Keys on our prompt layers, the first one is shown; ``Ctrl`` is Command on a Mac.
+        Keys on the layers we work with, until the user chooses others (:data:`KEYS`); the first
+        one is shown. ``Ctrl`` is Command on a Mac.
+    topic : str
+        Where the sheet of keys lists it.
     """
 
     label: str
     help: str
     keys: tuple[str, ...] = ()
+    topic: str = "More"
 
 
-# One hand stays on the mouse: what is pressed most lies under the other. K is kept for a sheet of
-# all keys.
+# One hand stays on the mouse: what is pressed most lies under the other.
 ACTIONS: Mapping[str, Action] = MappingProxyType(
     {
-        "open_dock": Action("Open Ditto", "Show the dock"),
-        "new_points": Action("Points", "Click on the object; more clicks refine the mask"),
-        "new_boxes": Action("Boxes", "Drag a rectangle round the object, or draw a rough shape"),
+        "open_dock": Action("Open Ditto", "Show the dock", (), "Docks"),
+        "new_points": Action(
+            "Points", "Click on the object; more clicks refine the mask", (), "Prompts"
+        ),
+        "new_boxes": Action(
+            "Boxes", "Drag a rectangle round the object, or draw a rough shape", (), "Prompts"
+        ),
         "toggle_sign": Action(
             "Include / exclude",
             "Switch between clicks on the object and clicks beside it; "
             "in select mode, flip what is selected",
             ("W",),
+            "Prompts",
         ),
-        "next_proposal": Action("Next mask", "Show the next proposal of the model", ("N",)),
-        "accept": Action("Accept", "Write the mask as a new label, and go on", ("Q",)),
+        "next_proposal": Action(
+            "Next mask", "Show the next proposal of the model", ("N",), "Masks"
+        ),
+        "accept": Action("Accept", "Write the mask as a new label, and go on", ("Q",), "Masks"),
         "touch_up": Action(
             "Touch up",
             "Correct the mask by hand with napari's brush, eraser and fill, then accept it; "
             "without a mask: the label under the cursor, or the chosen one",
             ("Shift+T",),
+            "Masks",
         ),
         "swap_model": Action(
             "Other model",
             "Ask the model classic about the same prompts, or the chosen model again",
             ("C",),
+            "Masks",
         ),
-        "undo": Action("Undo", "Take back the last prompt or label", ("Ctrl+Z", "U")),
-        "redo": Action("Redo", "Do again what was undone", ("Ctrl+Shift+Z",)),
-        "clear": Action("Clear", "Remove the prompts on this plane", ("J",)),
+        "undo": Action("Undo", "Take back the last prompt or label", ("Ctrl+Z", "U"), "Undo"),
+        "redo": Action("Redo", "Do again what was undone", ("Ctrl+Shift+Z",), "Undo"),
+        "clear": Action("Clear", "Remove the prompts on this plane", ("J",), "Prompts"),
+        "batch": Action(
+            "Each point or box is its own object",
+            "Click on many objects, then accept them all at once; exclusions count for the nearest",
+            ("Shift+B",),
+            "Prompts",
+        ),
         "segment_all": Action(
-            "Segment everything here", "Label every object on this plane", ("G",)
+            "Segment everything here", "Label every object on this plane", ("G",), "Whole plane"
         ),
-        "cancel": Action("Cancel", "Stop; what is finished is kept", ("H",)),
-        "open_examples": Action("Open Ditto examples", "Show the dock of examples"),
+        "cancel": Action("Cancel", "Stop; what is finished is kept", ("H",), "Whole plane"),
+        "open_examples": Action("Open Ditto examples", "Show the dock of examples", (), "Docks"),
         "add_example": Action(
             "Add example",
             "Take the labels on this plane as an example of what you look for",
             ("Shift+E",),
+            "Examples",
         ),
         "draw_example": Action(
             "From drawing",
             "Take what you drew on this plane; the model outlines it first, and you see it "
             "before it is used",
+            (),
+            "Examples",
         ),
         "like": Action(
-            "More like this", "Find everything that looks like the examples", ("Shift+M",)
+            "More like this",
+            "Find everything that looks like the examples",
+            ("Shift+M",),
+            "Examples",
         ),
         "follow": Action(
-            "Follow", "Carry the labels along, plane by plane, in both directions", ("Shift+F",)
+            "Follow",
+            "Carry the labels along, plane by plane, in both directions",
+            ("Shift+F",),
+            "Examples",
         ),
         "tune": Action(
             "Tune (1 min)",
             "Let the model fit itself to the examples for a minute; saved under a name",
+            (),
+            "Examples",
         ),
-        "save_examples": Action("Save set…", "Write these examples to one small file"),
-        "load_examples": Action("Load set…", "Add the examples of a file, of any image"),
+        "save_examples": Action(
+            "Save set…", "Write these examples to one small file", (), "Examples"
+        ),
+        "load_examples": Action(
+            "Load set…", "Add the examples of a file, of any image", (), "Examples"
+        ),
         "next_doubt": Action(
-            "Next", "Go to the next doubtful object, the worst first", ("Shift+N",)
+            "Next", "Go to the next doubtful object, the worst first", ("Shift+N",), "Review"
         ),
-        "accept_doubt": Action("Accept as is", "It is right: go on to the next", ("Shift+Q",)),
+        "accept_doubt": Action(
+            "Accept as is", "It is right: go on to the next", ("Shift+Q",), "Review"
+        ),
         "fix_doubt": Action(
-            "Fix", "Click on the object and accept: the new mask takes its place", ("Shift+X",)
+            "Fix",
+            "Click on the object and accept: the new mask takes its place",
+            ("Shift+X",),
+            "Review",
         ),
-        "delete_doubt": Action("Delete", "Remove the object from this plane", ("Shift+D",)),
-        "export_tracks": Action("Export tracks…", "Write them for other programs: CTC or GEFF"),
+        "delete_doubt": Action(
+            "Delete", "Remove the object from this plane", ("Shift+D",), "Review"
+        ),
+        "export_tracks": Action(
+            "Export tracks…", "Write them for other programs: CTC or GEFF", (), "Examples"
+        ),
+        "show_tiles": Action(
+            "Show encoded tiles",
+            "Draw a faint grid where the next click is answered at once",
+            ("Shift+I",),
+            "View",
+        ),
+        "show_keys": Action("Keys", "Show or hide the sheet of all keys", ("K",), "View"),
     }
 )
+
+GESTURES: tuple[tuple[str, str, str], ...] = (
+    ("Space", "Hold to move the image", "View"),
+    ("Delete", "Remove the selected prompts, in select mode", "Prompts"),
+)
+"""What else the hand can do: the gesture, what it does, and its topic in the sheet of keys."""
 
 REVIEW_ACTIONS = (
     *("add_example", "like", "follow"),
@@ -116,54 +168,26 @@ TOUCH_ACTIONS = ("accept", "touch_up", "cancel")
 """Actions whose keys work on the layer in which an object is corrected by hand."""
 
 
+KEYS = KeyTable({name: action.keys for name, action in ACTIONS.items()})
+"""The keys of all actions now, with what the user has chosen; one for the whole program."""
+
+bind = Bindings(KEYS).bind
+
+__all__ = [
+    "ACTIONS",
+    "GESTURES",
+    "KEYS",
+    "REVIEW_ACTIONS",
+    "TOUCH_ACTIONS",
+    "Action",
+    "Handler",
+    "bind",
+    "button_text",
+]
+
+
 def button_text(action: str, label: str = "") -> str:
     """Return a button's text with its key: ``"Accept (Q)"``; `label` replaces the usual one."""
-    entry = ACTIONS[action]
-    label = label or entry.label
-    return f"{label} ({_shown(entry.keys[0])})" if entry.keys else label
-
-
-def _shown(key: str) -> str:
-    return key.replace("Ctrl", "Cmd") if sys.platform == "darwin" else key
-
-
-def native(key: str) -> str:
-    """Return a key as napari's ``bind_key`` wants it on this system."""
-    return key.replace("Ctrl", "Meta") if sys.platform == "darwin" else key
-
-
-def bind(layer: Layer, handlers: Mapping[str, Handler]) -> Callable[[], None]:
-    """Bind the keys of some actions on one layer.
-
-    Parameters
-    ----------
-    layer : napari layer
-        A layer that takes prompts. Keys that somebody else bound on it are left alone.
-    handlers : mapping of str to callable
-        What to call, by action.
-
-    Returns
-    -------
-    callable
-        Takes back exactly these bindings.
-    """
-    taken = {str(key) for key in layer.keymap}
-    pressed = {native(key): handlers[name] for name in handlers for key in ACTIONS[name].keys}
-    ours = {key: _on_layer(handler) for key, handler in pressed.items() if key not in taken}
-    for key, call in ours.items():
-        layer.bind_key(key, call)
-
-    def unbind() -> None:
-        for key, call in ours.items():
-            bound = next((f for k, f in layer.keymap.items() if str(k) == key), None)
-            if bound is call:
-                layer.bind_key(key, None)
-
-    return unbind
-
-
-def _on_layer(handler: Handler) -> Callable[[Layer], None]:
-    def call(_: Layer) -> None:
-        handler()
-
-    return call
+    label = label or ACTIONS[action].label
+    keys = KEYS[action]
+    return f"{label} ({shown(keys[0])})" if keys else label

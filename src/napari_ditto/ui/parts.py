@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
 
 from napari_ditto.ui.desk import Desk
 from napari_ditto.ui.examples.parts import Examples
@@ -16,6 +17,9 @@ from napari_ditto.ui.session import Session
 from napari_ditto.ui.touching import Touching
 from napari_ditto.ui.views import Scene
 from napari_ditto.ui.whole.runs import WholeRuns
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
 
 
 class Ask(Protocol):
@@ -67,4 +71,16 @@ class Tools:
 
 def make_parts(tools: Tools) -> tuple[Part, ...]:
     """Return the parts of one session."""
-    return ()
+    viewer = tools.scene.viewer_for_parts
+    if viewer is None:
+        return ()
+    return (_keys(tools, viewer),)
+
+
+def _keys(tools: Tools, viewer: Viewer) -> Part:
+    from napari_ditto.ui.keymap import ACTIONS
+    from napari_ditto.ui.keys.part import KeysPart
+    from napari_ditto.ui.keys.stage import ViewerKeys
+
+    handlers = {name: partial(tools.act, name) for name in ACTIONS}
+    return KeysPart(tools.session, ViewerKeys(viewer, handlers))

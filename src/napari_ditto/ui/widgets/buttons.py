@@ -23,7 +23,7 @@ class ActionButton(QPushButton):
 
     def __init__(self, action: str, parent: QWidget | None = None, *, text: str = "") -> None:
         super().__init__(text or button_text(action), parent)
-        self.action = action
+        self.action, self._label, self._with_key = action, text, not text
         self.setObjectName(f"ditto_{action}")
         self.setToolTip(ACTIONS[action].help)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -35,8 +35,14 @@ class ActionButton(QPushButton):
         self.setStyleSheet(PRIMARY)
         return self
 
+    def call_it(self, label: str, *, with_key: bool = True) -> None:
+        """Give it another label than that of the key table, ``""`` for that one."""
+        self._label, self._with_key = label, with_key
+        self.setText(button_text(self.action, label) if with_key else label)
+
     def show_state(self, state: Button, help_text: str = "") -> None:
-        """Enable or disable it, and say why in the tooltip."""
+        """Enable or disable it, say why in the tooltip, and which key does the same now."""
+        self.call_it(self._label, with_key=self._with_key)
         self.setEnabled(state.enabled)
         self.setToolTip(state.why or help_text or ACTIONS[self.action].help)
 

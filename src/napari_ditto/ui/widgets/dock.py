@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QCheckBox, QFormLayout, QLabel, QVBoxLayout, QWidget
 
-from napari_ditto.ui.keymap import ACTIONS, button_text
 from napari_ditto.ui.prompt_layers import COLORS, NEGATIVE, POSITIVE
 from napari_ditto.ui.widgets.advanced import AdvancedPanel
 from napari_ditto.ui.widgets.buttons import ActionButton, dot
@@ -16,6 +15,7 @@ from napari_ditto.ui.widgets.docking import Dock
 from napari_ditto.ui.widgets.fold import Fold
 from napari_ditto.ui.widgets.layout import UprightArea, line, row
 from napari_ditto.ui.widgets.status import StatusPanel
+from napari_ditto.ui.widgets.text_prompt import TextPrompt
 from napari_ditto.ui.widgets.unsaved import UnsavedStrip
 from napari_ditto.ui.widgets.whole_image import WholePanel
 
@@ -28,8 +28,6 @@ _BUTTONS = (
     *("undo", "redo", "clear", "segment_all"),
 )
 """Actions with a button of their own here; the sign has two, and Cancel is in the status panel."""
-
-SIGN_KEY = ACTIONS["toggle_sign"].keys[0]
 
 
 class DockWidget(Dock):
@@ -44,6 +42,7 @@ class DockWidget(Dock):
     def _make_widgets(self) -> None:
         self.image, self.target = ChoiceBox(self), ChoiceBox(self)
         self.model = ChoiceBox(self, free_text=True)
+        self.find = TextPrompt(self)
         self.buttons = {name: ActionButton(name, self) for name in _BUTTONS}
         self.buttons["accept"].make_primary()
         self.include = ActionButton("toggle_sign", self, text="Include")
@@ -70,6 +69,7 @@ class DockWidget(Dock):
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Image", self.image)
         form.addRow("Model", row(self.model, self.buttons["swap_model"], stretch=(3, 2)))
+        form.addRow(self.find)
         form.addRow("Labels", self.target)
         button = self.buttons
         inside = QWidget(self)
@@ -102,6 +102,8 @@ class DockWidget(Dock):
         self.image.picked.connect(lambda key: self.chose.emit("images", (key,)))
         self.model.picked.connect(lambda key: self.chose.emit("model", key))
         self.target.picked.connect(lambda key: self.chose.emit("target", key))
+        self.find.named.connect(lambda text: self.chose.emit("text", text))
+        self.find.wanted.connect(lambda: self.acted.emit("segment_all"))
         self.keep.clicked.connect(self._on_keep)
         self.unsaved.answered.connect(lambda answer: self.chose.emit("unsaved", answer))
         self.advanced.chose.connect(lambda field, value: self.chose.emit(field, value))
@@ -124,18 +126,18 @@ class DockWidget(Dock):
         state = self.state
         self.image.show_choices(state.images, (*state.chosen_images, "")[0])
         self.model.show_choices(state.models, state.model)
+        self.find.show_text(state.text)
         self.target.show_choices(state.targets, state.target)
         for name, button in self.buttons.items():
             button.show_state(state.buttons[name])
         other = state.other_model.partition(":")[0]
-        self.buttons["swap_model"].setText(button_text("swap_model", f"Use {other}"))
-        touch_up = button_text("touch_up", "Leave as it was" if state.touching else "")
-        self.buttons["touch_up"].setText(touch_up)
+        self.buttons["swap_model"].call_it(f"Use {other}")
+        self.buttons["touch_up"].call_it("Leave as it was" if state.touching else "")
         for button, positive in ((self.include, True), (self.exclude, False)):
             button.show_state(state.buttons["toggle_sign"])
             button.setChecked(state.positive == positive)
-            name = "Include" if positive else "Exclude"
-            button.setText(name if state.positive == positive else f"{name} ({SIGN_KEY})")
+            chosen = state.positive == positive
+            button.call_it("Include" if positive else "Exclude", with_key=not chosen)
         self.unsaved.show_text(state.unsaved)
         self.proposal.setText(state.proposal)
         self.keep.setChecked(state.overlap == "keep")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from psygnal import Signal
-from qtpy.QtCore import QEvent, QObject
+from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox, QWidget
 
 from napari_ditto.core.run_plan import Kind
@@ -15,14 +15,16 @@ from napari_ditto.ui.bridge import Debounce
 from napari_ditto.ui.dockstate import DockState
 from napari_ditto.ui.examples.state import ExamplesState
 from napari_ditto.ui.whole.state import WholeState
+from napari_ditto.ui.widgets.focus import give_back_keyboard, is_typing
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
-    from qtpy.QtGui import QShowEvent
+    from qtpy.QtGui import QKeyEvent, QShowEvent
 
 WARM_MILLISECONDS = 300
 """After the dock is on show, its model is loaded: the window has been drawn by then."""
 
+_DONE_TYPING = (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Escape)
 
 NO_RUNS: Mapping[Kind, WholeState] = {"all": WholeState("all"), "like": WholeState("like")}
 
@@ -45,6 +47,9 @@ class Dock(QWidget):
         self._viewer: Viewer | None = None
         self._window: QWidget | None = None
         self._warm_soon = Debounce(self._warm_up, WARM_MILLISECONDS)
+        self._keyboard_back_soon = Debounce(self._keyboard_back)
+        self.acted.connect(self._keyboard_back_soon)
+        self.chose.connect(self._chosen)
 
     def draw(self) -> None:
         """Show `state`, `examples`, `runs` and what concerns this dock of `parts`."""
@@ -89,6 +94,21 @@ class Dock(QWidget):
     def ask_save(self, title: str, suggestion: str, pattern: str) -> str:
         """Ask for a file to write."""
         return str(QFileDialog.getSaveFileName(self, title, suggestion, pattern)[0])
+
+    # --- the keyboard -----------------------------------------------------------------------------
+
+    def _keyboard_back(self) -> None:
+        give_back_keyboard(self)
+
+    def _chosen(self, *_: object) -> None:
+        if not is_typing():
+            self._keyboard_back_soon()
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Have done with typing at Enter and Escape."""
+        if event is not None and event.key() in _DONE_TYPING:
+            self._keyboard_back_soon()
+        super().keyPressEvent(event)
 
     # --- in a window -----------------------------------------------------------------------------
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
+
+from napari_ditto.ui.widgets.focus import give_back_keyboard
 
 _STYLE = "QPushButton { text-align: left; padding: 4px 8px; }"
 
@@ -31,7 +34,8 @@ class Fold(QWidget):
         layout.setSpacing(4)
         layout.addWidget(self.button)
         layout.addWidget(inside)
-        self.button.clicked.connect(lambda: self._show(not self._is_expanded))
+        self.button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.button.clicked.connect(self._turn)
         self._show(False)
 
     @property
@@ -46,6 +50,10 @@ class Fold(QWidget):
     def collapse(self) -> None:
         """Hide what is inside."""
         self._show(False)
+
+    def _turn(self) -> None:
+        self._show(not self._is_expanded)
+        give_back_keyboard(self)
 
     def _show(self, on: bool) -> None:
         self._is_expanded = on

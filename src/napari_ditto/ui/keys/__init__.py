@@ -1,0 +1,1 @@
+"""Keys: which ones do what, where they are bound, and the sheet that shows them."""
