@@ -142,6 +142,12 @@ def measure_context(model: ContextModel) -> ModelSpec:
     )
 
 
+def click_for(spec: ModelSpec, side: int) -> PromptSet:
+    """Return a click in the middle of a tile, with a name where a model asks for one."""
+    text = "object" if "text" in spec.capabilities else ""
+    return PromptSet((PointPrompt(side / 2, side / 2),), text=text)
+
+
 def measure(model: PromptModel) -> ModelSpec:
     """Return the model's spec with costs measured on one full tile and one click.
 
@@ -149,7 +155,7 @@ def measure(model: PromptModel) -> ModelSpec:
     """
     side = model.spec.input_size
     tiles = np.full((1, side, side, 3), 0.5, dtype=np.float32)
-    click = [PromptSet((PointPrompt(side / 2, side / 2),))]
+    click = [click_for(model.spec, side)]
     model.decode(model.encode(tiles)[0], click)
     start = time.perf_counter()
     embedding = model.encode(tiles)[0]

@@ -186,6 +186,11 @@ def reads_diameter(name: str) -> bool:
     return any(f.reads_diameter for f in FAMILIES if f.name == name.partition(":")[0])
 
 
+def reads_text(name: str) -> bool:
+    """Whether the model called `name` finds things by their name; no model is loaded."""
+    return any(f.reads_text for f in FAMILIES if f.name == name.partition(":")[0])
+
+
 def parse(name: str) -> tuple[Family, str]:
     """Return the family and the rest of a model name; a bare path is recognised by its content.
 

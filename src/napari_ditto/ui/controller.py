@@ -293,7 +293,7 @@ class Controller:
             self._proposing.start_over()
         elif field in ("model", "device"):
             self._proposing.ask_again()
-        elif field == "diameter":
+        elif field in ("diameter", "text"):
             self._proposing.look()
         elif field == "prompt_layers":
             self._prompting.watch()

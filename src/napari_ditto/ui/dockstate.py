@@ -8,7 +8,7 @@ from typing import Literal
 
 from napari_ditto.core.window import Window
 from napari_ditto.data.protocols import OverlapPolicy
-from napari_ditto.models.registry import reads_diameter
+from napari_ditto.models.registry import reads_diameter, reads_text
 from napari_ditto.ui.session import NEW_LABELS, Choice, Session
 
 NEW_LABELS_CHOICE = Choice(NEW_LABELS, "new layer", "Made when you accept the first object")
@@ -39,6 +39,8 @@ class DockState:
         Whether progress and Cancel make sense.
     diameter : float or None
         The hint to the model; None where the model reads none.
+    text : str or None
+        What to look for by name; None where the model reads no words.
     proposal : str
         "2 of 3, score 0.87", or ``""``.
     touching : bool
@@ -66,6 +68,7 @@ class DockState:
     min_area_px: int = 20
     min_score: float = 0.5
     diameter: float | None = None
+    text: str | None = None
     positive: bool = True
     status: str = ""
     mood: Literal["ready", "busy", "hint", "error"] = "ready"
@@ -98,6 +101,7 @@ def resolve(session: Session) -> DockState:
         min_area_px=session.min_area_px,
         min_score=session.min_score,
         diameter=session.diameter if reads_diameter(session.model) else None,
+        text=session.text if reads_text(session.model) else None,
         positive=session.positive,
         status=status,
         mood=mood,

@@ -6,10 +6,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from napari_ditto.core.geometry import PlaneAddress
+from napari_ditto.core.routing import check_text
+from napari_ditto.errors import PromptError
 from napari_ditto.models.protocols import Estimate
+from napari_ditto.models.registry import reads_text
 from napari_ditto.ui.desk import Desk
 from napari_ditto.ui.labelling import Labelling
 from napari_ditto.ui.proposing import Proposing
+from napari_ditto.ui.session import Session
 from napari_ditto.ui.workshop import Setup
 
 if TYPE_CHECKING:
@@ -39,21 +43,22 @@ class Everything:
         """Find out what it would take; then ask if it is long, and run."""
         setup, workshop = self._proposing.setup(), self._desk.workshop
         address = self._desk.scene.address(self._desk.session.images)
+        text = name_of(self._desk.session)
         self._desk.run(
             "estimating",
-            lambda: workshop.estimate(setup, address),
-            lambda estimate: self._go_on(setup, address, estimate),
+            lambda: workshop.estimate(setup, address, text),
+            lambda estimate: self._go_on(setup, address, text, estimate),
         )
 
-    def _go_on(self, setup: Setup, address: PlaneAddress, estimate: Estimate) -> None:
+    def _go_on(self, setup: Setup, address: PlaneAddress, text: str, estimate: Estimate) -> None:
         if estimate.seconds > ASK_SECONDS and not self._confirm(question(estimate)):
             self._desk.session.hint = "Nothing was run"
             return
         workshop, self._partial = self._desk.workshop, None
         least = self._desk.session.min_area_px, self._desk.session.min_score
         self._desk.run(
-            "segmenting everything",
-            lambda: workshop.everything(setup, address, *least),
+            f"looking for {text}" if text else "segmenting everything",
+            lambda: workshop.everything(setup, address, *least, text),
             lambda found: self._write(setup, found),
             on_partial=lambda found: self._keep(setup, found),
         )
@@ -77,6 +82,22 @@ class Everything:
             lambda store: workshop.write_all(setup, store, found, overlap),
             setup,
         )
+
+
+def name_of(session: Session) -> str:
+    """Return what to look for, where the chosen model finds things by name.
+
+    Raises
+    ------
+    PromptError
+        If there is no name.
+    """
+    name = check_text(session.text) if reads_text(session.model) else ""
+    if reads_text(session.model) and not name:
+        raise PromptError(
+            "this model finds things by name", todo="Type what to look for under Find, e.g. nucleus"
+        )
+    return name
 
 
 def question(estimate: Estimate) -> str:

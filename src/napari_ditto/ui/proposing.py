@@ -12,7 +12,7 @@ from napari_ditto.core.proposals import Proposals
 from napari_ditto.core.window import Window
 from napari_ditto.data.protocols import Source
 from napari_ditto.errors import DittoError
-from napari_ditto.models.registry import reads_diameter
+from napari_ditto.models.registry import reads_diameter, reads_text
 from napari_ditto.ui.desk import Desk
 from napari_ditto.ui.workshop import Setup
 
@@ -86,6 +86,8 @@ class Proposing:
         prompts, session.remark = collected.prompts, collected.remark
         if session.diameter and reads_diameter(session.model):
             prompts = replace(prompts, diameter=session.diameter)
+        if not prompts.is_empty and reads_text(session.model):
+            prompts = replace(prompts, text=session.text)
         same = (address, prompts) == (session.address, session.prompts)
         if same and (prompts.is_empty or session.asked or session.proposals):
             return None

@@ -86,6 +86,8 @@ class Session:
         Size and estimated IoU that an object needs to count when everything is segmented.
     diameter : float
         About how large the objects are, pixels at level 0; 0 is not known.
+    text : str
+        What the objects are called, for a model that finds things by name; ``""`` for no name.
     positive : bool
         Sign of the next click or stroke.
     address : PlaneAddress or None
@@ -137,6 +139,7 @@ class Session:
     min_area_px: int = 20
     min_score: float = 0.5
     diameter: float = 0.0
+    text: str = ""
     positive: bool = True
     address: PlaneAddress | None = None
     prompts: PromptSet = field(default_factory=PromptSet)

@@ -68,6 +68,8 @@ class Order:
         Of what is like them.
     workers, cluster
         Who works; a cluster where one is named.
+    text
+        What to look for instead of everything.
     """
 
     setup: Setup
@@ -87,6 +89,7 @@ class Order:
     threshold: float = 0.0
     workers: int = 1
     cluster: str = ""
+    text: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -291,7 +294,9 @@ def _all_task(order: Order) -> Task:
     from napari_ditto.engine.candidates import Settings
     from napari_ditto.engine.whole.segmenter import all_task
 
-    return all_task(Settings(min_area=order.min_area, score_threshold=order.min_score))
+    return all_task(
+        Settings(min_area=order.min_area, score_threshold=order.min_score, text=order.text)
+    )
 
 
 def _make_plan(order: Order, model: Model, task: Task) -> Plan:

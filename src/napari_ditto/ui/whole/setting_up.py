@@ -11,6 +11,7 @@ from napari_ditto.core.run_plan import Join, Polygon
 from napari_ditto.data.protocols import Source
 from napari_ditto.errors import PromptError
 from napari_ditto.ui.desk import Desk
+from napari_ditto.ui.everything import name_of
 from napari_ditto.ui.examples.session import ExamplesSession
 from napari_ditto.ui.proposing import Proposing
 from napari_ditto.ui.whole.areas import corners
@@ -124,6 +125,7 @@ class SettingUp:
             examples.threshold,
             state.workers if here else 1,
             "" if here else state.cluster,
+            name_of(session) if state.kind == "all" else "",
         )
 
     def _within(self, address: PlaneAddress) -> dict[str, tuple[int, int]]:

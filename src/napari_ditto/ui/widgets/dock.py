@@ -42,7 +42,7 @@ class DockWidget(Dock):
     def _make_widgets(self) -> None:
         self.image, self.target = ChoiceBox(self), ChoiceBox(self)
         self.model = ChoiceBox(self, free_text=True)
-        self.find = TextPrompt(self)
+        self.words = TextPrompt(self)
         self.buttons = {name: ActionButton(name, self) for name in _BUTTONS}
         self.buttons["accept"].make_primary()
         self.include = ActionButton("toggle_sign", self, text="Include")
@@ -69,7 +69,7 @@ class DockWidget(Dock):
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Image", self.image)
         form.addRow("Model", row(self.model, self.buttons["swap_model"], stretch=(3, 2)))
-        form.addRow(self.find)
+        form.addRow(self.words)
         form.addRow("Labels", self.target)
         button = self.buttons
         inside = QWidget(self)
@@ -102,8 +102,8 @@ class DockWidget(Dock):
         self.image.picked.connect(lambda key: self.chose.emit("images", (key,)))
         self.model.picked.connect(lambda key: self.chose.emit("model", key))
         self.target.picked.connect(lambda key: self.chose.emit("target", key))
-        self.find.named.connect(lambda text: self.chose.emit("text", text))
-        self.find.wanted.connect(lambda: self.acted.emit("segment_all"))
+        self.words.named.connect(lambda text: self.chose.emit("text", text))
+        self.words.wanted.connect(lambda: self.acted.emit("segment_all"))
         self.keep.clicked.connect(self._on_keep)
         self.unsaved.answered.connect(lambda answer: self.chose.emit("unsaved", answer))
         self.advanced.chose.connect(lambda field, value: self.chose.emit(field, value))
@@ -126,7 +126,7 @@ class DockWidget(Dock):
         state = self.state
         self.image.show_choices(state.images, (*state.chosen_images, "")[0])
         self.model.show_choices(state.models, state.model)
-        self.find.show_text(state.text)
+        self.words.show_text(state.text)
         self.target.show_choices(state.targets, state.target)
         for name, button in self.buttons.items():
             button.show_state(state.buttons[name])
