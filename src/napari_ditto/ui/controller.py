@@ -383,6 +383,8 @@ class Controller:
             # What an error was about has changed; our own changes leave no edit.
             self.session.error = ""
             self._labelling.note(edit)
+            for part in self.parts:
+                part.prompted()
         self._proposing.look()
 
     def _on_plane_changed(self) -> None:

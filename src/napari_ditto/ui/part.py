@@ -43,6 +43,9 @@ class Part:
     def refresh(self) -> None:
         """Hear that layers came or went, or that another plane is shown."""
 
+    def prompted(self) -> None:
+        """Hear that the user changed the prompts, before the model is asked about them."""
+
     def cancelled(self) -> None:
         """Hear that the user gave up what is running."""
 

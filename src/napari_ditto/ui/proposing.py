@@ -24,13 +24,20 @@ WAITING = "Will be accepted as soon as the mask is there"
 
 
 class Proposing:
-    """Keeps the proposal on show in step with the prompts and the plane."""
+    """Keeps the proposal on show in step with the prompts and the plane.
+
+    Attributes
+    ----------
+    additions : list of callable
+        What else is said about the object than the layers hold; asked only if they say something.
+    """
 
     def __init__(self, desk: Desk) -> None:
         self._desk, self._session, self._scene = desk, desk.session, desk.scene
         self._source: Source | None = None
         self._then: Callable[[], None] | None = None
         self._warm = False
+        self.additions: list[Callable[[PlaneAddress, PromptSet], PromptSet]] = []
 
     def setup(self) -> Setup:
         """Return image, model and device as they are chosen now."""
@@ -88,6 +95,8 @@ class Proposing:
             prompts = replace(prompts, diameter=session.diameter)
         if not prompts.is_empty and reads_text(session.model):
             prompts = replace(prompts, text=session.text)
+        for add in self.additions if not prompts.is_empty else ():
+            prompts = add(address, prompts)
         same = (address, prompts) == (session.address, session.prompts)
         if same and (prompts.is_empty or session.asked or session.proposals):
             return None

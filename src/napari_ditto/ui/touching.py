@@ -148,7 +148,8 @@ def take_up(wanted: Wanted) -> Generator[Progress, None, tuple[int, InHand]]:
     """
     yield Progress("read", text="looking for the label")
     store, address, shape = wanted.store, wanted.address, wanted.shape
-    label, near = _pointed_label(wanted), wanted.view
+    label = label_at(store, address, shape, wanted.at) if wanted.at else 0
+    near = wanted.view
     if label:
         y, x = wanted.at or (0, 0)
         near = Box(y, x, y + 1, x + 1)
@@ -168,14 +169,15 @@ def room_to_paint(box: Box, view: Box, shape: tuple[int, int]) -> Box:
     return wide if wide.area <= PLANE_LIMIT else near
 
 
-def _pointed_label(wanted: Wanted) -> int:
-    if wanted.at is None:
-        return 0
-    y, x = wanted.at
+def label_at(
+    store: LabelStore, address: PlaneAddress, shape: tuple[int, int], at: tuple[int, int]
+) -> int:
+    """Return the label of a pixel; 0 for background, and outside the plane."""
+    y, x = at
     pixel = Box(y, x, y + 1, x + 1)
-    if pixel.intersect(Box.of_shape(wanted.shape)) != pixel:
+    if pixel.intersect(Box.of_shape(shape)) != pixel:
         return 0
-    return max(0, int(wanted.store.read(wanted.address, pixel)[0, 0]))
+    return max(0, int(store.read(address, pixel)[0, 0]))
 
 
 def _by_hand(held: InHand, base: Proposals | None) -> Proposals:
