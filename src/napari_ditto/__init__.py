@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from napari_ditto.engine.context import segment_like
     from napari_ditto.engine.everything import segment_all
     from napari_ditto.engine.propagate import propagate
+    from napari_ditto.engine.replay import replay
     from napari_ditto.engine.tracking import track
     from napari_ditto.models.registry import load_model
 
@@ -24,6 +25,7 @@ _HOMES = {
     "load_model": "napari_ditto.models.registry",
     "open_source": "napari_ditto.data.source",
     "propagate": "napari_ditto.engine.propagate",
+    "replay": "napari_ditto.engine.replay",
     "segment_all": "napari_ditto.engine.everything",
     "segment_like": "napari_ditto.engine.context",
     "track": "napari_ditto.engine.tracking",
@@ -35,6 +37,7 @@ __all__ = [
     "load_model",
     "open_source",
     "propagate",
+    "replay",
     "segment_all",
     "segment_like",
     "track",

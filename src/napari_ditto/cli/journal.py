@@ -23,6 +23,8 @@ from napari_ditto.cli.console import Console, size, table
 from napari_ditto.errors import DittoError, StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari_ditto.data.journal_records import Head, Paint
     from napari_ditto.data.journal_replay import Story
     from napari_ditto.data.journal_shelf import Entry
@@ -146,7 +148,7 @@ def replay(path: Path, out: Path | None, console: Console) -> int:
         raise DittoError("these labels are on no disk", todo="Say where to, with -o labels.zarr")
     if out is not None and out.suffix.lower() != results.ZARR:
         store, story = restore(path, anew=True)
-        write_tiff(store, story, out)
+        write_tiff(store, story.head.axes, out)
     else:
         store, story = restore(path, out)
     if story.trouble:
@@ -157,17 +159,15 @@ def replay(path: Path, out: Path | None, console: Console) -> int:
     return 0
 
 
-def write_tiff(store: LabelStore, story: Story, path: Path) -> None:
+def write_tiff(store: LabelStore, axes: Sequence[str], path: Path) -> None:
     """Write whole labels as one TIFF."""
     import tifffile
 
-    head = story.head
-    if np.prod(head.shape, dtype=object) * head.dtype.itemsize > MAX_TIFF_BYTES:
+    if np.prod(store.shape, dtype=object) * store.dtype.itemsize > MAX_TIFF_BYTES:
         raise StoreError("too large for a TIFF", where=str(path), todo="Write .zarr")
     data = np.asarray(store.data[...])  # type: ignore[index]
-    axes = "".join(head.axes).upper()
     try:
-        tifffile.imwrite(path, data, compression="zlib", metadata={"axes": axes})
+        tifffile.imwrite(path, data, compression="zlib", metadata={"axes": "".join(axes).upper()})
     except OSError as error:
         raise StoreError(f"cannot be written: {error.strerror}", where=str(path)) from error
 

@@ -25,6 +25,7 @@ from napari_ditto.cli import (
     prompt,
     propagate,
     run,
+    session,
     tracks,
     tune,
 )
@@ -46,6 +47,7 @@ COMMANDS: dict[str, ModuleType] = {
     "tune": tune,
     "evaluate": evaluate,
     "journal": journal,
+    "session": session,
     "models": models,
     "cache": cache,
     "doctor": doctor,
