@@ -25,30 +25,13 @@ from napari_ditto.ui.everything import question
 from napari_ditto.ui.history import ValueEdit
 from napari_ditto.ui.prompt_reading import CollectedPrompts
 from napari_ditto.ui.prompt_state import LayerState
-from napari_ditto.ui.runner import Runner
 from napari_ditto.ui.session import Choice
 from napari_ditto.ui.views import DockView, Scene
 from napari_ditto.ui.workshop import Workshop
+from tests.ui.inline import InlineRunner
 
 CLICK = PromptSet((PointPrompt(20.0, 20.0),))
 PLANE = PlaneAddress()
-
-
-class InlineRunner(Runner):
-    """Runs a job as soon as it is submitted, unless it is held back."""
-
-    def __init__(self):
-        super().__init__(post=lambda call: call())
-        self.hold = False
-
-    def _start_next(self):
-        while self._waiting and not self.hold and self._current is None:
-            self._current = self._waiting.pop(0)
-            self._work(self._current)
-
-    def release(self):
-        self.hold = False
-        self._start_next()
 
 
 class Signals:
@@ -168,8 +151,7 @@ def test_accept_writes_clears_and_makes_the_layer(controller, scene, view):
     assert controller.session.target == "lab"
     assert controller.session.prompts.is_empty
     assert controller.session.undo_text == "label 1"
-    provenance = scene.refresh_labels.call_args.args[1][0]
-    assert provenance["model"] == "blob"
+    assert controller._labelling.tables.of("lab").record(1).model_name == "blob"
     view.acted.emit("undo")
     assert not store.data.any()
     scene.restore_prompts.assert_called_once()

@@ -16,7 +16,6 @@ from napari_ditto.ui.adapters import (
     data_to_world,
     label_store_for,
     new_labels_layer,
-    record_provenance,
     refresh_labels,
     source_from_layer,
 )
@@ -109,12 +108,6 @@ def test_labels_for_channels_have_no_channel_axis():
     layer = new_labels_layer(image, source)
     assert layer.data.shape == (40, 50)
     assert label_store_for(layer, source, image).data is layer.data
-
-
-def test_provenance_is_kept_by_label():
-    layer = new_labels_layer(IMAGE, SOURCE, model="m")
-    record_provenance(layer, np.int64(3), {"prompts": "abc"})
-    assert layer.metadata["ditto"] == {"model": "m", "labels": {3: {"prompts": "abc"}}}
 
 
 def test_a_duplicate_is_written_for_itself():

@@ -13,6 +13,7 @@ from napari_ditto.testing.blobs import BlobModel
 from napari_ditto.ui.assembly import controller_for
 from napari_ditto.ui.keymap import ACTIONS
 from napari_ditto.ui.keys.spelling import native
+from napari_ditto.ui.objects_table.layer_tables import table_of
 from napari_ditto.ui.workshop import Workshop
 
 pytestmark = pytest.mark.gui
@@ -138,9 +139,9 @@ def test_a_proposal_is_touched_up_before_it_is_accepted(bench):
     assert not bench.session.touching
     assert not bench.hand.visible
     assert not bench.session.has_object
-    notes = bench.layer("Ditto labels").metadata["ditto"]["labels"]
-    assert notes[1]["by_hand"]
-    assert notes[1]["model"].startswith("blob")
+    record = table_of(bench.layer("Ditto labels")).record(1)
+    assert record.by_hand
+    assert record.model.startswith("blob")
     bench.act("undo")
     assert not bench.labels.any()
     bench.act("redo")

@@ -160,6 +160,10 @@ class ObjectTable:
         """Return a class by its number, None for one that is not there."""
         return next((c for c in self.classes if c.id == class_id), None)
 
+    def class_named(self, name: str) -> ObjectClass | None:
+        """Return a class by its name, None for one that is not there."""
+        return next((c for c in self.classes if c.name == name), None)
+
     def class_of(self, label: int) -> ObjectClass | None:
         """Return the class of an object, None if it has none."""
         return self.find_class(self.record(label).class_id)

@@ -13,7 +13,6 @@ from napari_ditto.ui.label_layers import (
     label_store_for,
     labels_on_plane,
     new_labels_layer,
-    record_provenance,
     refresh_labels,
 )
 from napari_ditto.ui.prompt_layers import (
@@ -52,7 +51,6 @@ __all__ = [
     "next_is_positive",
     "plane_from_viewer",
     "points_from_layer",
-    "record_provenance",
     "refresh_labels",
     "set_next_sign",
     "shapes_from_layer",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -76,12 +75,6 @@ def new_labels_layer(
     return layer
 
 
-def record_provenance(layer: Labels, label: int, entry: Mapping[str, Any]) -> None:
-    """Note how a label came about in ``layer.metadata["ditto"]["labels"]``."""
-    notes = layer.metadata.setdefault(METADATA, {})
-    notes.setdefault("labels", {})[int(label)] = dict(entry)
-
-
 def label_store_for(layer: Labels, source: Source, image: Image) -> LabelStore:
     """Return the store behind a Labels layer.
 
@@ -128,7 +121,7 @@ def _pyramid_under(layer: Labels, source: Source, where: str) -> LabelStore:
     """Return the OME-Zarr label image that a multiscale layer shows, and let it show just that."""
     from napari_ditto.data.pyramid_labels import PyramidLabels
 
-    path = _folder_of(layer)
+    path = folder_of(layer)
     if path is None:
         raise LabelsError(
             "multiscale labels are written only where they lie in one OME-Zarr folder",
@@ -147,7 +140,7 @@ def _pyramid_under(layer: Labels, source: Source, where: str) -> LabelStore:
     return labels
 
 
-def _folder_of(layer: Labels) -> Path | None:
+def folder_of(layer: Labels) -> Path | None:
     """Return the group of the shown zarr arrays, or the folder that the layer was opened from."""
     path = local_folder(level_0(layer))
     if path is not None:

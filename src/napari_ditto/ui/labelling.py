@@ -11,10 +11,14 @@ from typing import Any
 from psygnal import Signal
 
 from napari_ditto.core.proposals import Proposals
+from napari_ditto.data.object_records import ObjectClass
 from napari_ditto.data.protocols import LabelStore, Source
 from napari_ditto.errors import DittoError
 from napari_ditto.ui.desk import Desk
 from napari_ditto.ui.history import Edit, History, LabelEdit, PromptEdit, ValueEdit
+from napari_ditto.ui.objects_table.classes import Classes
+from napari_ditto.ui.objects_table.layer_tables import LayerTables
+from napari_ditto.ui.objects_table.tables import ObjectTables
 from napari_ditto.ui.prompt_state import PromptState
 from napari_ditto.ui.prompting import Prompting
 from napari_ditto.ui.proposing import Proposing
@@ -29,7 +33,15 @@ ALL_LABELLED = "Everything found on this plane has a label already"
 
 
 class Labelling:
-    """Writes to the target and keeps the line of steps that Undo walks back."""
+    """Writes to the target and keeps the line of steps that Undo walks back.
+
+    Attributes
+    ----------
+    tables : ObjectTables
+        What is known of the objects of each layer.
+    classes : Classes
+        Which class accepted objects get.
+    """
 
     written = Signal(str)
     """Labels of a layer were written, taken back or done again; carries its id."""
@@ -42,6 +54,9 @@ class Labelling:
         self._desk, self._session, self._scene = desk, desk.session, desk.scene
         self._prompting, self._proposing = prompting, proposing
         self._history = History(self._session.undo_bytes)
+        viewer = self._scene.viewer_for_parts
+        self.tables = ObjectTables(LayerTables(viewer, desk.fail) if viewer else None)
+        self.classes = Classes()
         self._turns: deque[Callable[[], None]] = deque()
         self._writing, self._told = False, 0
 
@@ -124,8 +139,9 @@ class Labelling:
         prompts = prompts or PromptEdit.nothing()
 
         def done(written: Written) -> None:
-            self._scene.refresh_labels(layer, written.provenance)
-            self.record(LabelEdit(layer, written.store, written.deltas, prompts))
+            self._scene.refresh_labels(layer)
+            also = self.tables.note(layer, written.provenance)
+            self.record(LabelEdit(layer, written.store, written.deltas, prompts, also))
             then()
 
         def failed(error: DittoError) -> None:
@@ -152,24 +168,38 @@ class Labelling:
         `steps` is given the store of the target, None for a new one; `take_prompts` removes the
         prompts that are answered, once it is clear that the target can be written to.
         """
-        images, chosen = self._session.images, self._session.target
+        images, kind = self._session.images, self.classes.current
+        chosen = self._target(images, kind)
         known = self._store(chosen, setup, images)
         prompts = take_prompts()
 
         def begin() -> None:
             # An accept before this one may have made the new layer meanwhile.
-            target = chosen or self._session.target
+            target = chosen or self._target(images, kind)
             store = known or self._store(target, setup, images)
             self._write(lambda: steps(store), partial(done, target), failed)
 
         def done(target: str, written: Written) -> None:
-            self._on_written(setup.source, images, target, prompts, written)
+            self._on_written(setup.source, images, target, kind, prompts, written)
 
         def failed(error: DittoError) -> None:
             self._restore(prompts.before)
             self._desk.fail(error)
 
         self._in_turn(begin)
+
+    def _target(self, images: tuple[str, ...], kind: ObjectClass | None) -> str:
+        """Return the layer to write to: the target, or the one that the class has on the image."""
+        if kind is None or not self.classes.per_layer:
+            return self._session.target
+        choices = {choice.key: choice.text for choice in self._scene.target_choices()}
+        given, name = self.classes.layer(images, kind), self._class_layer_name(images, kind)
+        if given in choices:
+            return given
+        return next((key for key, text in choices.items() if text == name), NEW_LABELS)
+
+    def _class_layer_name(self, images: tuple[str, ...], kind: ObjectClass) -> str:
+        return f"{self._scene.stage.name(images[0])} {kind.name}"
 
     def _store(self, target: str, setup: Setup, images: tuple[str, ...]) -> LabelStore | None:
         if target == NEW_LABELS:
@@ -181,6 +211,7 @@ class Labelling:
         source: Source,
         images: tuple[str, ...],
         target: str,
+        kind: ObjectClass | None,
         prompts: PromptEdit,
         done: Written,
     ) -> None:
@@ -188,12 +219,16 @@ class Labelling:
             self._session.hint = ALL_LABELLED
             return
         if target == NEW_LABELS:
-            target = self._scene.add_labels(images, source, done.store)
+            own = kind if self.classes.per_layer else None
+            name = self._class_layer_name(images, own) if own else ""
+            target = self._scene.add_labels(images, source, done.store, name)
+            self.classes.give_layer(images, own, target)
             self._session.target_choices = self._scene.target_choices()
             self._session.target = target
-        self._scene.refresh_labels(target, done.provenance)
+        self._scene.refresh_labels(target)
+        also = self.tables.note(target, done.provenance, kind)
         made = tuple(replace(step, images=images) for step in done.made)
-        edit = LabelEdit(target, done.store, done.deltas, prompts, made=made)
+        edit = LabelEdit(target, done.store, done.deltas, prompts, also, made)
         self.record(edit)
         self._session.hint = f"Accepted as {edit.text}"
 

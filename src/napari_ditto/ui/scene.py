@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -305,9 +305,12 @@ class ViewerScene:
         self.journal_layers.follow()
         return store
 
-    def add_labels(self, images: Sequence[str], source: Source, store: LabelStore) -> str:
+    def add_labels(
+        self, images: Sequence[str], source: Source, store: LabelStore, name: str = ""
+    ) -> str:
         """Show a new store as a Labels layer on the image, return its id."""
         layer = adapters.new_labels_layer(self._image(images), source, store)
+        layer.name = name or layer.name
         layers = self._viewer.layers
         active = layers.selection.active
         layers.insert(above_images(self._viewer), layer)
@@ -334,12 +337,10 @@ class ViewerScene:
         layers.insert(min(place, len(layers)), layer)
         layers.selection.active = active
 
-    def refresh_labels(self, target: str, provenance: Sequence[Mapping[str, object]] = ()) -> None:
+    def refresh_labels(self, target: str) -> None:
         """Draw a Labels layer again after its store was written; one that is gone is left."""
         layer = self._by_id().get(target)
         if layer is not None:
-            for entry in provenance:
-                adapters.record_provenance(layer, int(str(entry["label"])), entry)
             adapters.refresh_labels(layer)
 
     @property

@@ -132,8 +132,13 @@ class Scene(Protocol):
         """Return the store behind a Labels layer; raises :class:`LabelsError` on misfit."""
         ...
 
-    def add_labels(self, images: Sequence[str], source: Source, store: LabelStore) -> str:
-        """Show a new store as a Labels layer on the image, return its id."""
+    def add_labels(
+        self, images: Sequence[str], source: Source, store: LabelStore, name: str = ""
+    ) -> str:
+        """Show a new store as a Labels layer on the image, by default named after it.
+
+        Returns the id of the layer.
+        """
         ...
 
     def take_out(self, layer: str) -> object:
@@ -144,8 +149,8 @@ class Scene(Protocol):
         """Put a layer back that was taken out."""
         ...
 
-    def refresh_labels(self, target: str, provenance: Sequence[Mapping[str, object]] = ()) -> None:
-        """Draw a Labels layer again after a write, and note where its labels come from."""
+    def refresh_labels(self, target: str) -> None:
+        """Draw a Labels layer again after a write."""
         ...
 
     @property

@@ -16,6 +16,7 @@ from napari_ditto.ui.bridge import Debounce
 from napari_ditto.ui.examples import result_layers
 from napari_ditto.ui.examples.drawings import drawing_on_plane
 from napari_ditto.ui.keymap import bind
+from napari_ditto.ui.objects_table.layer_tables import table_of
 from napari_ditto.ui.overlay import NAME as IN_HAND
 from napari_ditto.ui.preview import NAME as PREVIEW
 from napari_ditto.ui.preview import above_images
@@ -93,8 +94,8 @@ class ViewerStage:
 
     def is_partly_labelled(self, labels: str) -> bool:
         """Whether objects may be unlabelled: true unless "segment everything" wrote the labels."""
-        notes = self._layer(labels).metadata.get("ditto", {}).get("labels", {})
-        return not any(note.get("prompts") == "everything" for note in notes.values())
+        records = table_of(self._layer(labels)).records.values()
+        return not any(record.prompts == "everything" for record in records)
 
     def labels_on_plane(
         self, labels: str, images: Sequence[str], address: PlaneAddress, box: Box

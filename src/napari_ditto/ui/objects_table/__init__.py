@@ -1,0 +1,1 @@
+"""What is known of each object: the table of them, and their classes."""
