@@ -17,30 +17,13 @@ from napari_ditto.testing.blobs import BlobContextModel
 from napari_ditto.ui.controller import Controller
 from napari_ditto.ui.examples.state import ExamplesState
 from napari_ditto.ui.prompt_reading import CollectedPrompts
-from napari_ditto.ui.runner import Runner
 from napari_ditto.ui.session import Choice
 from napari_ditto.ui.views import DockView, Scene, Stage
 from napari_ditto.ui.workshop import Workshop
+from tests.ui.inline import InlineRunner
 
 DISC = ((20, 20), (20, 70), (70, 45))
 SHAPE = (96, 96)
-
-
-class InlineRunner(Runner):
-    """Runs a job as soon as it is submitted, unless it is held back."""
-
-    def __init__(self):
-        super().__init__(post=lambda call: call())
-        self.hold = False
-
-    def _start_next(self):
-        while self._waiting and not self.hold and self._current is None:
-            self._current = self._waiting.pop(0)
-            self._work(self._current)
-
-    def release(self):
-        self.hold = False
-        self._start_next()
 
 
 def truth(planes=6):
