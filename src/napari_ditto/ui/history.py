@@ -85,6 +85,8 @@ class LabelEdit:
         What belongs to the same step, such as the records of the objects.
     made : tuple of PromptStep
         How objects came about that prompts alone have made, for sessions.
+    name : str
+        What was done, if it is more than that labels were written.
     """
 
     target: str
@@ -93,10 +95,13 @@ class LabelEdit:
     prompts: PromptEdit
     also: tuple[ValueEdit, ...] = ()
     made: tuple[PromptStep, ...] = ()
+    name: str = ""
 
     @property
     def text(self) -> str:
         """What Undo would take back."""
+        if self.name:
+            return self.name
         if len(self.deltas) == 1:
             return f"label {self.deltas[0].label}"
         return f"{len(self.deltas)} labels"

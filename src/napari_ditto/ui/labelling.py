@@ -141,7 +141,9 @@ class Labelling:
         def done(written: Written) -> None:
             self._scene.refresh_labels(layer)
             also = self.tables.note(layer, written.provenance)
-            self.record(LabelEdit(layer, written.store, written.deltas, prompts, also))
+            also += self.tables.follow(layer, written.became)
+            edit = LabelEdit(layer, written.store, written.deltas, prompts, also, name=written.text)
+            self.record(edit)
             then()
 
         def failed(error: DittoError) -> None:

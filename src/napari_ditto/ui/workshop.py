@@ -7,8 +7,8 @@ next job.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -82,12 +82,18 @@ class Written:
         Where each label comes from.
     made : tuple of PromptStep
         How objects came about that prompts alone have made.
+    became : mapping of int to tuple of int
+        The ids under which objects that were there before can be found now.
+    text : str
+        What was done, in a word or two; ``""`` if labels were written.
     """
 
     store: LabelStore
     deltas: tuple[LabelDelta, ...]
     provenance: tuple[dict[str, object], ...] = ()
     made: tuple[PromptStep, ...] = ()
+    became: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    text: str = ""
 
 
 def _load_model(name: str, device: str) -> Model:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from psygnal import Signal
 
+from napari_ditto.data.object_moves import records_after
 from napari_ditto.data.object_records import (
     NO_CLASS,
     ObjectClass,
@@ -115,6 +116,19 @@ class ObjectTables:
             return ()
         change = _recorded(self.of(layer), notes, kind)
         return (self.edit(layer, "records", change),)
+
+    def follow(self, layer: str, became: Mapping[int, tuple[int, ...]]) -> tuple[ValueEdit, ...]:
+        """Let the records go with objects that were merged, split, deleted or renumbered.
+
+        Parameters
+        ----------
+        layer : str
+            Unique id of the Labels layer.
+        became : mapping of int to tuple of int
+            See :func:`napari_ditto.data.object_moves.records_after`.
+        """
+        change = records_after(self.of(layer), became)
+        return () if change.is_empty else (self.edit(layer, "records", change),)
 
 
 def _recorded(table: ObjectTable, notes: Iterable[Note], kind: ObjectClass | None) -> TableChange:
