@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Generator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +16,9 @@ from napari_ditto.core.masks import bounding_box
 from napari_ditto.core.progress import Progress
 from napari_ditto.core.prompts import BoxPrompt, MaskPrompt, PromptSet
 from napari_ditto.core.proposals import Proposals
+from napari_ditto.core.refinement import Refinement
 from napari_ditto.data.protocols import EmbeddingStore, LabelStore, OverlapPolicy, Source
+from napari_ditto.engine.batch import Batch, Known, batch_steps, separate
 from napari_ditto.engine.encode import TileEncoder
 from napari_ditto.engine.history import Accepted, History
 from napari_ditto.engine.jobs import drain
@@ -23,6 +26,8 @@ from napari_ditto.engine.predict import GROWTH_TILES, Predictor
 from napari_ditto.engine.requests import Strokes, make_prompts
 from napari_ditto.errors import LabelsError, PromptError
 from napari_ditto.models.protocols import ModelSpec, PromptModel
+
+log = logging.getLogger(__name__)
 
 Steps = Generator[Progress, None, Proposals]
 
@@ -153,6 +158,66 @@ class Annotator:
     def grow_steps(self, proposals: Proposals, choice: int) -> Steps:
         """Follow a candidate over its tile's edges, step by step."""
         return self._predictor.grow_steps(proposals, choice)
+
+    def predict_batch(
+        self,
+        points: ArrayLike | None = None,
+        positive: Sequence[bool] | None = None,
+        boxes: Sequence[BoxPrompt | Sequence[float]] = (),
+        plane: PlaneAddress | Mapping[str, int] | None = None,
+        level: int | None = None,
+        diameter: float | None = None,
+    ) -> Batch:
+        """Return masks for many objects at once, one for each positive point and each box.
+
+        Objects of one tile share one call of the decoder; each gets what it would get alone, but
+        no pixel twice, see :class:`~napari_ditto.engine.batch.Batch`.
+
+        Parameters
+        ----------
+        points, positive, plane, level, diameter
+            As for :meth:`predict`; a negative point belongs to the nearest object.
+        boxes : sequence of (y0, x0, y1, x1)
+            Each as `box` of :meth:`predict`.
+
+        Raises
+        ------
+        PromptError
+            If nothing says where an object is, or a prompt makes no sense for this plane.
+        """
+        said = make_prompts(points, positive)
+        areas = [make_prompts(box=box) for box in boxes]
+        sets = separate(said.points, areas, diameter=diameter)
+        if not sets:
+            raise PromptError("say where the objects are first")
+        address = plane if isinstance(plane, PlaneAddress) else self.source.plane(plane)
+        return drain(self.batch_steps(sets, address, level))
+
+    def batch_steps(
+        self,
+        prompts: Sequence[PromptSet],
+        address: PlaneAddress,
+        level: int | None = None,
+        refinement: Refinement | None = None,
+        known: Known | None = None,
+    ) -> Generator[Progress, None, Batch]:
+        """Return many objects, step by step; see :func:`~napari_ditto.engine.batch.batch_steps`."""
+        how = refinement or Refinement()
+        return batch_steps(self._predictor, prompts, address, level, how, known)
+
+    def accept_batch(self, batch: Batch) -> list[int]:
+        """Write all objects of a batch, each under an id of its own, and return the ids.
+
+        Objects without a mask are left out, as are those whose pixels all have a label already.
+        :meth:`undo` takes back one object at a time.
+        """
+        written = []
+        for index in batch.found:
+            try:
+                written.append(self.accept(batch.alone(index)))
+            except LabelsError as error:
+                log.info("object %d: %s", index + 1, error)
+        return written
 
     def accept(
         self, proposals: Proposals, choice: int | None = None, label: int | None = None

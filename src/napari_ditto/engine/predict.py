@@ -63,6 +63,30 @@ class Pyramid:
 
 
 @dataclass(frozen=True, eq=False)
+class Question:
+    """Where a model is asked about one object first, and what it is told.
+
+    Attributes
+    ----------
+    said : PromptSet
+        What makes sense of the prompts on the plane, pixels at level 0.
+    tile : Tile
+        Where.
+    prompts : PromptSet
+        The same, pixels of the tile's level.
+    """
+
+    said: PromptSet
+    tile: Tile
+    prompts: PromptSet
+
+    @property
+    def local(self) -> PromptSet:
+        """What is said inside the tile, in its own pixels."""
+        return to_tile(self.prompts, self.tile.box)
+
+
+@dataclass(frozen=True, eq=False)
 class Decoded:
     """The answer of the first tile.
 
@@ -155,10 +179,27 @@ class Predictor:
         ------
         PromptError, SourceError, ModelError
         """
+        question = self.question(prompts, address, level)
+        decoded = yield from self._ask(address, question.tile, question.local)
+        return (yield from self.answer_steps(question, address, decoded))
+
+    def question(
+        self, prompts: PromptSet, address: PlaneAddress, level: int | None = None
+    ) -> Question:
+        """Return where to ask first; arguments and errors as of :meth:`predict_steps`."""
         pyramid = Pyramid.of(self.encoder.source, address)
         checked = check_prompts(prompts, pyramid.shapes[0])
-        first = yield from self._decode_first(checked, address, pyramid, level)
-        proposals = self._proposals(first, checked, address, pyramid)
+        tile = _first_tile(checked, pyramid, self.encoder.tile_size, level)
+        said = to_level(checked, pyramid.factors[tile.level], pyramid.shapes[tile.level])
+        return Question(checked, tile, said)
+
+    def answer_steps(
+        self, question: Question, address: PlaneAddress, decoded: MaskLogits, row: int = 0
+    ) -> Generator[Progress, None, Proposals]:
+        """Return the candidates that a row of an answer gives; the best one is followed."""
+        pyramid = Pyramid.of(self.encoder.source, address)
+        first = _judged(question, decoded, row, pyramid)
+        proposals = self._proposals(first, question.said, address, pyramid)
         if proposals.complete[proposals.best]:
             return proposals
         yield Progress("grow", 1, 0, "following the object", proposals)
@@ -172,30 +213,17 @@ class Predictor:
         PromptError
             For prompts that make no sense on the plane.
         """
-        pyramid = Pyramid.of(self.encoder.source, address)
-        checked = check_prompts(prompts, pyramid.shapes[0])
-        return self.encoder.has(address, _first_tile(checked, pyramid, self.encoder.tile_size, None))
+        return self.encoder.has(address, self.question(prompts, address).tile)
 
     def grow_steps(self, proposals: Proposals, choice: int) -> Generator[Progress, None, Proposals]:
         """Follow another candidate over its tile's edges; all the others stay as they are."""
         if proposals.complete[choice]:
             return proposals
         pyramid = Pyramid.of(self.encoder.source, proposals.address)
-        checked = check_prompts(proposals.prompts, pyramid.shapes[0])
-        first = yield from self._decode_first(checked, proposals.address, pyramid, proposals.level)
+        question = self.question(proposals.prompts, proposals.address, proposals.level)
+        decoded = yield from self._ask(proposals.address, question.tile, question.local)
+        first = _judged(question, decoded, 0, pyramid)
         return (yield from self._follow(first, choice, proposals, pyramid, 4 * self.growth_tiles))
-
-    def _decode_first(
-        self, prompts: PromptSet, address: PlaneAddress, pyramid: Pyramid, level: int | None
-    ) -> Generator[Progress, None, Decoded]:
-        tile = _first_tile(prompts, pyramid, self.encoder.tile_size, level)
-        said = to_level(prompts, pyramid.factors[tile.level], pyramid.shapes[tile.level])
-        decoded = yield from self._ask(address, tile, to_tile(said, tile.box))
-        told = [pixels(to_tile(said, tile.box), positive=sign) for sign in (False, True)]
-        logits = [_without_denied(candidate, *told) for candidate in decoded.logits[0]]
-        leads_out = [touches_edge(x, tile.box, pyramid.shapes[tile.level]) for x in logits]
-        complete = ~np.array(leads_out, dtype=bool) & (not _has_outside(said, tile.box))
-        return Decoded(tile, said, logits, decoded.scores[0], int(decoded.best[0]), complete)
 
     def _ask(
         self, address: PlaneAddress, tile: Tile, prompts: PromptSet
@@ -273,6 +301,16 @@ def _first_tile(prompts: PromptSet, pyramid: Pyramid, size: int, level: int | No
     only = slice(level, level + 1)
     tile = choose_tile(extent, start, pyramid.shapes[only], pyramid.factors[only], size)
     return replace(tile, level=level)
+
+
+def _judged(question: Question, decoded: MaskLogits, row: int, pyramid: Pyramid) -> Decoded:
+    tile, local = question.tile, question.local
+    told = [pixels(local, positive=sign) for sign in (False, True)]
+    logits = [_without_denied(candidate, *told) for candidate in decoded.logits[row]]
+    leads_out = [touches_edge(x, tile.box, pyramid.shapes[tile.level]) for x in logits]
+    complete = ~np.array(leads_out, dtype=bool) & (not _has_outside(question.prompts, tile.box))
+    best = int(decoded.best[row])
+    return Decoded(tile, question.prompts, logits, decoded.scores[row], best, complete)
 
 
 def _has_outside(prompts: PromptSet, box: Box) -> bool:
