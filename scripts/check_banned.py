@@ -21,6 +21,8 @@ NAMES = {
     "unsafe_load", "UnsafeLoader", "FullLoader", "mktemp",
 }  # fmt: skip
 """Attributes and imported names that are banned wherever they come from."""
+ALLOWED = {"src/napari_ditto/data/zip_members.py": UNPACK | {"ZipFile"}}
+"""The one module that reads and writes archives: in memory, member by member, bounded."""
 CALLS = {
     "eval", "exec", "os.system", "os.popen", "torch.jit.load", "torch.hub.load",
     "ssl.wrap_socket", "xml.sax.parse",
@@ -84,6 +86,11 @@ def banned_call(call: ast.Call) -> Iterator[str]:
     yield from (f"{key}={bad}" for key, bad in KEYWORDS.items() if given.get(key) is bad)
 
 
+def allowed(file: Path) -> set[str]:
+    """Return what one module may use nevertheless."""
+    return next((names for end, names in ALLOWED.items() if file.resolve() == ROOT / end), set())
+
+
 def _top(module: str) -> str:
     return module.partition(".")[0]
 
@@ -95,6 +102,7 @@ def main(paths: list[str]) -> int:
         f"{file}:{line}: banned: {reason}"
         for file in files
         for line, reason in banned(ast.parse(file.read_text(encoding="utf-8")))
+        if reason not in allowed(file)
     ]
     print("\n".join(faults) if faults else f"no banned call in {len(files)} files")
     return 1 if faults else 0

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ditto.core.lineage import Lineage
-from napari_ditto.data.new_folder import new_folder
+from napari_ditto.data.whole_or_nothing import whole_or_nothing
 from napari_ditto.errors import StoreError
 
 MOST = int(np.iinfo(np.uint16).max)
@@ -95,7 +95,7 @@ def write_ctc(
             where=str(target),
             todo="Export as GEFF, or fewer frames",
         )
-    with new_folder(target) as partial:
+    with whole_or_nothing(target, what="the tracks", folder=True) as partial:
         partial.mkdir()
         _write(partial, frames, lines, *(TRUTH if truth else RESULT))
     return target

@@ -1,31 +1,100 @@
-"""Writing label images as OME-Zarr 0.5 (ngff.openmicroscopy.org/0.5), whole or not at all."""
+"""Labels into a file of another program: whole or not at all, over nothing unless allowed."""
 
 from __future__ import annotations
 
-import json
-import math
-import shutil
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import product
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
-from napari_ditto.data.arrays import Index, RawArray, wrap
-from napari_ditto.errors import StoreError
+from napari_ditto.core.progress import Progress
+from napari_ditto.data.exporting.formats import Options, format_of
+from napari_ditto.data.exporting.label_image import LabelImage, label_image
+from napari_ditto.data.whole_or_nothing import whole_or_nothing
 
 if TYPE_CHECKING:
-    import zarr
+    from napari_ditto.data.ngff_labels import Ngff
+    from napari_ditto.data.object_records import ObjectTable
 
-PROVENANCE_KEY = "napari-ditto"
-"""Attribute of the group under which the provenance is kept."""
+Steps = Generator[Progress, None, Path]
 
-CHUNK = 512
-BLOCK = 2048  # side of what is held in memory at once, a multiple of CHUNK
-SMALLEST = 256
-_AXIS_TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
+
+def export(
+    labels: object,
+    path: Path | str,
+    *,
+    format: str | None = None,
+    image: object = None,
+    axes: str | Sequence[str] | None = None,
+    scale: Sequence[float] | None = None,
+    units: Sequence[str] | None = None,
+    objects: ObjectTable | None = None,
+    plane: Mapping[str, int] | None = None,
+    simplify: float = 0.0,
+    crs: str = "",
+    coco: Literal["rle", "polygons"] = "rle",
+    ngff: Ngff = "0.5",
+    overwrite: bool = False,
+) -> Path:
+    """Write labels for another program.
+
+    Parameters
+    ----------
+    labels : array, path or LabelImage
+        Numpy, dask or zarr, an OME-Zarr, TIFF or PNG; read block by block.
+    path : Path or str
+        What to write; its suffix tells the format: ``.ome.zarr``, ``.zarr``, ``.tif``, ``.png``,
+        ``.geojson``, ``.gpkg``, ``.json`` (COCO), ``.zip`` (ImageJ), ``.csv``, ``.parquet``.
+    format : str, optional
+        One of :data:`~napari_ditto.data.exporting.formats.NAMES`, whatever the suffix is.
+    image : array or path, optional
+        What the labels are of: its georeference and pixel size are taken over, and measurements
+        are made in it.
+    axes, scale, units : optional
+        Of the labels, as :func:`~napari_ditto.data.exporting.label_image.label_image` takes them.
+    objects : ObjectTable, optional
+        Classes and scores; by default those kept with labels in OME-Zarr.
+    plane : mapping of str to int, optional
+        Write but one plane, ``{"z": 3}``.
+    simplify : float
+        Pixels by which polygons may leave the exact outline; 0 is exact.
+    crs : str
+        Of polygons: by default the image's, ``"pixel"``, or what pyproj takes ("EPSG:4326").
+    coco : "rle" or "polygons"
+        How COCO keeps masks.
+    ngff : "0.4" or "0.5"
+        Version of OME-Zarr.
+    overwrite : bool
+        Replace a file, or a zarr folder, that is there.
+
+    Returns
+    -------
+    Path
+        What was written.
+
+    Raises
+    ------
+    StoreError
+        If there is something already, the format cannot hold these labels, a library is missing,
+        or the disk refuses. Then nothing is left behind.
+    LabelsError
+        If these are no labels.
+    SourceError
+        If something cannot be read.
+    """
+    given = prepared(labels, image, axes=axes, scale=scale, units=units, table=objects)
+    options = Options(simplify, crs, coco, ngff)
+    chosen = given.at(plane) if plane else given
+    steps = export_steps(chosen, path, format=format, options=options, overwrite=overwrite)
+    try:
+        while True:
+            try:
+                next(steps)
+            except StopIteration as stop:
+                written: Path = stop.value
+                return written
+    finally:
+        if given.close is not None and given is not labels:
+            given.close()
 
 
 def write_ome_zarr_labels(
@@ -33,19 +102,21 @@ def write_ome_zarr_labels(
     labels: object,
     axes: Sequence[str],
     scale: Sequence[float] | None = None,
-    provenance: Mapping[str, object] | None = None,
-    image_name: str = "labels",
+    provenance: Mapping[str, Any] | None = None,
     overwrite: bool = False,
+    ngff: Ngff = "0.5",
 ) -> Path:
-    """Write a label image as an OME-Zarr 0.5 image-label group.
+    """Write a label image as an OME-Zarr image-label group.
 
-    The pyramid is downsampled by nearest neighbour along the last two axes. The group is written
-    beside `path` under another name and renamed when whole; a failure leaves nothing behind.
+    The group is written beside `path` under another name and renamed when whole; a failure leaves
+    nothing behind. In the coarser levels each pixel shows the largest id below it, so that thin
+    and small objects stay visible.
 
     Parameters
     ----------
     path : str or Path
-        The new folder.
+        The new folder. In the folder ``labels`` of an OME-Zarr image, the image's list of labels
+        names it afterwards.
     labels : array of int or bool
         Numpy, dask or zarr; read block by block.
     axes : sequence of str
@@ -53,11 +124,11 @@ def write_ome_zarr_labels(
     scale : sequence of float, optional
         Physical pixel size along `axes`.
     provenance : mapping, optional
-        Anything JSON can hold (model, weights, prompts); kept under ``napari-ditto``.
-    image_name : str
-        Name in the metadata.
+        Anything JSON can hold (model, weights, prompts); kept under ``ditto``.
     overwrite : bool
         Replace a zarr folder of this name; any other folder is never replaced.
+    ngff : "0.4" or "0.5"
+        Version of OME-Zarr.
 
     Returns
     -------
@@ -66,159 +137,69 @@ def write_ome_zarr_labels(
 
     Raises
     ------
+    LabelsError
+        If these are no labels with such axes.
     StoreError
-        If the labels do not fit the format, the folder exists, or the disk refuses.
+        If the folder exists, or the disk refuses.
     """
+    given = label_image(labels, axes=axes, scale=scale, provenance=provenance or {})
+    return export(given, path, format="ome-zarr", ngff=ngff, overwrite=overwrite)
+
+
+def export_steps(
+    labels: LabelImage,
+    path: Path | str,
+    *,
+    format: str | None = None,
+    options: Options | None = None,
+    overwrite: bool = False,
+) -> Steps:
+    """Write labels step by step; see :func:`export`. Stopped early, it leaves nothing behind."""
     target = Path(path).expanduser().absolute()
-    _check_target(target, overwrite)
-    raw = wrap(labels, image_name)
-    attributes = {
-        "ome": _ome(raw.shape, axes, scale, image_name, target),
-        PROVENANCE_KEY: _json(provenance or {}, target),
-    }
-    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
-    try:
-        _write_group(partial, raw, _label_dtype(raw, target), tuple(axes), attributes)
-        _put_in_place(partial, target)
-    except OSError as error:
-        raise StoreError(
-            f"cannot write the labels: {error.strerror or error}",
-            where=str(target),
-            todo="Choose a folder that can be written and has room.",
-        ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    chosen = format_of(target, format)
+    is_folder = chosen.name == "ome-zarr"
+    new = whole_or_nothing(
+        target, what=f"the {chosen.title}", folder=is_folder, overwrite=overwrite
+    )
+    with new as partial:
+        yield from chosen.writer(labels, partial, options or Options())
+    if is_folder:
+        from napari_ditto.data.ngff_labels import register_labels
+
+        register_labels(target)
     return target
 
 
-def pyramid_shapes(shape: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-    """Yield the shape of every level, the last two axes halved (rounding up) each time."""
-    yield shape
-    while max(shape[-2:]) > SMALLEST:
-        shape = (*shape[:-2], -(-shape[-2] // 2), -(-shape[-1] // 2))
-        yield shape
+def prepared(
+    labels: object,
+    image: object = None,
+    *,
+    table: ObjectTable | None = None,
+    **about: Any,  # noqa: ANN401 - as `label_image` takes it
+) -> LabelImage:
+    """Return labels with what their image tells: where it lies, its name, its pixels."""
+    from napari_ditto.data.georeference import read_georeference
+    from napari_ditto.data.grid import read_grid
+
+    if isinstance(labels, LabelImage):
+        return labels
+    if table is None:
+        table = _table_beside(labels)
+    if table is not None:
+        about["table"] = table
+    file = Path(image).expanduser() if isinstance(image, str | Path) else None
+    own = Path(labels).expanduser() if isinstance(labels, str | Path) else None
+    if file is not None:
+        about["image"] = file.name
+    found = label_image(labels, pixels=image, **{k: v for k, v in about.items() if v is not None})
+    place = next((g for p in (own, file) if p and (g := read_georeference(p))), None)
+    if file is not None and about.get("scale") is None:
+        found = found.on_grid(read_grid(file))
+    return found.lying(place)
 
 
-def _write_group(
-    folder: Path,
-    raw: RawArray,
-    dtype: np.dtype[Any],
-    axes: tuple[str, ...],
-    attributes: dict[str, Any],
-) -> None:
-    import zarr
+def _table_beside(labels: object) -> ObjectTable | None:
+    from napari_ditto.data.object_json import read_objects
 
-    group = zarr.create_group(zarr.storage.LocalStore(folder), attributes=attributes)
-    finer: RawArray | None = None
-    for level, shape in enumerate(pyramid_shapes(raw.shape)):
-        chunks = (*(1 for _ in shape[:-2]), *(min(CHUNK, s) for s in shape[-2:]))
-        array = group.create_array(
-            str(level), shape=shape, chunks=chunks, dtype=dtype, dimension_names=axes
-        )
-        _fill(array, raw if finer is None else finer, 1 if finer is None else 2)
-        finer = wrap(array, str(folder))
-
-
-def _fill(array: zarr.Array[Any], finer: RawArray, step: int) -> None:
-    """Copy every `step`-th pixel of the last two axes; empty blocks are left out."""
-    for index in _blocks(array.shape):
-        spread = tuple(
-            slice(s.start * step, min(s.stop * step, n))
-            for s, n in zip(index[-2:], finer.shape[-2:], strict=True)
-        )
-        block = finer.read((*index[:-2], *spread))[..., ::step, ::step]
-        if block.any():
-            array[index] = block.astype(array.dtype)
-
-
-def _blocks(shape: tuple[int, ...]) -> Iterator[Index]:
-    steps = (*(1 for _ in shape[:-2]), BLOCK, BLOCK)
-    ranges = (range(0, n, step) for n, step in zip(shape, steps, strict=True))
-    for corner in product(*ranges):
-        yield tuple(
-            slice(at, min(at + step, n)) for at, step, n in zip(corner, steps, shape, strict=True)
-        )
-
-
-def _ome(
-    shape: tuple[int, ...],
-    axes: Sequence[str],
-    scale: Sequence[float] | None,
-    name: str,
-    target: Path,
-) -> dict[str, Any]:
-    sizes = [float(s) for s in scale] if scale is not None else [1.0] * len(shape)
-    fits = len(axes) == len(sizes) == len(shape) >= 2 and len(set(axes)) == len(axes)
-    if not fits or 0 in shape or not all(math.isfinite(s) and s > 0 for s in sizes):
-        raise StoreError(
-            f"labels {shape} do not fit axes {', '.join(axes)} and scale {sizes}",
-            where=str(target),
-        )
-    levels = len(list(pyramid_shapes(shape)))
-    multiscale = {
-        "name": name,
-        "axes": [_axis(axis, i >= len(axes) - 2) for i, axis in enumerate(axes)],
-        "datasets": [_dataset(level, sizes) for level in range(levels)],
-        "type": "nearest",
-    }
-    return {"version": "0.5", "multiscales": [multiscale], "image-label": {"version": "0.5"}}
-
-
-def _axis(name: str, last: bool) -> dict[str, str]:
-    kind = _AXIS_TYPES.get(name, "space" if last else "")
-    return {"name": name, "type": kind} if kind else {"name": name}
-
-
-def _dataset(level: int, sizes: Sequence[float]) -> dict[str, Any]:
-    factors = [1] * (len(sizes) - 2) + [2**level] * 2
-    scaled = [s * f for s, f in zip(sizes, factors, strict=True)]
-    transforms: list[dict[str, Any]] = [{"type": "scale", "scale": scaled}]
-    if level:
-        # The centre of the first pixel of a level, which covers `f` pixels of level 0.
-        shift = [s * (f - 1) / 2 for s, f in zip(sizes, factors, strict=True)]
-        transforms.append({"type": "translation", "translation": shift})
-    return {"path": str(level), "coordinateTransformations": transforms}
-
-
-def _label_dtype(raw: RawArray, target: Path) -> np.dtype[Any]:
-    if raw.dtype.kind == "f":
-        raise StoreError(f"labels must be whole numbers, not {raw.dtype}", where=str(target))
-    return np.dtype(np.uint8) if raw.dtype.kind == "b" else raw.dtype.newbyteorder("<")
-
-
-def _json(provenance: Mapping[str, object], target: Path) -> dict[str, Any]:
-    try:
-        return cast("dict[str, Any]", json.loads(json.dumps(dict(provenance), allow_nan=False)))
-    except (TypeError, ValueError) as error:
-        raise StoreError(
-            f"the provenance cannot be written as JSON: {error}", where=str(target)
-        ) from error
-
-
-def _check_target(target: Path, overwrite: bool) -> None:
-    if not target.exists() and not target.is_symlink():
-        return
-    is_zarr = any((target / name).is_file() for name in ("zarr.json", ".zgroup", ".zarray"))
-    if overwrite and is_zarr and not target.is_symlink():
-        return
-    raise StoreError(
-        "the folder exists already" if not overwrite else "this is no zarr folder to replace",
-        where=str(target),
-        todo="Choose another name." if overwrite else "Choose another name or allow overwriting.",
-    )
-
-
-def _put_in_place(partial: Path, target: Path) -> None:
-    """Rename `partial` to `target`; an older one makes room first and is put back on failure."""
-    old = target.with_name(f"{partial.name}.old")
-    replaced = target.exists()
-    if replaced:
-        target.rename(old)
-    try:
-        partial.rename(target)
-    except OSError:
-        if replaced:
-            old.rename(target)
-        raise
-    if replaced:
-        shutil.rmtree(old)
+    path = Path(labels).expanduser() if isinstance(labels, str | Path) else None
+    return read_objects(path) if path is not None and path.is_dir() else None

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ditto.core.lineage import Lineage
-from napari_ditto.data.new_folder import new_folder
+from napari_ditto.data.whole_or_nothing import whole_or_nothing
 
 SPACE = ("z", "y", "x")
 
@@ -66,7 +66,7 @@ def write_geff(
         If the folder exists, or the disk refuses.
     """
     target = Path(path).expanduser().absolute()
-    with new_folder(target) as partial:
+    with whole_or_nothing(target, what="the tracks", folder=True) as partial:
         _write(partial, lineage, scores, scale, unit)
     return target
 

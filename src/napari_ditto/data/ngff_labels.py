@@ -39,19 +39,26 @@ def label_attributes(
     *,
     ngff: Ngff = "0.5",
     of_image: bool = False,
+    translate: Sequence[float] | None = None,
+    units: Sequence[str] | None = None,
+    name: str = "labels",
+    about: Mapping[str, object] | None = None,
 ) -> dict[str, Any]:
     """Return the attributes of a label image group: OME-Zarr's, and `ours` beside them.
 
-    `of_image` says that the group lies in the folder ``labels`` of its image.
+    `of_image` says that the group lies in the folder ``labels`` of its image; `about` is added to
+    ``image-label``, such as ``colors`` and ``properties`` of the objects.
     """
     size = [float(s) for s in scale] if scale is not None else [1.0] * len(axes)
+    place = [float(t) for t in translate] if translate is not None else [0.0] * len(axes)
     datasets = [
-        {"path": str(level), "coordinateTransformations": _transforms(size, level)}
+        {"path": str(level), "coordinateTransformations": _transforms(size, place, level)}
         for level in range(len(shapes))
     ]
-    multiscale = {"name": "labels", "axes": [_axis(a) for a in axes], "datasets": datasets}
-    about: dict[str, Any] = {"source": {"image": "../../"}} if of_image else {}
-    return {**_versioned(multiscale, about, ngff), OURS: dict(ours)}
+    named = [_axis(a, u) for a, u in zip(axes, units or [""] * len(axes), strict=True)]
+    multiscale = {"name": name, "axes": named, "datasets": datasets}
+    label: dict[str, Any] = {"source": {"image": "../../"}} if of_image else {}
+    return {**_versioned(multiscale, label | dict(about or {}), ngff), OURS: dict(ours)}
 
 
 def _versioned(multiscale: dict[str, Any], about: dict[str, Any], ngff: Ngff) -> dict[str, Any]:
@@ -61,15 +68,18 @@ def _versioned(multiscale: dict[str, Any], about: dict[str, Any], ngff: Ngff) ->
     return {"multiscales": [version | multiscale], "image-label": version | about}
 
 
-def _axis(name: str) -> dict[str, str]:
-    return {"name": name, "type": _TYPES[name]} if name in _TYPES else {"name": name}
+def _axis(name: str, unit: str = "") -> dict[str, str]:
+    axis = {"name": name, "type": _TYPES[name]} if name in _TYPES else {"name": name}
+    return {**axis, "unit": unit} if unit else axis
 
 
-def _transforms(size: Sequence[float], level: int) -> list[dict[str, object]]:
+def _transforms(
+    size: Sequence[float], place: Sequence[float], level: int
+) -> list[dict[str, object]]:
     """Return scale and translation: a coarse pixel's centre is the mean of those it covers."""
     factors = [1] * (len(size) - 2) + [2**level] * 2
     scale = [s * f for s, f in zip(size, factors, strict=True)]
-    shift = [s * (f - 1) / 2 for s, f in zip(size, factors, strict=True)]
+    shift = [p + s * (f - 1) / 2 for p, s, f in zip(place, size, factors, strict=True)]
     return [{"type": "scale", "scale": scale}, {"type": "translation", "translation": shift}]
 
 

@@ -99,6 +99,7 @@ class PyramidLabels(ArrayLabels):
         scale: Sequence[float] | None = None,
         provenance: Mapping[str, object] | None = None,
         register: bool = True,
+        **about: Any,  # noqa: ANN401 - as label_attributes has it
     ) -> Self:
         """Make an empty label image; nothing but metadata is written, whatever the shape.
 
@@ -120,6 +121,9 @@ class PyramidLabels(ArrayLabels):
             What made the labels (model, weights, licence); kept in the metadata, JSON types only.
         register : bool
             In the folder ``labels`` of an OME-Zarr image, add the name to the image's list.
+        **about
+            ``translate``, ``units``, ``name`` and ``about``, see
+            :func:`~napari_ditto.data.ngff_labels.label_attributes`.
 
         Raises
         ------
@@ -140,7 +144,9 @@ class PyramidLabels(ArrayLabels):
         shapes = level_shapes(shape)
         ours = {_MAX_LABEL: 0, "provenance": dict(provenance or {})}
         of_image = image_of(path) is not None
-        attributes = label_attributes(axes, shapes, scale, ours, ngff=ngff, of_image=of_image)
+        attributes = label_attributes(
+            axes, shapes, scale, ours, ngff=ngff, of_image=of_image, **about
+        )
         try:
             group = zarr.create_group(str(path), zarr_format=3 if ngff == "0.5" else 2)
             group.attrs.put(attributes)

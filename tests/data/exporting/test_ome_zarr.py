@@ -6,10 +6,13 @@ import pytest
 import zarr
 
 from napari_ditto.core.geometry import Box
-from napari_ditto.data import export
-from napari_ditto.data.export import PROVENANCE_KEY, write_ome_zarr_labels
+from napari_ditto.core.geometry import PlaneAddress
+from napari_ditto.data.export import export, write_ome_zarr_labels
+from napari_ditto.data.object_json import read_objects
+from napari_ditto.data.object_records import ObjectClass, ObjectRecord, ObjectTable
+from napari_ditto.data.pyramid_labels import PyramidLabels
 from napari_ditto.data.source import open_source
-from napari_ditto.errors import SourceError, StoreError
+from napari_ditto.errors import DittoError, SourceError, StoreError
 from tests.data.counting import counting_zarr
 
 
@@ -30,18 +33,19 @@ def labels(shape, dtype="i4"):
 def test_what_is_written_is_what_was_given(tmp_path, shape, axes, dtype):
     truth = labels(shape, dtype)
     scale = np.arange(1, len(shape) + 1) / 2
-    path = write_ome_zarr_labels(tmp_path / "a.zarr", truth, axes, scale, {"model": "m"}, "cells")
+    path = write_ome_zarr_labels(tmp_path / "a.zarr", truth, axes, scale, {"model": "m"})
     group = zarr.open_group(path, mode="r")
     np.testing.assert_array_equal(group["0"][...], truth)
     assert group["0"].dtype.kind in "iu"
-    assert group.attrs[PROVENANCE_KEY] == {"model": "m"}
-    assert group.attrs["ome"]["image-label"] == {"version": "0.5"}
-    assert group.attrs["ome"]["multiscales"][0]["name"] == "cells"
+    assert group.attrs["ditto"]["provenance"] == {"model": "m"}
+    assert group.attrs["ome"]["image-label"] == {}
     for level, name in enumerate(sorted(group.array_keys())):
         step = 2**level
-        np.testing.assert_array_equal(group[name][...], truth[..., ::step, ::step])
+        below = np.pad(truth, [(0, 0)] * (truth.ndim - 2) + [(0, -n % step) for n in shape[-2:]])
+        blocks = below.reshape(*shape[:-2], below.shape[-2] // step, step, -1, step)
+        np.testing.assert_array_equal(group[name][...], blocks.max(axis=(-1, -3)))
         assert group[name].metadata.dimension_names == tuple(axes)
-    assert max(group[name].shape[-2:]) <= 256
+    assert max(group[name].shape[-2:]) <= 512
     assert [p.name for p in tmp_path.iterdir()] == ["a.zarr"]
 
 
@@ -81,6 +85,46 @@ def test_lazy_labels_are_written_block_by_block(tmp_path):
     assert write_ome_zarr_labels(tmp_path / "b.zarr", dask, "yx").is_dir()
 
 
+TABLE = ObjectTable(
+    {1: ObjectRecord(1, 1, 0.75), 2: ObjectRecord(2)}, (ObjectClass(1, "cell", "#e69f00"),)
+)
+
+
+@pytest.mark.parametrize("ngff", ["0.4", "0.5"])
+def test_units_place_and_objects_are_told(tmp_path, ngff):
+    path = export(
+        np.eye(9, dtype="u2"),
+        tmp_path / "a.ome.zarr",
+        scale=(0.5, 0.25),
+        units=("micrometer", "micrometer"),
+        objects=TABLE,
+        ngff=ngff,
+    )
+    attributes = zarr.open_group(path, mode="r").attrs.asdict()
+    ome = attributes["ome"] if ngff == "0.5" else attributes
+    assert [axis["unit"] for axis in ome["multiscales"][0]["axes"]] == ["micrometer"] * 2
+    assert ome["image-label"]["properties"][0] == {"label-value": 1, "score": 0.75, "class": "cell"}
+    assert ome["image-label"]["colors"] == [{"label-value": 1, "rgba": [230, 159, 0, 255]}]
+    assert read_objects(path) == TABLE
+    yaozarrs = pytest.importorskip("yaozarrs")
+    assert yaozarrs.validate_zarr_store(str(path)).ome_metadata()
+
+
+def test_labels_of_an_image_are_listed_in_it(tmp_path):
+    image = tmp_path / "image.ome.zarr"
+    PyramidLabels.create(image, (9, 9), "yx")
+    path = write_ome_zarr_labels(image / "labels" / "cells", np.eye(9, dtype="u1"), "yx")
+    assert zarr.open_group(path.parent, mode="r").attrs["ome"]["labels"] == ["cells"]
+    assert zarr.open_group(path, mode="r").attrs["ome"]["image-label"]["source"]
+
+
+def test_what_is_exported_can_be_edited_on(tmp_path):
+    path = write_ome_zarr_labels(tmp_path / "a.zarr", np.full((9, 9), 41, "u2"), "yx")
+    store = PyramidLabels.open(path)
+    assert store.next_label() == 42
+    assert store.read(PlaneAddress(), Box(0, 0, 1, 1)) == 41
+
+
 class TestRefusals:
     def test_an_existing_folder_is_left_alone_unless_told(self, tmp_path):
         path = write_ome_zarr_labels(tmp_path / "a.zarr", np.ones((9, 9), "u1"), "yx")
@@ -96,7 +140,7 @@ class TestRefusals:
         (tmp_path / "thesis" / "final.txt").write_text("years of work")
         (tmp_path / "file").write_text("one more")
         for name in ("thesis", "file"):
-            with pytest.raises(StoreError, match="no zarr"):
+            with pytest.raises(StoreError, match="not one to replace"):
                 write_ome_zarr_labels(tmp_path / name, np.zeros((9, 9), "u1"), "yx", overwrite=True)
         assert (tmp_path / "thesis" / "final.txt").read_text() == "years of work"
 
@@ -116,7 +160,7 @@ class TestRefusals:
         ],
     )
     def test_labels_that_do_not_fit(self, tmp_path, data, options):
-        with pytest.raises(StoreError) as caught:
+        with pytest.raises(DittoError) as caught:
             write_ome_zarr_labels(tmp_path / "a.zarr", data, **{"axes": "yx", **options})
         assert "\n" not in str(caught.value)
         assert not list(tmp_path.iterdir())
@@ -134,7 +178,7 @@ class TestFailures:
         def full(*_):
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(export, "_fill", full)
+        monkeypatch.setattr(PyramidLabels, "paint", full)
         with pytest.raises(StoreError, match="No space left"):
             write_ome_zarr_labels(tmp_path / "a.zarr", labels((9, 9)), "yx")
         assert not list(tmp_path.iterdir())
@@ -149,7 +193,7 @@ class TestFailures:
         rename = type(path).rename
 
         def fail(self, target):
-            if self.name.endswith(".partial"):
+            if ".partial" in self.name and self.suffix != ".old":
                 raise OSError(5, "Input/output error")
             return rename(self, target)
 

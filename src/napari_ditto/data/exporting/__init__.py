@@ -1,0 +1,1 @@
+"""Label images in the formats of other programs, one module for each."""
