@@ -53,6 +53,15 @@ class PointPrompt:
     x: float
     positive: bool = True
 
+    def on_pixel(self) -> PointPrompt:
+        """Return the click in the middle of its pixel; one between two pixels stays."""
+        return PointPrompt(_middle(self.y), _middle(self.x), self.positive)
+
+
+def _middle(position: float) -> float:
+    nearest = math.floor(position + 0.5)
+    return position if position + 0.5 == nearest else float(nearest)
+
 
 @dataclass(frozen=True, slots=True)
 class BoxPrompt:
@@ -239,6 +248,13 @@ class PromptSet:
     def with_points(self, points: Iterable[PointPrompt]) -> PromptSet:
         """Return a copy with more points."""
         return replace(self, points=self.points + tuple(points))
+
+    def on_pixels(self) -> PromptSet:
+        """Return the same with every click in the middle of its pixel; a border belongs to neither.
+
+        A click says which pixel: where in it the mouse was makes no other object.
+        """
+        return replace(self, points=tuple(p.on_pixel() for p in self.points))
 
     def digest(self) -> str:
         """Return a stable hash of the content, hex, for provenance and replay."""

@@ -80,17 +80,17 @@ class Desk:
         on_done: Callable[[Any], None],
         on_partial: Callable[[Any], None],
     ) -> None:
-        """Run a job that nobody waits for: any other one drops it, and its trouble is only logged."""
+        """Run a job that nobody waits for: any other one drops it; trouble is only logged."""
 
         def on_progress(progress: Progress) -> None:
             if progress.partial is not None:
-                on_partial(progress.partial)
+                quietly(lambda: on_partial(progress.partial))
 
         self.runner.submit(
             Job(
                 name,
                 steps,
-                on_done,
+                lambda result: quietly(lambda: on_done(result)),
                 on_error=lambda error: log.debug("%s: %s", name, error),
                 on_progress=on_progress,
                 idle=True,
@@ -116,3 +116,13 @@ class Desk:
             self.session.progress = None
         self.session.working = name
         self.session.cancellable = job.cancellable if job else True
+
+
+def quietly(call: Callable[[], object]) -> None:
+    """Call what nobody has asked for: trouble goes to the log alone."""
+    try:
+        call()
+    except DittoError as error:
+        log.debug("%s", error)
+    except Exception:
+        log.exception("looking ahead failed")

@@ -17,7 +17,7 @@ from napari_ditto.core.proposals import Proposals
 from napari_ditto.ui.adapters import source_axes, transform_kwargs
 
 if TYPE_CHECKING:
-    from napari.layers import Image, Labels
+    from napari.layers import Image, Labels, Layer
     from napari.viewer import Viewer
 
 NAME = "Ditto preview"
@@ -26,6 +26,9 @@ COLOR = "#56b4e9"
 OUTLINE_SCREEN_PX = 2
 FILL_ALPHA = 0.2
 _OUTLINE, _INSIDE = 1, 2
+
+OWN = "ditto_own"
+"""Key in the metadata of layers that only show something: no prompts, and never written to."""
 
 
 class Preview:
@@ -88,13 +91,7 @@ class Preview:
         )
         layer = Labels(data, name=NAME, colormap=colors, opacity=1.0, **placed)
         layer.editable = False
-        selection = self._viewer.layers.selection
-        before, active = set(selection), selection.active
-        self._viewer.layers.insert(above_images(self._viewer), layer)
-        # Adding selects; the tool in the user's hand must stay armed.
-        selection.active = active
-        selection.update(before)
-        selection.discard(layer)
+        add_quietly(self._viewer, layer, above_images(self._viewer))
         self._layer = layer
         return layer
 
@@ -104,6 +101,16 @@ class Preview:
         pixel = float(np.linalg.norm(linear[:, -1]))
         screen = max(self._viewer.scene.camera.zoom * pixel, 1e-6)
         return int(np.clip(math.ceil(OUTLINE_SCREEN_PX / screen), 1, 20))
+
+
+def add_quietly(viewer: Viewer, layer: Layer, place: int) -> None:
+    """Insert a layer; what was selected stays so, and the tool in the user's hand stays armed."""
+    selection = viewer.layers.selection
+    before, active = set(selection), selection.active
+    viewer.layers.insert(place, layer)
+    selection.active = active
+    selection.update(before)
+    selection.discard(layer)
 
 
 def above_images(viewer: Viewer) -> int:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import Literal
 
 from napari_ditto.core.geometry import PlaneAddress
+from napari_ditto.core.progress import Progress
 from napari_ditto.core.prompts import PromptSet
 from napari_ditto.core.proposals import Proposals
+from napari_ditto.core.refinement import Refinement
 from napari_ditto.core.window import Window
 from napari_ditto.data.protocols import Source
 from napari_ditto.errors import DittoError
@@ -20,7 +22,15 @@ NOTHING_HERE = (
     "No object found here: move the point, add another one, draw a box, or try another model"
 )
 ONLY_NEGATIVE = "Only exclusions so far: add a click or a box on the object itself"
+NOTHING_LEFT = "Nothing is left of the mask: see threshold and smallest piece under Refine"
 WAITING = "Will be accepted as soon as the mask is there"
+
+
+Foreseen = Callable[[Setup, PlaneAddress, PromptSet], Proposals | None]
+
+
+def _nothing_foreseen(*_: object) -> None:
+    """Stand in where nobody looks ahead."""
 
 
 class Proposing:
@@ -28,6 +38,12 @@ class Proposing:
 
     Attributes
     ----------
+    said : PromptSet
+        What the layers say about the plane on show.
+    refinement : Refinement
+        What is done to every mask of the model before it is shown; see :meth:`refine`.
+    foreseen : callable
+        Returns the model's answer where it is known already.
     additions : list of callable
         What else is said about the object than the layers hold; asked only if they say something.
     """
@@ -37,6 +53,11 @@ class Proposing:
         self._source: Source | None = None
         self._then: Callable[[], None] | None = None
         self._warm = False
+        self._raw: Proposals | None = None
+        self._refined: Proposals | None = None
+        self.said = PromptSet()
+        self.refinement = Refinement()
+        self.foreseen: Foreseen = _nothing_foreseen
         self.additions: list[Callable[[PlaneAddress, PromptSet], PromptSet]] = []
 
     def setup(self) -> Setup:
@@ -90,13 +111,8 @@ class Proposing:
         except DittoError as problem:
             session.address, session.prompts, session.remark = None, PromptSet(), ""
             return self._forget(str(problem))
-        prompts, session.remark = collected.prompts, collected.remark
-        if session.diameter and reads_diameter(session.model):
-            prompts = replace(prompts, diameter=session.diameter)
-        if not prompts.is_empty and reads_text(session.model):
-            prompts = replace(prompts, text=session.text)
-        for add in self.additions if not prompts.is_empty else ():
-            prompts = add(address, prompts)
+        self.said, session.remark = collected.prompts.on_pixels(), collected.remark
+        prompts = self.meant(address, self.said)
         same = (address, prompts) == (session.address, session.prompts)
         if same and (prompts.is_empty or session.asked or session.proposals):
             return None
@@ -107,6 +123,17 @@ class Proposing:
             return self._forget(ONLY_NEGATIVE)
         return self._ask(address, prompts)
 
+    def meant(self, address: PlaneAddress, said: PromptSet) -> PromptSet:
+        """Return what the model is to be asked where the layers say this."""
+        session, prompts = self._session, said
+        if session.diameter and reads_diameter(session.model):
+            prompts = replace(prompts, diameter=session.diameter)
+        if not prompts.is_empty and reads_text(session.model):
+            prompts = replace(prompts, text=session.text)
+        for add in self.additions if not prompts.is_empty else ():
+            prompts = add(address, prompts)
+        return prompts
+
     def when_ready(self, then: Callable[[], None]) -> None:
         """Call `then` with the proposal on show, or with the one that is on its way."""
         if self._session.asked:
@@ -114,11 +141,20 @@ class Proposing:
         elif self._session.has_object:
             then()
 
+    def refine(self, how: Refinement) -> None:
+        """Make other masks of the same logits, and show them."""
+        self.refinement = how
+        shown, raw = self._session.proposals, self._raw
+        if raw is not None and shown is self._refined and not self._session.touching:
+            self._show(raw, self._session.choice)
+
     def next(self) -> None:
         """Show the next candidate; one that reaches a tile's edge is followed over it first."""
         session, proposals = self._session, self._session.proposals
         if proposals is None or not session.has_object:
             return
+        if proposals is self._refined and self._raw is not None:
+            proposals = self._raw
         choice = (session.choice + 1) % len(proposals)
         if bool(proposals.complete[choice]):
             self._show(proposals, choice)
@@ -141,7 +177,11 @@ class Proposing:
 
     def _ask(self, address: PlaneAddress, prompts: PromptSet) -> None:
         setup, workshop = self.setup(), self._desk.workshop
-        self._wait(lambda: workshop.predict(setup, prompts, address), setup, None)
+        known = self.foreseen(setup, address, prompts)
+        if known is None:
+            self._wait(lambda: workshop.predict(setup, prompts, address), setup, None)
+        else:
+            self._wait(lambda: already(known), setup, None)
 
     def _grow(self, proposals: Proposals, choice: int) -> None:
         setup, workshop = self.setup(), self._desk.workshop
@@ -164,12 +204,14 @@ class Proposing:
 
     def _show(self, proposals: Proposals, choice: int) -> None:
         session, then = self._session, self._then
-        session.proposals, session.choice, self._then = proposals, choice, None
-        if proposals.is_empty:
-            session.hint = NOTHING_HERE
+        refined = proposals.refined(self.refinement)
+        self._raw, self._refined = proposals, refined
+        session.proposals, session.choice, self._then = refined, choice, None
+        if refined.is_empty:
+            session.hint = NOTHING_HERE if proposals.is_empty else NOTHING_LEFT
             return self._scene.hide_preview()
         session.hint = ""
-        self._scene.show_preview(session.images, proposals, choice)
+        self._scene.show_preview(session.images, refined, choice)
         return then() if then else None
 
     def _on_failed(self, error: DittoError) -> None:
@@ -181,6 +223,12 @@ class Proposing:
         """Show no proposal and want none."""
         self._desk.runner.drop_replaceable()
         self._then, self._session.asked = None, False
-        self._session.proposals = None
+        self._session.proposals = self._raw = self._refined = None
         self._session.hint = hint
         self._scene.hide_preview()
+
+
+def already(known: Proposals) -> Generator[Progress, None, Proposals]:
+    """Return an answer that is there, as a job: what was asked is made safe before it is shown."""
+    yield Progress("decode", text="segmenting")
+    return known

@@ -121,9 +121,9 @@ class Runner:
         return next(waited_for, None)
 
     def submit(self, job: Job) -> None:
-        """Queue a job; a replaceable one takes the place of all earlier such, any that of idle ones.
+        """Queue a job; a replaceable one takes the place of all earlier such.
 
-        An idle job is not taken while there is work.
+        Every job takes the place of idle ones; an idle one is not taken while there is work.
         """
         if self._closed or (job.idle and self.current is not None):
             return

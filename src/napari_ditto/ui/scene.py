@@ -21,7 +21,7 @@ from napari_ditto.ui.journal_layers import JournalLayers, image_note
 from napari_ditto.ui.journals import Journals
 from napari_ditto.ui.keymap import ACTIONS, REVIEW_ACTIONS, TOUCH_ACTIONS, bind
 from napari_ditto.ui.overlay import InHand, Overlay
-from napari_ditto.ui.preview import Preview, above_images
+from napari_ditto.ui.preview import OWN, Preview, above_images
 from napari_ditto.ui.prompt_state import PromptState, capture, put_back
 from napari_ditto.ui.session import Choice
 from napari_ditto.ui.transforms import data_to_world, inverse, transform
@@ -161,7 +161,8 @@ class ViewerScene:
         )
 
     def _is_own(self, layer: Layer) -> bool:
-        return any(layer == own for own in (self._preview.layer, self._overlay.layer))
+        shown = OWN in layer.metadata
+        return shown or any(layer == own for own in (self._preview.layer, self._overlay.layer))
 
     def _by_id(self) -> dict[str, Any]:
         return {str(layer.unique_id): layer for layer in self._viewer.layers}
