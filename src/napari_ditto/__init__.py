@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from napari_ditto.data.measuring import measure
     from napari_ditto.data.source import open_source
     from napari_ditto.engine.annotator import Annotator
     from napari_ditto.engine.context import segment_like
@@ -23,6 +24,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Annotator": "napari_ditto.engine.annotator",
     "load_model": "napari_ditto.models.registry",
+    "measure": "napari_ditto.data.measuring",
     "open_source": "napari_ditto.data.source",
     "propagate": "napari_ditto.engine.propagate",
     "replay": "napari_ditto.engine.replay",
@@ -35,6 +37,7 @@ __all__ = [
     "Annotator",
     "__version__",
     "load_model",
+    "measure",
     "open_source",
     "propagate",
     "replay",
