@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 import zarr
 
-from napari_ditto.core.geometry import Box
-from napari_ditto.core.geometry import PlaneAddress
+from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.data.export import export, write_ome_zarr_labels
 from napari_ditto.data.object_json import read_objects
 from napari_ditto.data.object_records import ObjectClass, ObjectRecord, ObjectTable
