@@ -80,7 +80,7 @@ class AnyOrder(RuleBasedStateMachine):
         workshop = Workshop(lambda: None, load_model=lambda name, device: model)
         self.controller = Controller(self.scene, InlineRunner(), workshop=workshop)
         self.history = self.controller._labelling._history
-        self.trail, self.ahead, self.deleted = [{}], [], False
+        self.trail, self.ahead = [{}], []
         self.act("new_points")
 
     # --- what is checked --------------------------------------------------------------------------
@@ -233,8 +233,9 @@ class AnyOrder(RuleBasedStateMachine):
         self.same()
 
     def same(self):
-        if self.trail[-1] is not None and not self.deleted:
-            assert self.shown() == self.trail[-1]
+        if self.trail[-1] is None:
+            self.trail[-1] = self.shown()
+        assert self.shown() == self.trail[-1]
 
     @precondition(lambda self: not self.controller.session.touching)
     @rule(which=st.integers(0, 20))
@@ -245,7 +246,6 @@ class AnyOrder(RuleBasedStateMachine):
         del self.viewer.layers[self.viewer.layers.index(layers[which % len(layers)])]
         self.settled()
         # Steps about the layer are forgotten, and what they led to is known no more.
-        self.deleted = True
         self.trail = [None] * len(self.history) + [self.shown()]
         self.ahead = [None] * len(self.history._undone)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -183,18 +183,21 @@ class History:
         """Lay a step on the redo stack."""
         self._undone.append(edit)
 
-    def targets(self) -> frozenset[str]:
-        """Return the layers that a step needs which can be undone, or redone, now."""
-        made = {edit.creates for edit in self._undone if isinstance(edit, ValueEdit)}
-        needed = frozenset().union(*map(_targets, (*self._done, *self._undone)))
-        return needed - made
+    def forget_gone(self, is_here: Callable[[str], bool]) -> None:
+        """Drop the steps that make no sense without a layer which is gone.
 
-    def forget_target(self, target: str) -> None:
-        """Drop the steps that need a layer which is gone."""
-        if target in self.targets():
-            self._done = deque(e for e in self._done if target not in _targets(e))
-            self._undone = [e for e in self._undone if target not in _targets(e)]
-            self._sizes = deque(map(_size, self._done))
+        A layer that a step can show again, once it is redone, is not gone.
+        """
+        made = {edit.creates for edit in self._undone if isinstance(edit, ValueEdit)}
+        here = {layer: layer in made or is_here(layer) for layer in self._layers()}
+        self._done = deque(edit for edit in self._done if _makes_sense(edit, here))
+        self._undone = [edit for edit in self._undone if _makes_sense(edit, here)]
+        self._sizes = deque(map(_size, self._done))
+
+    def _layers(self) -> set[str]:
+        """Return the layers that any step is about."""
+        edits = (*self._done, *self._undone)
+        return set().union(*(_needed(edit) | _prompted(edit) for edit in edits))
 
     def _make_room(self) -> None:
         total = sum(self._sizes)
@@ -208,9 +211,24 @@ def _size(edit: Edit) -> int:
     return max(STEP_BYTES, edit.nbytes)
 
 
-def _targets(edit: Edit) -> frozenset[str]:
+def _makes_sense(edit: Edit, here: Mapping[str, bool]) -> bool:
+    prompted = _prompted(edit)
+    lost = bool(prompted) and not any(here[layer] for layer in prompted)
+    return all(here[layer] for layer in _needed(edit)) and not lost
+
+
+def _needed(edit: Edit) -> frozenset[str]:
+    """Return the layers without any of which a step makes no sense."""
     if isinstance(edit, LabelEdit):
         return frozenset((edit.target,)).union(*(also.targets for also in edit.also))
     if isinstance(edit, ValueEdit):
         return edit.targets | ({edit.creates} if edit.creates else set())
     return frozenset()
+
+
+def _prompted(edit: Edit) -> frozenset[str]:
+    """Return the layers whose prompts a step has changed, one of which must be there."""
+    if not isinstance(edit, PromptEdit):
+        return frozenset()
+    before, after = edit.before, edit.after
+    return frozenset(k for k in {*before, *after} if before.get(k) != after.get(k))

@@ -80,16 +80,11 @@ class Labelling:
         others = frozenset(layers[1:])
         self.note(ValueEdit(text, put_back, take_out, targets=others, creates=layers[0]))
 
-    def forget(self, target: str) -> None:
-        """Drop the steps that wrote to a layer which is gone."""
-        self._history.forget_target(target)
-        self._show_history()
-
     def forget_gone(self) -> None:
         """Drop the steps about layers that the user has deleted."""
-        for target in self._history.targets():
-            if not self._scene.stage.name(target):
-                self.forget(target)
+        name = self._scene.stage.name
+        self._history.forget_gone(lambda layer: bool(name(layer)))
+        self._show_history()
 
     def accept(self) -> None:
         """Write the candidate on show, and make room for the next object."""

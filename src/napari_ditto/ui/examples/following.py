@@ -323,7 +323,6 @@ class Following:
         name = self._bench.stage.name
         for key in [key for key, course in self._courses.items() if not name(course.layer)]:
             gone = self._courses.pop(key)
-            self._bench.labelling.forget(gone.layer)
             if self._running is not None and self._running[0] is gone:
                 self._running = None
                 self._bench.interrupt()
