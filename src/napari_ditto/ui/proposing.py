@@ -46,6 +46,8 @@ class Proposing:
         Returns the model's answer where it is known already.
     additions : list of callable
         What else is said about the object than the layers hold; asked only if they say something.
+    instead : callable
+        Asks for something else than one object, and tells whether it did.
     """
 
     def __init__(self, desk: Desk) -> None:
@@ -59,6 +61,7 @@ class Proposing:
         self.refinement = Refinement()
         self.foreseen: Foreseen = _nothing_foreseen
         self.additions: list[Callable[[PlaneAddress, PromptSet], PromptSet]] = []
+        self.instead: Callable[[], bool] = lambda: False
 
     def setup(self) -> Setup:
         """Return image, model and device as they are chosen now."""
@@ -83,7 +86,7 @@ class Proposing:
     def ask_again(self) -> None:
         """Image or model changed: the same prompts have another answer."""
         self._session.ready = False
-        self._forget("")
+        self.forget("")
         self._session.address = None
         self.look()
         if self._warm:
@@ -103,14 +106,16 @@ class Proposing:
     def look(self) -> None:
         """Ask for a proposal for the prompts and the plane on show, unless it is there."""
         session = self._session
+        if self.instead():
+            return None
         if not session.images:
-            return self._forget("")
+            return self.forget("")
         try:
             address = self._scene.address(session.images)
             collected = self._scene.prompts(session.prompt_layers, session.images)
         except DittoError as problem:
             session.address, session.prompts, session.remark = None, PromptSet(), ""
-            return self._forget(str(problem))
+            return self.forget(str(problem))
         self.said, session.remark = collected.prompts.on_pixels(), collected.remark
         prompts = self.meant(address, self.said)
         same = (address, prompts) == (session.address, session.prompts)
@@ -118,20 +123,25 @@ class Proposing:
             return None
         session.address, session.prompts = address, prompts
         if prompts.is_empty:
-            return self._forget("")
+            return self.forget("")
         if not prompts.has_positive:
-            return self._forget(ONLY_NEGATIVE)
+            return self.forget(ONLY_NEGATIVE)
         return self._ask(address, prompts)
 
     def meant(self, address: PlaneAddress, said: PromptSet) -> PromptSet:
         """Return what the model is to be asked where the layers say this."""
-        session, prompts = self._session, said
+        prompts = self.with_hints(said)
+        for add in self.additions if not prompts.is_empty else ():
+            prompts = add(address, prompts)
+        return prompts
+
+    def with_hints(self, prompts: PromptSet) -> PromptSet:
+        """Return prompts with what the user has said about all objects, as far as it is read."""
+        session = self._session
         if session.diameter and reads_diameter(session.model):
             prompts = replace(prompts, diameter=session.diameter)
         if not prompts.is_empty and reads_text(session.model):
             prompts = replace(prompts, text=session.text)
-        for add in self.additions if not prompts.is_empty else ():
-            prompts = add(address, prompts)
         return prompts
 
     def when_ready(self, then: Callable[[], None]) -> None:
@@ -144,6 +154,8 @@ class Proposing:
     def refine(self, how: Refinement) -> None:
         """Make other masks of the same logits, and show them."""
         self.refinement = how
+        if self.instead():
+            return
         shown, raw = self._session.proposals, self._raw
         if raw is not None and shown is self._refined and not self._session.touching:
             self._show(raw, self._session.choice)
@@ -172,7 +184,7 @@ class Proposing:
             return
         setup, workshop = self.setup(), self._desk.workshop
         self._desk.run(
-            "getting ready", lambda: workshop.prepare(setup), self._on_ready, replaceable=True
+            "getting ready", lambda: workshop.prepare(setup), self.on_ready, replaceable=True
         )
 
     def _ask(self, address: PlaneAddress, prompts: PromptSet) -> None:
@@ -192,12 +204,13 @@ class Proposing:
 
         def done(proposals: Proposals) -> None:
             self._session.asked = False
-            self._on_ready(setup.source)
+            self.on_ready(setup.source)
             self._show(proposals, proposals.best if choice is None else choice)
 
         self._desk.run("looking for the object", steps, done, self._on_failed, replaceable=True)  # type: ignore[arg-type]
 
-    def _on_ready(self, source: Source) -> None:
+    def on_ready(self, source: Source) -> None:
+        """Note that image and model are loaded."""
         self._session.ready = True
         if source is self._source:
             self._session.window = source.window
@@ -216,10 +229,10 @@ class Proposing:
 
     def _on_failed(self, error: DittoError) -> None:
         self._session.asked = False
-        self._forget("")
+        self.forget("")
         self._desk.fail(error)
 
-    def _forget(self, hint: str) -> None:
+    def forget(self, hint: str) -> None:
         """Show no proposal and want none."""
         self._desk.runner.drop_replaceable()
         self._then, self._session.asked = None, False
