@@ -6,6 +6,7 @@ Its network is made for cells; it fetches its own weights, once, from its author
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -16,6 +17,7 @@ from napari_ditto.engine.joining import relabel
 from napari_ditto.engine.links import Links, Nodes
 from napari_ditto.engine.observation import FrameObjects
 from napari_ditto.errors import LabelsError, ModelNotFoundError
+from napari_ditto.models.online import require_online
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -83,6 +85,9 @@ def _published(axes: int) -> Tracker:
             "Trackastra is not installed",
             todo="pip install 'napari-ditto[trackastra]', or use linker='laptrack'",
         ) from error
+    # It fetches what is not in its folder, and asks nobody.
+    if not (Path("~/.trackastra/.models").expanduser() / WEIGHTS[axes]).exists():
+        require_online(f"Trackastra's weights {WEIGHTS[axes]}")
     tracker: Tracker = Trackastra.from_pretrained(WEIGHTS[axes], device="automatic")
     return tracker
 

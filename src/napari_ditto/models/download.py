@@ -27,9 +27,12 @@ from typing import IO, Any, cast
 from napari_ditto.core.progress import Progress
 from napari_ditto.errors import ModelNotFoundError, StoreError, WeightsError
 from napari_ditto.models.manifest import FileInfo
+from napari_ditto.models.online import require_online
 
 BLOCK = 1 << 20
-_OFFLINE = ("NAPARI_DITTO_OFFLINE", "HF_HUB_OFFLINE")
+PARTS = (".part", ".part.etag")
+"""What the names end in that a download makes beside its target."""
+
 _LOCAL = {"localhost", "127.0.0.1", "::1"}
 _RETRIED = {408, 429, 500, 502, 503, 504}
 _MAX_WAIT = 30.0
@@ -44,11 +47,6 @@ class Fetched:
     sha256: str
     size: int
     commit: str = ""
-
-
-def is_offline() -> bool:
-    """Whether the environment forbids the network."""
-    return any(os.environ.get(n, "").lower() in {"1", "true", "yes", "on"} for n in _OFFLINE)
 
 
 def fetch(
@@ -89,12 +87,7 @@ def fetch(
     StoreError
         The disk is full or not writable.
     """
-    if is_offline():
-        raise ModelNotFoundError(
-            "offline mode is on, nothing is downloaded",
-            where=target.name,
-            todo=f"Unset {' and '.join(_OFFLINE)}, or copy the file there by hand",
-        )
+    require_online(target.name)
     part = target.with_name(target.name + ".part")
     failed = 0
     while True:

@@ -16,6 +16,7 @@ from typing import Any
 
 _HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w.-]+))?")
 _HUB_FILES = ("config.json", "model.safetensors", "preprocessor_config.json")
+_WORDS = ("vocab.json", "merges.txt", "processor_config.json")  # of models that read words
 _WEIGHTS = (".safetensors", ".pth", ".pt")
 
 
@@ -49,6 +50,8 @@ class ManifestEntry:
         Of the weights.
     encode_seconds : float
         Rough cost of a tile on two CPU cores; 0 is not known.
+    gated : bool
+        Whether its licence must be accepted on its page, so that we cannot fetch it.
     """
 
     id: str
@@ -61,6 +64,7 @@ class ManifestEntry:
     licence: str = "see source"
     citation: str = "see source"
     encode_seconds: float = 0.0
+    gated: bool = False
 
     @property
     def weights_file(self) -> str:
@@ -99,5 +103,5 @@ def find(family: str, reference: str) -> ManifestEntry | None:
         title=reference,
         source=f"https://huggingface.co/{found['repo']}",
         revision=found["revision"] or "main",
-        files={name: FileInfo() for name in _HUB_FILES},
+        files={name: FileInfo() for name in (*_HUB_FILES, *(_WORDS if family == "sam3" else ()))},
     )

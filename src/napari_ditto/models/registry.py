@@ -12,6 +12,7 @@ is imported when it is first used.
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -88,8 +89,6 @@ FAMILIES: tuple[Family, ...] = (
     ),
 )
 
-_PICKLES = {".pth", ".pt"}  # original checkpoints; a config.json beside them is not theirs
-
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
@@ -109,6 +108,10 @@ class ModelEntry:
         Of the weights.
     hash_known : bool
         Whether a published SHA-256 is checked; otherwise the first download is trusted.
+    gated : bool
+        Whether its licence must be accepted on a page before it can be fetched, by hand.
+    added : bool
+        Whether it is the user's own.
     """
 
     id: str
@@ -120,12 +123,31 @@ class ModelEntry:
     citation: str = ""
     source: str = ""
     hash_known: bool = True
+    gated: bool = False
+    added: bool = False
 
 
 def available_models() -> list[ModelEntry]:
-    """Return the models to choose from: those that fetch no weights, then the known weights."""
+    """Return the models to choose from: without weights, the user's own, then the published."""
     bundled = [ModelEntry(f.name, f.name, f.title, True) for f in FAMILIES if f.takes != "weights"]
-    return bundled + [_listed(entry) for entry in manifest().values()]
+    return [*bundled, *_own(), *(_listed(entry) for entry in manifest().values())]
+
+
+def _own() -> Iterator[ModelEntry]:
+    from napari_ditto.models.added import added_models
+
+    for model in added_models():
+        path = Path(model.path)
+        yield ModelEntry(
+            id=model.id,
+            family=model.family,
+            title=f"{path.name} (your own)",
+            installed=path.exists(),
+            size_bytes=model.size_bytes,
+            licence="unknown: your own file",
+            source=model.path,
+            added=True,
+        )
 
 
 def _listed(entry: ManifestEntry) -> ModelEntry:
@@ -141,6 +163,7 @@ def _listed(entry: ManifestEntry) -> ModelEntry:
         citation=entry.citation,
         source=entry.source,
         hash_known=entry.files[entry.weights_file].sha256 is not None,
+        gated=entry.gated,
     )
 
 
@@ -218,29 +241,23 @@ def find_weights(family: Family, which: str) -> Weights:
     if not known and path.exists():
         return Weights(path, path if path.is_dir() else path.parent)
     entry = find(family.name, which)
-    if entry is None or (not known and path.suffix in {*_PICKLES, ".safetensors"}):
+    if entry is None or (not known and path.suffix in {".pth", ".pt", ".safetensors"}):
         raise _unknown(f"{family.name}:{which}")
     return require(entry)
 
 
 def _recognise(path: Path) -> str:
-    """Return the family of weights on disk by their configuration, or by their names."""
-    from napari_ditto.models.checkpoint import read_config, tensor_names
-    from napari_ditto.models.sam.original import is_hq, is_original
+    """Return the family of weights on disk."""
+    from napari_ditto.models.recognition import recognise
 
-    config = path / "config.json" if path.is_dir() else path.with_name("config.json")
-    if config.is_file() and path.suffix not in _PICKLES:
-        kind = str(read_config(config).get("model_type"))
-        family = kind.removesuffix("_video")
-        if family in {f.name for f in FAMILIES if f.takes == "weights"}:
-            return family
-    elif path.is_file():
-        names = tensor_names(path)
-        if is_original(names):
-            return "sam_hq" if is_hq(names) else "sam"
-    raise ModelNotFoundError(
-        "no known kind of model is there", where=str(path), todo="Name its family, e.g. sam:PATH"
-    )
+    found = recognise(path, {f.name for f in FAMILIES if f.takes == "weights"})
+    if found.kind == "tuned":
+        raise ModelNotFoundError(
+            "this is a tuned prompt, not a model",
+            where=str(path),
+            todo="Choose its model, and the tuned prompt with it",
+        )
+    return found.family
 
 
 def _unknown(name: str) -> ModelNotFoundError:

@@ -24,12 +24,12 @@ from pathlib import Path
 from napari_ditto.core.plain_file import read_plain
 from napari_ditto.core.progress import Progress
 from napari_ditto.errors import ModelNotFoundError, WeightsError
-from napari_ditto.models.download import disk_problem, fetch, sha256_of
+from napari_ditto.models.download import PARTS, disk_problem, fetch, sha256_of
 from napari_ditto.models.manifest import FileInfo, ManifestEntry
 
 LOCK = "ditto-lock.json"
 MAX_LOCK = 1 << 20
-_OPTIONAL = {"preprocessor_config.json"}  # older repositories have none
+_OPTIONAL = {"preprocessor_config.json", "processor_config.json"}  # a repository has either
 Agree = bool | Callable[[ManifestEntry], bool]
 
 
@@ -119,12 +119,23 @@ def _hub_cache(entry: ManifestEntry) -> Path | None:
 def require(entry: ManifestEntry) -> Weights:
     """Return the weights of an entry, or say in one line how to get them."""
     found = locate(entry)
+    if found is None and entry.gated:
+        raise gate(entry)
     if found is None:
         raise ModelNotFoundError(
             f"the weights of {entry.id} are not on this computer",
             todo=f"Get them with: napari-ditto models get {entry.id}",
         )
     return found
+
+
+def gate(entry: ManifestEntry) -> ModelNotFoundError:
+    """Return the error of weights that only those get who have accepted their licence."""
+    return ModelNotFoundError(
+        f"{entry.id} must be fetched by hand, its licence has to be accepted first",
+        where=entry.source,
+        todo="Get its files into one folder, then add that: napari-ditto models add FOLDER",
+    )
 
 
 def download(entry: ManifestEntry, agree: Agree = False) -> Generator[Progress, None, Weights]:
@@ -147,7 +158,7 @@ def download(entry: ManifestEntry, agree: Agree = False) -> Generator[Progress, 
     found = locate(entry)
     if found:
         return found
-    if not (agree(entry) if callable(agree) else agree):
+    if entry.gated or not (agree(entry) if callable(agree) else agree):
         require(entry)
     folder = folder_of(entry)
     try:
@@ -265,12 +276,37 @@ def inside(path: Path, root: Path) -> Path:
 
 
 def remove(entry: ManifestEntry) -> int:
-    """Delete what was downloaded for an entry; return the bytes freed."""
+    """Delete what was downloaded for an entry, begun downloads too; return the bytes freed.
+
+    Whatever else lies in the folder stays, and so does the cache of Hugging Face.
+
+    Raises
+    ------
+    StoreError
+        If the disk refuses.
+    """
     freed = 0
     folder = folder_of(entry)
-    for path in sorted(folder.glob("*")):
-        freed += path.lstat().st_size
-        path.unlink()
-    if folder.is_dir():
-        folder.rmdir()
+    try:
+        for path in _ours(entry):
+            freed += path.lstat().st_size
+            path.unlink()
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+    except OSError as error:
+        raise disk_problem(error, folder) from error
     return freed
+
+
+def _ours(entry: ManifestEntry) -> list[Path]:
+    """Return the files of an entry that a download makes, as far as they are there."""
+    folder = folder_of(entry)
+    made = [name + end for name in (*entry.files, LOCK) for end in ("", *PARTS)]
+    return [folder / name for name in made if os.path.lexists(folder / name)]
+
+
+def begun(entry: ManifestEntry) -> int:
+    """Return the bytes here of a download that was not finished, 0 if none was begun."""
+    if _complete(folder_of(entry), entry):
+        return 0
+    return sum(path.lstat().st_size for path in _ours(entry))
