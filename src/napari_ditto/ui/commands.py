@@ -66,6 +66,11 @@ def next_proposal() -> None:
     _act("next_proposal")
 
 
+def toggle_hover() -> None:
+    """Switch the live preview on or off."""
+    _act("toggle_hover")
+
+
 def accept() -> None:
     """Accept the mask as a label."""
     _act("accept")
@@ -197,3 +202,38 @@ def delete_doubt() -> None:
 def export_tracks() -> None:
     """Write the tracks for other programs."""
     _act_on_examples("export_tracks")
+
+
+def pick_object() -> None:
+    """Pick the object under the cursor, or let it go."""
+    _act("pick_object")
+
+
+def pick_tool() -> None:
+    """Let clicks pick objects."""
+    _act("pick_tool")
+
+
+def merge_objects() -> None:
+    """Make one object of the picked ones."""
+    _act("merge_objects")
+
+
+def split_object() -> None:
+    """Split an object along a line, or between clicks."""
+    _act("split_object")
+
+
+def split_planes() -> None:
+    """Part an object at the plane on show."""
+    _act("split_planes")
+
+
+def delete_objects() -> None:
+    """Delete the picked objects."""
+    _act("delete_objects")
+
+
+def renumber_objects() -> None:
+    """Give objects other ids."""
+    _act("renumber_objects")

@@ -59,6 +59,12 @@ ACTIONS: Mapping[str, Action] = MappingProxyType(
         "next_proposal": Action(
             "Next mask", "Show the next proposal of the model", ("N",), "Masks"
         ),
+        "toggle_hover": Action(
+            "Live preview",
+            "Show what a click would give before it is made, where the mouse rests",
+            ("Shift+H",),
+            "Masks",
+        ),
         "accept": Action("Accept", "Write the mask as a new label, and go on", ("Q",), "Masks"),
         "touch_up": Action(
             "Touch up",
@@ -137,10 +143,54 @@ ACTIONS: Mapping[str, Action] = MappingProxyType(
             "Review",
         ),
         "delete_doubt": Action(
-            "Delete", "Remove the object from this plane", ("Shift+D",), "Review"
+            "Delete", "Remove the doubtful object", ("Shift+D",), "Review"
         ),
         "export_tracks": Action(
             "Export tracks…", "Write them for other programs: CTC or GEFF", (), "Examples"
+        ),
+        "pick_object": Action(
+            "Pick",
+            "Pick the object under the cursor as well, or let it go; clicks refine the one that is "
+            "picked, and Accept puts it back",
+            ("Shift+O",),
+            "Objects",
+        ),
+        "pick_tool": Action(
+            "Pick by clicks",
+            "Let clicks on the canvas pick objects, until you press it again",
+            (),
+            "Objects",
+        ),
+        "merge_objects": Action(
+            "Merge",
+            "Make one object of those that are picked, or of those under a line you have drawn",
+            ("Shift+G",),
+            "Objects",
+        ),
+        "split_object": Action(
+            "Split",
+            "Cut an object along a line you have drawn, or between clicks on its parts; "
+            "without either, draw the line now",
+            ("Shift+S",),
+            "Objects",
+        ),
+        "split_planes": Action(
+            "Part here",
+            "What the picked object is from this plane on becomes an object of its own",
+            (),
+            "Objects",
+        ),
+        "delete_objects": Action(
+            "Delete",
+            "Remove the objects that are picked, or the one under the cursor",
+            ("Shift+K",),
+            "Objects",
+        ),
+        "renumber_objects": Action(
+            "Renumber",
+            "Give the picked object another id, or all objects the ids 1, 2, 3, …",
+            ("Shift+R",),
+            "Objects",
         ),
         "show_tiles": Action(
             "Show encoded tiles",

@@ -71,10 +71,30 @@ class Tools:
 
 def make_parts(tools: Tools) -> tuple[Part, ...]:
     """Return the parts of one session."""
+    parts: list[Part] = [_batch(tools)]
     viewer = tools.scene.viewer_for_parts
-    if viewer is None:
-        return ()
-    return (_keys(tools, viewer),)
+    if viewer is not None:
+        parts += [*_hover(tools, viewer), _keys(tools, viewer), _objects_edit(tools, viewer)]
+    return tuple(parts)
+
+
+def _batch(tools: Tools) -> Part:
+    from napari_ditto.ui.batch.part import BatchPart
+
+    return BatchPart(tools.desk, tools.prompting, tools.proposing, tools.labelling, tools.touching)
+
+
+def _hover(tools: Tools, viewer: Viewer) -> tuple[Part, ...]:
+    from napari_ditto.ui import settings
+    from napari_ditto.ui.hover.part import Hover
+    from napari_ditto.ui.hover.refining import Refining, refinement_of
+    from napari_ditto.ui.hover.stage import ViewerHover
+
+    chosen, _ = settings.load()
+    how, keep = refinement_of(chosen), settings.save
+    refining = Refining(tools.session, tools.proposing, how, keep)
+    stage, on = ViewerHover(viewer), chosen.live_preview
+    return (Hover(tools.desk, tools.proposing, refining, stage, on, keep), refining)
 
 
 def _keys(tools: Tools, viewer: Viewer) -> Part:
@@ -84,3 +104,10 @@ def _keys(tools: Tools, viewer: Viewer) -> Part:
 
     handlers = {name: partial(tools.act, name) for name in ACTIONS}
     return KeysPart(tools.session, ViewerKeys(viewer, handlers))
+
+
+def _objects_edit(tools: Tools, viewer: Viewer) -> Part:
+    from napari_ditto.ui.objects.edit_part import EditPart
+    from napari_ditto.ui.objects.edit_stage import ViewerEditStage
+
+    return EditPart(tools, ViewerEditStage(viewer))

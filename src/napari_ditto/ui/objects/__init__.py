@@ -1,0 +1,1 @@
+"""Accepted objects as things to work on: pick, refine, merge, split, delete, renumber, review."""
