@@ -58,7 +58,7 @@ def test_every_object_gets_what_it_would_get_alone():
     batch = annotator.predict_batch(points=spots)
     for one, proposals in zip(alone, batch.proposals, strict=True):
         assert np.array_equal(full(one, truth.shape), full(proposals, truth.shape))
-        assert one.scores[one.best] == proposals.scores[0]
+        assert one.scores[one.best] == proposals.scores[proposals.best]
     assert annotator.accept_batch(batch) == [1, 2, 3]
     assert np.array_equal(annotator.labels, truth)
 

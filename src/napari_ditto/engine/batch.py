@@ -56,8 +56,16 @@ class Batch:
 
     def alone(self, index: int) -> Proposals:
         """Return what one object gets as its only candidate."""
-        mask = self.masks[index]
-        return replace(self.proposals[index], masks=mask.mask[None], box=mask.box)
+        whole, mask = self.proposals[index], self.masks[index]
+        best = slice(whole.best, whole.best + 1)
+        return replace(
+            whole,
+            masks=mask.mask[None],
+            box=mask.box,
+            scores=whole.scores[best],
+            complete=whole.complete[best],
+            best=0,
+        )
 
     @property
     def known(self) -> dict[PromptSet, Proposals]:
@@ -144,16 +152,8 @@ def _ask_tile(
 
 
 def _light(proposals: Proposals, refinement: Refinement) -> Proposals:
-    """Return refined proposals without what they are made of, and with the best one alone."""
-    refined, best = proposals.refined(refinement), slice(proposals.best, proposals.best + 1)
-    return replace(
-        refined,
-        masks=refined.masks[best].copy(),
-        scores=refined.scores[best],
-        complete=refined.complete[best],
-        best=0,
-        logits=(),
-    )
+    """Return refined proposals without what they are made of."""
+    return replace(proposals.refined(refinement), logits=())
 
 
 def _best(proposals: Proposals) -> PlacedMask:

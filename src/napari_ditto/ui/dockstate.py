@@ -128,6 +128,8 @@ def _status(session: Session) -> tuple[str, Literal["ready", "busy", "hint", "er
         return session.remark, "hint"
     if session.prompts.is_empty:
         return FIRST_HINT, "ready"
+    if session.offered:
+        return f"These masks are by {session.model}: accept them all", "ready"
     return f"This mask is by {session.model}" if session.has_object else "Ready", "ready"
 
 
@@ -140,6 +142,8 @@ def _fraction(session: Session) -> float | None:
 
 def _proposal(session: Session) -> str:
     proposals = session.proposals
+    if session.offered:
+        return "1 object" if session.offered == 1 else f"{session.offered} objects"
     if proposals is None or not session.has_object:
         return ""
     score = float(proposals.scores[session.choice])
@@ -150,7 +154,7 @@ def _buttons(session: Session) -> dict[str, Button]:
     image = when(bool(session.images), "Open an image first")
     asking = bool(session.working) and session.cancellable
     mask = when(
-        session.has_object or session.asked or session.touching,
+        session.has_object or session.offered > 0 or session.asked or session.touching,
         "Nothing to accept yet: click on an object",
     )
     several = session.has_object and session.proposals is not None and len(session.proposals) > 1

@@ -7,12 +7,14 @@ plugin could switch it off, and leaves no faint fill.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_ditto.core.geometry import Box, PlaneAddress
+from napari_ditto.core.masks import PlacedMask
 from napari_ditto.core.proposals import Proposals
 from napari_ditto.ui.adapters import source_axes, transform_kwargs
 
@@ -26,15 +28,17 @@ COLOR = "#56b4e9"
 OUTLINE_SCREEN_PX = 2
 FILL_ALPHA = 0.2
 _OUTLINE, _INSIDE = 1, 2
+MOST_CELLS = 1 << 26
+"""Larger previews, of objects far apart, are drawn more coarsely."""
 
 OWN = "ditto_own"
 """Key in the metadata of layers that only show something: no prompts, and never written to."""
 
 
 class Preview:
-    """Shows one mask at a time in a viewer.
+    """Shows one mask at a time in a viewer, or those that are accepted together.
 
-    The layer covers only the mask's box and never becomes the active one. A user who deletes it
+    The layer covers only the masks' box and never becomes the active one. A user who deletes it
     gets a new one with the next proposal.
     """
 
@@ -57,11 +61,18 @@ class Preview:
 
     def show(self, image: Image, proposals: Proposals, choice: int) -> None:
         """Draw the outline of a candidate on an image."""
+        mask = PlacedMask(proposals.box, proposals.masks[choice])
+        self.show_all(image, proposals.address, [mask])
+
+    def show_all(self, image: Image, address: PlaneAddress, masks: Sequence[PlacedMask]) -> None:
+        """Draw the outlines of some masks on an image, later ones over earlier ones."""
         axes = source_axes(image)
         width = self._width(transform_kwargs(image, ndim=len(axes)))
-        mask, box = _cropped(proposals.masks[choice], proposals.box)
-        data, offset = in_axes(_outlined(mask, width), box, proposals.address, axes)
-        placed = transform_kwargs(image, offset, ndim=len(axes))
+        outlines, box, step = _outlines(masks, width)
+        data, offset = in_axes(outlines, box, address, axes)
+        steps = np.array([step if name in (address.rows, address.columns) else 1 for name in axes])
+        placed = transform_kwargs(image, (offset + (steps - 1) / 2).tolist(), ndim=len(axes))
+        placed["scale"] = placed["scale"] * steps
         layer = self.layer
         if layer is None or layer.ndim != len(axes):
             self.hide(remove=True)
@@ -121,13 +132,23 @@ def above_images(viewer: Viewer) -> int:
     return max(images, default=-1) + 1
 
 
-def _cropped(mask: NDArray[np.bool_], box: Box) -> tuple[NDArray[np.bool_], Box]:
-    """Return the mask within its own bounding box, and where that lies in the plane."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if len(rows) == 0:
-        return np.zeros((1, 1), dtype=bool), Box(box.y0, box.x0, box.y0 + 1, box.x0 + 1)
-    tight = Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
-    return mask[tight.slices], tight.shift(box.y0, box.x0)
+def _outlines(masks: Sequence[PlacedMask], width: int) -> tuple[NDArray[np.uint8], Box, int]:
+    """Return outlines, the box of pixels from which every `step`-th is shown, and the step."""
+    tight = [mask.cropped() for mask in masks]
+    box = Box(0, 0, 0, 0)
+    for mask in tight:
+        box = box.union(mask.box)
+    if box.is_empty:
+        return np.zeros((1, 1), dtype=np.uint8), Box(0, 0, 1, 1), 1
+    step = math.ceil(math.sqrt(box.area / MOST_CELLS))
+    data = np.zeros((-(-box.height // step), -(-box.width // step)), dtype=np.uint8)
+    for mask in tight:
+        top, left = mask.box.y0 - box.y0, mask.box.x0 - box.x0
+        thin = _outlined(mask.mask[-top % step :: step, -left % step :: step], -(-width // step))
+        row, column = -(-top // step), -(-left // step)
+        part = data[row : row + thin.shape[0], column : column + thin.shape[1]]
+        part[thin > 0] = thin[thin > 0]
+    return data, box, step
 
 
 def _outlined(mask: NDArray[np.bool_], width: int) -> NDArray[np.uint8]:
@@ -153,9 +174,9 @@ def in_axes(
     mask: NDArray[np.uint8], box: Box, address: PlaneAddress, axes: tuple[str, ...]
 ) -> tuple[NDArray[np.uint8], list[float]]:
     """Return the mask as one slice of the image's axes, and its first index on each of them."""
+    sizes = {address.rows: mask.shape[0], address.columns: mask.shape[1]}
     if axes.index(address.rows) > axes.index(address.columns):
         mask = mask.T
-    sizes = {address.rows: box.height, address.columns: box.width}
     corner = {address.rows: box.y0, address.columns: box.x0, **address.index}
     data = mask.reshape([sizes.get(name, 1) for name in axes])
     return np.ascontiguousarray(data), [float(corner[name]) for name in axes]

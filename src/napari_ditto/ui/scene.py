@@ -10,11 +10,14 @@ import numpy as np
 from psygnal import Signal
 
 from napari_ditto.core.geometry import PlaneAddress
+from napari_ditto.core.masks import PlacedMask
+from napari_ditto.core.prompts import PromptSet
 from napari_ditto.core.proposals import Proposals
 from napari_ditto.core.window import Window
 from napari_ditto.data.protocols import LabelStore, Source
 from napari_ditto.errors import DittoError, PromptError
 from napari_ditto.ui import adapters
+from napari_ditto.ui.batch.reading import objects_on_plane
 from napari_ditto.ui.bridge import Debounce
 from napari_ditto.ui.examples.stage import ViewerStage
 from napari_ditto.ui.journal_layers import JournalLayers, image_note
@@ -200,6 +203,12 @@ class ViewerScene:
         members = [self._layer(key) for key in layers]
         return adapters.collect_prompts(members, image, self.address(images), self._viewer.dims)
 
+    def prompt_sets(self, layers: Sequence[str], images: Sequence[str]) -> tuple[PromptSet, ...]:
+        """Return what these layers say about each of many objects on the plane on show."""
+        members = [self._layer(key) for key in layers]
+        address = self.address(images)
+        return objects_on_plane(members, self._image(images), address, self._viewer.dims)
+
     def prompt_state(self, layers: Sequence[str]) -> PromptState:
         """Return everything in these layers."""
         present = self._by_id()
@@ -271,6 +280,12 @@ class ViewerScene:
     def show_preview(self, images: Sequence[str], proposals: Proposals, choice: int) -> None:
         """Draw the outline of one candidate."""
         self._preview.show(self._image(images), proposals, choice)
+
+    def show_previews(
+        self, images: Sequence[str], address: PlaneAddress, masks: Sequence[PlacedMask]
+    ) -> None:
+        """Draw the outlines of objects that are accepted together."""
+        self._preview.show_all(self._image(images), address, masks)
 
     def hide_preview(self) -> None:
         """Draw no outline."""

@@ -94,6 +94,8 @@ class Session:
         The plane on show; None while nothing 2-D of the image is shown.
     proposals, choice
         What the model offers for `prompts`, and which candidate is shown.
+    offered : int
+        How many objects are on show that are accepted together.
     asked : bool
         Whether a newer proposal is on its way.
     working : str
@@ -145,6 +147,7 @@ class Session:
     prompts: PromptSet = field(default_factory=PromptSet)
     proposals: Proposals | None = None
     choice: int = 0
+    offered: int = 0
     asked: bool = False
     working: str = ""
     cancellable: bool = True

@@ -12,6 +12,8 @@ from psygnal import SignalInstance
 
 from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.core.lineage import Lineage
+from napari_ditto.core.masks import PlacedMask
+from napari_ditto.core.prompts import PromptSet
 from napari_ditto.core.proposals import Proposals
 from napari_ditto.core.run_plan import Kind, Polygon
 from napari_ditto.core.window import Window
@@ -77,6 +79,10 @@ class Scene(Protocol):
         """Return what these layers say about the plane on show, and what was left out."""
         ...
 
+    def prompt_sets(self, layers: Sequence[str], images: Sequence[str]) -> tuple[PromptSet, ...]:
+        """Return what these layers say where each point, area and stroke is its own object."""
+        ...
+
     def prompt_state(self, layers: Sequence[str]) -> PromptState:
         """Return everything in these layers, for undo."""
         ...
@@ -106,6 +112,12 @@ class Scene(Protocol):
 
     def show_preview(self, images: Sequence[str], proposals: Proposals, choice: int) -> None:
         """Draw the outline of one candidate."""
+        ...
+
+    def show_previews(
+        self, images: Sequence[str], address: PlaneAddress, masks: Sequence[PlacedMask]
+    ) -> None:
+        """Draw the outlines of objects that are accepted together."""
         ...
 
     def hide_preview(self) -> None:

@@ -18,6 +18,7 @@ from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.core.progress import Progress
 from napari_ditto.core.prompts import PromptSet
 from napari_ditto.core.proposals import Proposals
+from napari_ditto.core.refinement import Refinement
 from napari_ditto.data.label_edit import write_plane
 from napari_ditto.data.protocols import (
     EmbeddingStore,
@@ -34,6 +35,7 @@ from napari_ditto.ui.label_writing import exchange
 if TYPE_CHECKING:
     from napari_ditto.data.session_steps import PromptStep
     from napari_ditto.engine.annotator import Annotator
+    from napari_ditto.engine.batch import Batch, Known
     from napari_ditto.engine.everything import EverythingResult
 
 Model = PromptModel | ContextModel
@@ -135,6 +137,16 @@ class Workshop:
         """Whether a model is loaded."""
         return (model, device) in self._models
 
+    def spec(self, model: str, device: str) -> ModelSpec | None:
+        """Return what a loaded model says of itself."""
+        found = self._models.get((model, device))
+        return None if found is None else found.spec
+
+    @staticmethod
+    def is_quick(spec: ModelSpec) -> bool:
+        """Whether a model encodes a tile in no time that counts."""
+        return spec.encode_seconds <= QUICK_SECONDS
+
     def prepare(self, setup: Setup) -> Generator[Progress, None, Source]:
         """Sample the intensity window and load the model, so that the first click is quick."""
         yield Progress("read", text="reading the image")
@@ -160,7 +172,7 @@ class Workshop:
         if not self.has(setup.model, setup.device):
             return None
         annotator = yield from self._ready(setup)
-        quick = annotator.model.spec.encode_seconds <= QUICK_SECONDS
+        quick = self.is_quick(annotator.model.spec)
         if not (quick or annotator.has_encoded(prompts, address)):
             return None
         steps = annotator.predict_steps(prompts, address)
@@ -192,6 +204,43 @@ class Workshop:
         )
         return Written(
             writer.store, (entry.delta,), (entry.provenance,), () if made is None else (made,)
+        )
+
+    def predict_batch(
+        self,
+        setup: Setup,
+        prompts: Sequence[PromptSet],
+        address: PlaneAddress,
+        refinement: Refinement,
+        known: Known,
+    ) -> Generator[Progress, None, Batch]:
+        """Return the best candidate for each of many objects; what is known is not asked."""
+        annotator = yield from self._ready(setup)
+        return (yield from annotator.batch_steps(prompts, address, None, refinement, known))
+
+    def accept_batch(
+        self, setup: Setup, store: LabelStore | None, batch: Batch, overlap: OverlapPolicy
+    ) -> Generator[Progress, None, Written]:
+        """Write each object of a batch under an id of its own; labelled ones are left out."""
+        from napari_ditto.data.journal_recorder import together
+        from napari_ditto.engine.annotator import Annotator
+        from napari_ditto.engine.replay import step_of
+
+        model = yield from self._loaded(setup)
+        yield Progress("write", text="writing the labels")
+        store = store or self.make_labels(setup.source)
+        writer = Annotator(setup.source, model, labels=store, overlap=overlap)
+        with together(store):
+            writer.accept_batch(batch)
+        done, known = writer.history.done, batch.known
+        window, name = setup.source.window, (setup.model, setup.device)
+        whole = [(entry.delta, known[entry.prompts]) for entry in done]
+        steps = [step_of(p, p.best, delta, overlap, window, *name) for delta, p in whole]
+        return Written(
+            store,
+            tuple(entry.delta for entry in done),
+            tuple(entry.provenance for entry in done),
+            tuple(step for step in steps if step is not None),
         )
 
     def grow(

@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QCheckBox, QFormLayout, QLabel, QVBoxLayout, QWidget
 
+from napari_ditto.core.refinement import Refinement
+from napari_ditto.ui.batch.part import BatchState
+from napari_ditto.ui.hover.part import HoverState
+from napari_ditto.ui.keymap import ACTIONS, button_text
 from napari_ditto.ui.prompt_layers import COLORS, NEGATIVE, POSITIVE
 from napari_ditto.ui.widgets.advanced import AdvancedPanel
 from napari_ditto.ui.widgets.buttons import ActionButton, dot
@@ -14,6 +18,7 @@ from napari_ditto.ui.widgets.choices import ChoiceBox
 from napari_ditto.ui.widgets.docking import Dock
 from napari_ditto.ui.widgets.fold import Fold
 from napari_ditto.ui.widgets.layout import UprightArea, line, row
+from napari_ditto.ui.widgets.refine_panel import RefinePanel
 from napari_ditto.ui.widgets.status import StatusPanel
 from napari_ditto.ui.widgets.text_prompt import TextPrompt
 from napari_ditto.ui.widgets.unsaved import UnsavedStrip
@@ -51,6 +56,8 @@ class DockWidget(Dock):
         self.exclude.setIcon(dot(COLORS[NEGATIVE]))
         for button in (self.include, self.exclude):
             button.setCheckable(True)
+        self.batch = QCheckBox(self)
+        self.batch.setToolTip(ACTIONS["batch"].help)
         self.proposal = QLabel(self)
         self.keep = QCheckBox("Keep existing labels", self)
         self.keep.setToolTip(
@@ -59,6 +66,8 @@ class DockWidget(Dock):
         )
         self.status = StatusPanel(self)
         self.unsaved = UnsavedStrip(self)
+        self.refine = RefinePanel(self)
+        self.refine_fold = Fold("Refine", self.refine, "Live preview, and how masks are made")
         self.advanced = AdvancedPanel(self)
         self.fold = Fold("Advanced", self.advanced, "Channels, device, intensities, limits")
         self.whole = WholePanel("all", self)
@@ -80,6 +89,7 @@ class DockWidget(Dock):
         layout.addWidget(line())
         layout.addLayout(row(button["new_points"], button["new_boxes"]))
         layout.addLayout(row(self.include, self.exclude))
+        layout.addWidget(self.batch)
         layout.addLayout(row(self.proposal, button["next_proposal"]))
         layout.addLayout(row(button["accept"], button["touch_up"], stretch=(3, 2)))
         layout.addWidget(self.keep)
@@ -87,6 +97,7 @@ class DockWidget(Dock):
         layout.addLayout(row(button["clear"], button["segment_all"], stretch=(1, 2)))
         layout.addWidget(line())
         layout.addWidget(self.status)
+        layout.addWidget(self.refine_fold)
         layout.addWidget(self.whole_fold)
         layout.addWidget(self.fold)
         layout.addStretch(1)
@@ -105,8 +116,10 @@ class DockWidget(Dock):
         self.words.named.connect(lambda text: self.chose.emit("text", text))
         self.words.wanted.connect(lambda: self.acted.emit("segment_all"))
         self.keep.clicked.connect(self._on_keep)
+        self.batch.clicked.connect(lambda on: self.chose.emit("batch.on", on))
         self.unsaved.answered.connect(lambda answer: self.chose.emit("unsaved", answer))
         self.advanced.chose.connect(lambda field, value: self.chose.emit(field, value))
+        self.refine.chose.connect(lambda field, value: self.chose.emit(field, value))
         self.whole.chose.connect(lambda field, value: self.chose.emit(field, value))
         self.whole.acted.connect(lambda name: self.acted.emit(name))
 
@@ -138,10 +151,16 @@ class DockWidget(Dock):
             button.setChecked(state.positive == positive)
             chosen = state.positive == positive
             button.call_it("Include" if positive else "Exclude", with_key=not chosen)
+        self.batch.setText(button_text("batch"))
+        batch = self.parts.get("batch")
+        self.batch.setChecked(isinstance(batch, BatchState) and batch.on)
         self.unsaved.show_text(state.unsaved)
         self.proposal.setText(state.proposal)
         self.keep.setChecked(state.overlap == "keep")
         self.status.show_state(state)
+        hover, how = self.parts.get("hover"), self.parts.get("refine")
+        if isinstance(hover, HoverState) and isinstance(how, Refinement):
+            self.refine.show_states(hover, how)
         self.advanced.show_state(state)
         self.whole.show_state(self.runs["all"])
 

@@ -1,0 +1,1 @@
+"""Many objects at once: each point, area or stroke is an object of its own."""
