@@ -21,7 +21,7 @@ PLUGIN, SECTION = "napari-ditto", "annotate"
 
 
 def _setting(
-    default: str | int | float,
+    default: str | int | float | bool,
     title: str,
     help: str,
     *,
@@ -65,6 +65,32 @@ class Settings:
         "Objects that the model scores lower are left out of 'segment everything here'.",
         bounds=(0, 1),
     )
+    live_preview: bool = _setting(
+        True,
+        "Live preview",
+        "Show what a click would give where the mouse rests; slow models wait to be asked.",
+    )
+    smooth_px: float = _setting(
+        0.0,
+        "Smooth outlines (px)",
+        "How far outlines of masks are smoothed; 0 leaves them as the model gives them.",
+        bounds=(0, 20),
+    )
+    fill_holes: bool = _setting(
+        False, "Fill holes", "What a mask encloses belongs to the object."
+    )
+    pieces: str = _setting(
+        "all",
+        "Pieces of a mask",
+        "Which pieces stay: all of them, the largest, or those that were clicked on.",
+        choices=("all", "largest", "clicked"),
+    )
+    min_piece_px: int = _setting(
+        0,
+        "Smallest piece",
+        "Pieces of a mask with fewer pixels are left out.",
+        bounds=(0, 1_000_000),
+    )
     undo_memory_mb: int = _setting(
         256,
         "Undo in memory (MB)",
@@ -100,10 +126,11 @@ def _names() -> set[str]:
 
 def _problem(value: object, default: object, notes: Mapping[str, Any]) -> str:
     """Return what is wrong with a value, in words, or nothing."""
-    number = isinstance(default, int | float)
+    flag, number = isinstance(default, bool), isinstance(default, int | float)
+    wanted = "yes or no" if flag else "number" if number else "text"
     kind = (int, float) if isinstance(default, float) else type(default)
-    if not isinstance(value, kind) or isinstance(value, bool):
-        return f"is {value!r}, which is no {'number' if number else 'text'}"
+    if not isinstance(value, kind) or isinstance(value, bool) != isinstance(default, bool):
+        return f"is {value!r}, which is no {wanted}"
     if notes["choices"] and value not in notes["choices"]:
         return f"is {value!r}, not one of {', '.join(notes['choices'])}"
     if notes["bounds"] and not notes["bounds"][0] <= value <= notes["bounds"][1]:

@@ -1,0 +1,1 @@
+"""What a click would give, shown before it is made."""
