@@ -16,7 +16,6 @@ from napari_ditto.core.outlines import fill
 from napari_ditto.data.export import export
 from napari_ditto.errors import StoreError
 
-
 # pycocotools 2.0.11 decodes the way of numpy 1.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
