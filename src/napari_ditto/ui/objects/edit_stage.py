@@ -12,6 +12,7 @@ from psygnal import Signal, SignalInstance
 from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.core.masks import PlacedMask
 from napari_ditto.ui.adapters import source_axes, transform_kwargs
+from napari_ditto.ui.overlay import FADED
 from napari_ditto.ui.overlay import NAME as IN_HAND
 from napari_ditto.ui.preview import NAME as PREVIEW
 from napari_ditto.ui.preview import above_images, in_axes, move
@@ -47,6 +48,14 @@ class EditStage(Protocol):
         """Draw no outlines."""
         ...
 
+    def step_back(self, labels: str) -> None:
+        """Fade a Labels layer and the outlines, so that a proposed mask is seen on them."""
+        ...
+
+    def come_forward(self) -> None:
+        """Show everything as it was before."""
+        ...
+
     def take_up_picker(self, labels: str) -> None:
         """Let clicks on the canvas pick objects."""
         ...
@@ -78,6 +87,7 @@ class ViewerEditStage:
     def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
         self._layer: Labels | None = None
+        self._faded: dict[str, float] = {}
         self._before: tuple[Layer | None, Layer, str] | None = None
         self._picker: Layer | None = None
 
@@ -121,6 +131,22 @@ class ViewerEditStage:
         layer = self._present()
         if layer is not None:
             layer.visible = False
+
+    def step_back(self, labels: str) -> None:
+        """Fade a Labels layer and the outlines."""
+        outline = self._present()
+        for layer in (self._by_id().get(labels), outline):
+            if layer is not None and str(layer.unique_id) not in self._faded:
+                self._faded[str(layer.unique_id)] = layer.opacity
+                layer.opacity = 0.0 if layer == outline else min(FADED, layer.opacity)
+
+    def come_forward(self) -> None:
+        """Give faded layers their opacity back."""
+        present = self._by_id()
+        for key, opacity in self._faded.items():
+            if key in present:
+                present[key].opacity = opacity
+        self._faded.clear()
 
     def _present(self) -> Labels | None:
         layers = self._viewer.layers
@@ -200,6 +226,7 @@ class ViewerEditStage:
     def close(self) -> None:
         """Let go of the viewer."""
         self.put_down()
+        self.come_forward()
         self._remove()
 
 

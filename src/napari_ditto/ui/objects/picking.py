@@ -224,18 +224,21 @@ class Picking:
         session, picked = self._session, self.picked
         if session.fixing is not None and session.fixing is not self._fixing:
             return  # of the review, which knows what it does
-        mask = picked.masks.get(picked.one)
-        if (
-            mask is None
-            or picked.store is None
-            or not _meets(session.proposals, session.choice, mask)
-        ):
-            session.fixing = None
+        session.fixing = self._fixing = self._wanted(session.proposals, session.choice)
+        if session.has_object and self._fixing is not None:
+            self._stage.step_back(picked.layer)
         else:
-            known = self._fixing
-            if known is None or (known.label, known.address) != (picked.one, picked.address):
-                known = Fixing(picked.layer, picked.store, picked.address, picked.one)
-            session.fixing = self._fixing = known
+            self._stage.come_forward()
+
+    def _wanted(self, proposals: Proposals | None, choice: int) -> Fixing | None:
+        """Return what the mask on show is to replace: the picked object if they meet."""
+        picked, known = self.picked, self._fixing
+        mask = picked.masks.get(picked.one)
+        if mask is None or picked.store is None or not _meets(proposals, choice, mask):
+            return None
+        if known and (known.label, known.address) == (picked.one, picked.address):
+            return known
+        return Fixing(picked.layer, picked.store, picked.address, picked.one)
 
 
 def _told(picked: Picked) -> str:
