@@ -100,7 +100,10 @@ class Preview:
         colors = DirectLabelColormap(
             color_dict={_OUTLINE: COLOR, _INSIDE: fill, None: "transparent"}
         )
-        layer = Labels(data, name=NAME, colormap=colors, opacity=1.0, **placed)
+        shown = {OWN: True}
+        layer = Labels(
+            data, name=NAME, colormap=colors, opacity=1.0, metadata=shown, **placed
+        )
         layer.editable = False
         add_quietly(self._viewer, layer, above_images(self._viewer))
         self._layer = layer

@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ditto.core.geometry import Box, PlaneAddress
-from napari_ditto.ui.adapters import source_axes, transform_kwargs
+from napari_ditto.ui.adapters import axis_names, layer_shape, source_axes, transform_kwargs
 from napari_ditto.ui.hover.raster import (
     BRIGHT,
     DARK,
     cell_size,
+    line_width,
     sampled,
     two_tones,
     window_around,
@@ -82,19 +83,23 @@ class Contour:
     def prepare(self, image: Image, address: PlaneAddress) -> None:
         """Make the layer while the user still aims."""
         if self.layer is None:
-            self._open(image, Frame(_key(image), address, 1.0, Box(0, 0, WINDOW, WINDOW)))
+            window = window_around(Box(0, 0, 1, 1), WINDOW, _room(image, address, 1.0))
+            self._open(image, Frame(_key(image), address, 1.0, window))
 
     def show(self, image: Image, mask: NDArray[np.bool_], box: Box, address: PlaneAddress) -> None:
         """Draw round a mask that lies in a box of a plane."""
-        step = cell_size(self._viewer.scene.camera.zoom * _pixel_size(image), box)
+        screen = self._viewer.scene.camera.zoom * _pixel_size(image)
+        step = cell_size(screen, box)
         cells, where = sampled(mask, box, step)
-        drawn, where = two_tones(cells), where.grow(1)
-        frame = self._frame_for(Frame(_key(image), address, step, where))
+        room = _room(image, address, step)
+        drawn, where = two_tones(cells, line_width(screen, step)), where.grow(1)
+        inside = where.intersect(room)
+        frame = self._frame_for(Frame(_key(image), address, step, inside), room)
         self._cells[self._drawn.slices] = 0
         if frame is not self._frame or self.layer is None:
             self._open(image, frame)
-        self._drawn = where.shift(-frame.window.y0, -frame.window.x0)
-        self._cells[self._drawn.slices] = drawn
+        self._drawn = inside.shift(-frame.window.y0, -frame.window.x0)
+        self._cells[self._drawn.slices] = drawn[inside.shift(-where.y0, -where.x0).slices]
         self._redraw()
 
     def hide(self) -> None:
@@ -120,15 +125,14 @@ class Contour:
         if layer is not None:
             layer.refresh(extent=False, thumbnail=False, highlight=False)
 
-    def _frame_for(self, wanted: Frame) -> Frame:
+    def _frame_for(self, wanted: Frame, room: Box) -> Frame:
         """Return the frame as it is if what is wanted fits into it, else one around that."""
         now = self._frame
         if now is not None and now.window.covers(wanted.window):
             same = (now.image, now.address, now.step)
             if same == (wanted.image, wanted.address, wanted.step):
                 return now
-        side = max(WINDOW, *self._cells.shape)
-        window = window_around(wanted.window, side)
+        window = window_around(wanted.window, WINDOW, room)
         return Frame(wanted.image, wanted.address, wanted.step, window)
 
     def _open(self, image: Image, frame: Frame) -> None:
@@ -141,7 +145,7 @@ class Contour:
             self.remove()
             data = np.zeros(shape, np.uint8)
             layer = self._layer = _made(data, placed)
-            add_quietly(self._viewer, layer, above_images(self._viewer))
+            add_quietly(self._viewer, layer, _place(self._viewer))
         elif layer.data.shape != shape:
             data = np.zeros(shape, np.uint8)
             layer.data = data
@@ -156,8 +160,20 @@ class Contour:
         self._drawn = Box(0, 0, 0, 0)
 
 
+def _place(viewer: Viewer) -> int:
+    """Return where the contour covers images and the mask on show, but no prompts."""
+    own = [i for i, layer in enumerate(viewer.layers) if OWN in layer.metadata]
+    return max(above_images(viewer), max(own, default=-1) + 1)
+
+
 def _key(image: Image) -> str:
     return str(image.unique_id)
+
+
+def _room(image: Image, address: PlaneAddress, step: float) -> Box:
+    """Return all cells of a plane."""
+    sizes = dict(zip(axis_names(image), layer_shape(image), strict=True))
+    return Box.of_shape([max(1, int(sizes[n] / step)) for n in (address.rows, address.columns)])
 
 
 def _pixel_size(image: Image) -> float:

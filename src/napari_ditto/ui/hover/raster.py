@@ -38,6 +38,11 @@ def cell_size(screen: float, box: Box) -> float:
     return float(max(1, int(CELL_SCREEN_PX // screen), math.ceil(2 * longest / LARGEST)))
 
 
+def line_width(screen: float, step: float) -> int:
+    """Return how many cells make a line that is well seen."""
+    return math.ceil(CELL_SCREEN_PX / min(CELL_SCREEN_PX, max(screen * step, 1.0)))
+
+
 def sampled(mask: Mask, box: Box, step: float) -> tuple[Mask, Box]:
     """Return a mask in cells of `step` pixels, and the box of cells from the plane's corner."""
     if step <= 1:
@@ -54,12 +59,27 @@ def sampled(mask: Mask, box: Box, step: float) -> tuple[Mask, Box]:
     return mask[np.ix_(rows, columns)], Box(top, left, bottom, right)
 
 
-def two_tones(cells: Mask) -> NDArray[np.uint8]:
-    """Return `BRIGHT` on the outermost cells of a mask and `DARK` just outside, one cell more."""
+def two_tones(cells: Mask, width: int = 1) -> NDArray[np.uint8]:
+    """Return `BRIGHT` on the outermost cells of a mask and `DARK` just outside, one cell more.
+
+    Parameters
+    ----------
+    cells : ndarray of bool, shape (h, w)
+        The mask.
+    width : int
+        Of the bright line, in cells; the dark one takes one.
+
+    Returns
+    -------
+    ndarray of uint8, shape (h + 2, w + 2)
+    """
     padded = np.pad(cells, 1)
+    outside = ~padded
     drawn = np.zeros(padded.shape, np.uint8)
-    drawn[_grown(padded) & ~padded] = DARK
-    drawn[padded & _grown(np.pad(~cells, 1, constant_values=True))] = BRIGHT
+    drawn[_grown(padded) & outside] = DARK
+    for _ in range(width):
+        outside = _grown(outside)
+    drawn[padded & outside] = BRIGHT
     return drawn
 
 
@@ -73,9 +93,21 @@ def _grown(cells: Mask) -> Mask:
     return grown
 
 
-def window_around(cells: Box, side: int) -> Box:
-    """Return the window to draw a box of cells in: `side` cells, twice as many until it fits."""
+def window_around(cells: Box, side: int, room: Box) -> Box:
+    """Return the window to draw a box of cells in.
+
+    Parameters
+    ----------
+    cells : Box
+        Lies in `room`.
+    side : int
+        Of the window, twice as many until the box fits.
+    room : Box
+        All cells of the plane: a window that reached out of it would widen what napari shows.
+    """
     while side < max(cells.height, cells.width):
         side *= 2
-    y0, x0 = (cells.y0 + cells.y1 - side) // 2, (cells.x0 + cells.x1 - side) // 2
-    return Box(y0, x0, y0 + side, x0 + side)
+    height, width = min(side, room.height), min(side, room.width)
+    y0, x0 = (cells.y0 + cells.y1 - height) // 2, (cells.x0 + cells.x1 - width) // 2
+    y0, x0 = min(max(y0, 0), room.height - height), min(max(x0, 0), room.width - width)
+    return Box(y0, x0, y0 + height, x0 + width)
