@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from napari_ditto.cli.demo_large_mosaic import Mosaic, Recipe
 
 if TYPE_CHECKING:
-    from napari_ditto.engine.whole.segmenter import Model
+    from napari_ditto.engine.whole.opening import Model
 
 CALLS = ("encode", "suggest", "decode", "decode_crops")
 """What a run asks of a model."""

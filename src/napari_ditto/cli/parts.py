@@ -13,7 +13,7 @@ from napari_ditto.cli.review import listed, told, write_review
 if TYPE_CHECKING:
     from napari_ditto.data.protocols import Source
     from napari_ditto.engine.whole.columns_plan import ColumnPlan
-    from napari_ditto.engine.whole.segmenter import Model
+    from napari_ditto.engine.whole.opening import Model
 
 
 def do(
@@ -28,10 +28,10 @@ def do(
     """Do all of a plan that is not done yet; return the exit status."""
     from napari_ditto.core.control import Control
     from napari_ditto.engine.whole.columns_run import run_columns_steps
-    from napari_ditto.engine.whole.columns_worker import open_model_of, open_source_of
+    from napari_ditto.engine.whole.opening import open_model, open_source
 
     control = Control()
-    source, model = source or open_source_of(plan), model or open_model_of(plan)
+    source, model = source or open_source(plan.source), model or open_model(plan.model)
     with closing(whole.hire(workers, dask)) as executor:
         steps = run_columns_steps(plan, source, model, executor=executor, control=control)
         with whole.stoppable(control, console, f"napari-ditto run {plan.target}"):

@@ -178,9 +178,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 def run_parts(args: argparse.Namespace, console: Console, walk: Walk) -> int:
     """Follow the objects of large planes part by part."""
-    from napari_ditto.core.run_plan import ModelRef
     from napari_ditto.engine.whole.columns import SIDE
     from napari_ditto.engine.whole.columns_planning import plan_columns_steps
+    from napari_ditto.engine.whole.opening import model_ref
     from napari_ditto.models.registry import load_model
 
     if args.classes:
@@ -193,7 +193,7 @@ def run_parts(args: argparse.Namespace, console: Console, walk: Walk) -> int:
             walk.source,
             open_examples(args, walk, stack),
             walk.axes,
-            ModelRef(model.spec.id, model.spec.key, model.spec.provenance),
+            model_ref(model),
             args.output,
             plane=walk.address,
             within=walk.within,

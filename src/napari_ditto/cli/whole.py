@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_ditto.core.run_plan import Kind, Plan, Task
     from napari_ditto.data.protocols import Source
     from napari_ditto.engine.lessons import Lesson
-    from napari_ditto.engine.whole.segmenter import Model
+    from napari_ditto.engine.whole.opening import Model
     from napari_ditto.engine.whole.work import Executor, Failure, RunSummary
 
 AT_ONCE = 1 << 26

@@ -63,6 +63,11 @@ class SourceRef:
     origin: Mapping[str, Any] | None
     window: tuple[tuple[float, float], ...]
 
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> SourceRef:
+        """Return what was told; raises KeyError, TypeError or ValueError on anything else."""
+        return cls(str(told["name"]), told["origin"], tuple(_pair(w) for w in told["window"]))
+
 
 @dataclass(frozen=True, slots=True)
 class ModelRef:
@@ -81,6 +86,11 @@ class ModelRef:
     name: str
     key: str
     provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> ModelRef:
+        """Return what was told; raises KeyError, TypeError or ValueError on anything else."""
+        return cls(str(told["name"]), str(told["key"]), dict(told["provenance"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,13 +254,11 @@ class Plan:
 
 def _plan(told: Mapping[str, Any]) -> Plan:
     """Return a plan of checked numbers; whoever calls turns errors into one line."""
-    task, source, model = told["task"], told["source"], told["model"]
+    task = told["task"]
     plan = Plan(
         task=Task(_one_of(task["kind"], "all", "like"), bool(task["instances"]), task["settings"]),
-        source=SourceRef(
-            str(source["name"]), source["origin"], tuple(_pair(w) for w in source["window"])
-        ),
-        model=ModelRef(str(model["name"]), str(model["key"]), dict(model["provenance"])),
+        source=SourceRef.from_json(told["source"]),
+        model=ModelRef.from_json(told["model"]),
         target=str(told["target"]),
         axes=tuple(str(a) for a in told["axes"]),
         shape=tuple(int(n) for n in told["shape"]),

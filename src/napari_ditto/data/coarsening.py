@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import zarr
 
     Level = ChunkFiles | zarr.Array[Any]
+
+Labels = TypeVar("Labels", bound=np.integer)
 
 
 def level_step(fine: Sequence[int], coarse: Sequence[int]) -> tuple[int, ...]:
@@ -91,8 +93,22 @@ def _reduced(fine: Level, index: Region, step: Sequence[int]) -> NDArray[np.inte
 
     Cells at the end may be smaller.
     """
-    block = np.asarray(fine[_finer(index, fine.shape, step)])
+    return reduced(np.asarray(fine[_finer(index, fine.shape, step)]), step)
+
+
+def reduced(block: NDArray[Labels], step: Sequence[int]) -> NDArray[Labels]:
+    """Return the largest id of every cell of `step` pixels; cells at the end may be smaller."""
     for axis, size in enumerate(step):
-        if size > 1:
+        if size == 2:
+            block = _larger_of_pairs(block, axis)
+        elif size > 2:
             block = np.maximum.reduceat(block, np.arange(0, block.shape[axis], size), axis=axis)
     return block
+
+
+def _larger_of_pairs(block: NDArray[Labels], axis: int) -> NDArray[Labels]:
+    """Do what ``reduceat`` does, several times as fast."""
+    even, odd = (np.swapaxes(block, 0, axis)[first::2] for first in (0, 1))
+    larger = even.copy()
+    np.maximum(larger[: len(odd)], odd, out=larger[: len(odd)])
+    return np.swapaxes(larger, 0, axis)

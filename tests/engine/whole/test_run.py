@@ -18,12 +18,12 @@ import napari_ditto as nd
 from napari_ditto.core.control import Control
 from napari_ditto.core.geometry import Box
 from napari_ditto.core.run_plan import Plan
+from napari_ditto.data.coarsening import reduced
 from napari_ditto.data.pyramid_labels import PyramidLabels
 from napari_ditto.data.run_folder import RunFolder
 from napari_ditto.engine.jobs import drain
 from napari_ditto.engine.lessons import learn_steps
 from napari_ditto.engine.whole.executors import ThreadExecutor
-from napari_ditto.engine.whole.painting import halved
 from napari_ditto.engine.whole.planning import EMPTY_BELOW, make_plan
 from napari_ditto.engine.whole.run import open_plan, run_status, run_steps
 from napari_ditto.engine.whole.segmenter import like_task
@@ -113,13 +113,13 @@ def test_every_level_is_the_one_below_halved(tmp_path):
     group = zarr.open_group(str(tmp_path / "a.zarr"), mode="r")
     assert len(np.unique(labels)) == 3
     for level in range(1, len(PyramidLabels.open(tmp_path / "a.zarr").levels)):
-        assert np.array_equal(group[str(level)], halved(np.asarray(group[str(level - 1)])))
+        assert np.array_equal(group[str(level)], reduced(np.asarray(group[str(level - 1)]), (2, 2)))
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 3), (7, 4), (64, 65)])
 def test_half_the_size_keeps_the_largest_id(shape):
     labels = np.random.default_rng(1).integers(0, 9, shape).astype(np.uint32)
-    small = halved(labels)
+    small = reduced(labels, (2, 2))
     assert small.shape == tuple(-(-n // 2) for n in shape)
     assert small.dtype == labels.dtype
     for y, x in np.ndindex(small.shape):

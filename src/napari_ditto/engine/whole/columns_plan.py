@@ -145,15 +145,11 @@ def digest_of(planes: Iterable[NDArray[np.uint32]]) -> str:
 
 def _plan(told: Mapping[str, Any]) -> ColumnPlan:
     """Return a plan of checked types; whoever calls turns errors into one line."""
-    source, model, base = told["source"], told["model"], told["base"]
+    base = told["base"]
     height, width = (int(n) for n in told["plane_shape"])
     return ColumnPlan(
-        source=SourceRef(
-            str(source["name"]),
-            source["origin"],
-            tuple((float(a), float(b)) for a, b in source["window"]),
-        ),
-        model=ModelRef(str(model["name"]), str(model["key"]), dict(model["provenance"])),
+        source=SourceRef.from_json(told["source"]),
+        model=ModelRef.from_json(told["model"]),
         target=str(told["target"]),
         base=PlaneAddress(
             str(base["rows"]),

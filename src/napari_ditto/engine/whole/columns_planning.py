@@ -12,9 +12,8 @@ from napari_ditto import __version__
 from napari_ditto.core.geometry import Box
 from napari_ditto.core.progress import Progress
 from napari_ditto.core.propagation import Gate
-from napari_ditto.core.run_plan import ModelRef, SourceRef
+from napari_ditto.core.run_plan import ModelRef
 from napari_ditto.data.column_folder import ColumnFolder
-from napari_ditto.data.origin import Origin
 from napari_ditto.data.protocols import Source
 from napari_ditto.data.resumable import open_resumable
 from napari_ditto.engine.propagate import PATIENCE, Plane, Within
@@ -27,6 +26,7 @@ from napari_ditto.engine.propagation_input import (
 )
 from napari_ditto.engine.whole import columns
 from napari_ditto.engine.whole.columns_plan import ColumnPlan, digest_of
+from napari_ditto.engine.whole.opening import source_ref
 from napari_ditto.errors import LabelsError
 
 
@@ -91,9 +91,8 @@ def plan_columns_steps(
     with folder.lock():
         name = folder.keep_examples(list(anchors.values()), columns.BAND // shape[1] + 1)
         digests = tuple(digest_of(folder.examples(name, c.window)) for c in cut)
-        origin: Origin | None = getattr(source, "origin", None)
         plan = ColumnPlan(
-            SourceRef(source.name, None if origin is None else origin.to_json(), _window(source)),
+            source_ref(source),
             model,
             str(target),
             base,
@@ -125,7 +124,3 @@ def _extents(
         band = np.asarray(labels[top : top + rows])
         bands.append(columns.extents(as_labels(band, band.shape, where), top))
     return columns.joined(bands, same_plane=True)
-
-
-def _window(source: Source) -> tuple[tuple[float, float], ...]:
-    return tuple(zip(source.window.low, source.window.high, strict=True))

@@ -21,24 +21,21 @@ from napari_ditto.core.control import Control
 from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.core.progress import Progress
 from napari_ditto.core.propagation import Doubt, Gate
-from napari_ditto.core.run_plan import ModelRef
 from napari_ditto.data.column_folder import ColumnFolder, Finished, PartLost
 from napari_ditto.data.protocols import LabelDelta, Source
 from napari_ditto.data.pyramid_labels import PyramidLabels
 from napari_ditto.engine.jobs import drain
 from napari_ditto.engine.propagate import PATIENCE, Plane, PropagationResult, Within
-from napari_ditto.engine.propagation_input import (
-    Examples,
-)
+from napari_ditto.engine.propagation_input import Examples
 from napari_ditto.engine.whole import columns
 from napari_ditto.engine.whole.columns_plan import ColumnPlan
 from napari_ditto.engine.whole.columns_planning import plan_columns_steps
-from napari_ditto.engine.whole.columns_worker import ColumnWorker, MakeStepper, Model
+from napari_ditto.engine.whole.columns_worker import ColumnWorker, MakeStepper
 from napari_ditto.engine.whole.executors import ThreadExecutor
 from napari_ditto.engine.whole.launch import executor_for
+from napari_ditto.engine.whole.opening import Model, model_ref
 from napari_ditto.engine.whole.run import time_left
-from napari_ditto.engine.whole.work import Executor, Failure, RunSummary, TileDone
-from napari_ditto.errors import DittoError
+from napari_ditto.engine.whole.work import Executor, Failure, RunSummary, TileDone, check_whole
 
 LARGEST_PLANE = 1 << 26
 """Pixels of a plane that is followed as one."""
@@ -149,9 +146,8 @@ def propagate_columns_steps(
 
     Arguments as for :func:`plan_columns_steps` and :func:`run_columns_steps`.
     """
-    ref = ModelRef(model.spec.id, model.spec.key, model.spec.provenance)
     plan = yield from plan_columns_steps(
-        source, examples, axis, ref, out,
+        source, examples, axis, model_ref(model), out,
         plane=plane, within=within, gate=gate, region=region,
         side=side, halo=halo, patience=patience,
     )  # fmt: skip
@@ -197,14 +193,7 @@ def propagate_in_columns(
 
 def whole_result(found: ColumnsResult) -> PropagationResult:
     """Return what was found; raises DittoError if parts of it failed."""
-    failed = found.summary.failed
-    if failed:
-        raise DittoError(
-            f"{len(failed)} of {found.summary.tiles} parts failed, the first at "
-            f"{failed[0].place}: {failed[0].reason}",
-            where=str(found.summary.target),
-            todo="Run again to try them once more; the others are kept",
-        )
+    check_whole(found.summary, "parts", "Run again to try them once more; the others are kept")
     return found.found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,21 +13,18 @@ from numpy.typing import NDArray
 from napari_ditto.core.masks import bounding_box
 from napari_ditto.core.progress import Progress
 from napari_ditto.core.propagation import Doubt, PlaneDone
-from napari_ditto.core.window import Window
 from napari_ditto.data.chunk_cache import buffered
 from napari_ditto.data.column_folder import ColumnFolder, Finished, Piece
 from napari_ditto.data.cropped import cropped
-from napari_ditto.data.origin import reopen
 from napari_ditto.data.protocols import Source
 from napari_ditto.engine.propagate import propagate_steps
 from napari_ditto.engine.stepping import Stepper
 from napari_ditto.engine.whole.columns import Column, leaves
 from napari_ditto.engine.whole.columns_plan import ColumnPlan, digest_of
+from napari_ditto.engine.whole.opening import LastOne, Model, open_model, open_source
 from napari_ditto.engine.whole.work import Facts, WorkStage
-from napari_ditto.errors import ModelError, SourceError, StoreError
-from napari_ditto.models.protocols import ContextModel, PromptModel
+from napari_ditto.errors import StoreError
 
-Model = PromptModel | ContextModel
 MakeStepper = Callable[[Source], Stepper]
 
 CHUNK_BYTES = 256 << 20
@@ -157,8 +153,7 @@ def _told(doubt: Doubt, left: list[int]) -> Doubt:
     return Doubt(doubt.address, doubt.label, doubt.confidence, (*doubt.reasons, LEFT))
 
 
-_WORKERS: dict[tuple[str, str], ColumnWorker] = {}
-_OPENING = threading.Lock()
+_LAST = LastOne[ColumnWorker]()
 
 
 def column_worker_for(target: str) -> ColumnWorker:
@@ -171,13 +166,11 @@ def column_worker_for(target: str) -> ColumnWorker:
     """
     folder = ColumnFolder(Path(target))
     plan = open_column_plan(Path(target))
-    with _OPENING:
-        known = _WORKERS.get((target, plan.digest))
-        if known is None:
-            _WORKERS.clear()
-            opened = ColumnWorker(plan, folder, open_source_of(plan), open_model_of(plan))
-            known = _WORKERS[target, plan.digest] = opened
-        return known
+
+    def opened() -> ColumnWorker:
+        return ColumnWorker(plan, folder, open_source(plan.source), open_model(plan.model))
+
+    return _LAST.get(target, plan.digest, opened)
 
 
 def open_column_plan(target: Path) -> ColumnPlan:
@@ -186,27 +179,3 @@ def open_column_plan(target: Path) -> ColumnPlan:
     if told is None:
         raise StoreError("there is no propagation in parts", where=str(target))
     return ColumnPlan.from_json(told)
-
-
-def open_source_of(plan: ColumnPlan) -> Source:
-    """Open the image of a plan; raises SourceError if it is not there."""
-    if plan.source.origin is None:
-        raise SourceError(
-            "this image lives in the memory of another process",
-            where=plan.source.name,
-            todo="Save it as OME-Zarr first, or give it again",
-        )
-    return reopen(plan.source.origin, Window.from_pairs(plan.source.window))
-
-
-def open_model_of(plan: ColumnPlan) -> Model:
-    """Load the model of a plan; raises ModelError if its weights are others here."""
-    from napari_ditto.models.registry import load_model
-
-    model = load_model(plan.model.name)
-    if model.spec.key != plan.model.key:
-        raise ModelError(
-            f"this was planned for {plan.model.key}, here is {model.spec.key}",
-            todo="Use the same weights, or begin under another name",
-        )
-    return model

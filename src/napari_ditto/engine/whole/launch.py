@@ -15,10 +15,10 @@ from napari_ditto.data.run_folder import FOLDER, PLAN
 from napari_ditto.engine.jobs import drain
 from napari_ditto.engine.lessons import Lesson
 from napari_ditto.engine.whole.executors import ThreadExecutor
+from napari_ditto.engine.whole.opening import Model
 from napari_ditto.engine.whole.planning import EMPTY_BELOW, make_plan
 from napari_ditto.engine.whole.run import open_plan, run_steps
-from napari_ditto.engine.whole.segmenter import Model
-from napari_ditto.engine.whole.work import Executor, RunSummary
+from napari_ditto.engine.whole.work import Executor, RunSummary, check_whole
 from napari_ditto.errors import DittoError, LabelsError
 
 if TYPE_CHECKING:
@@ -233,12 +233,5 @@ def finished_labels(summary: RunSummary) -> zarr.Array[Any]:
     DittoError
         If tiles have failed: there are holes.
     """
-    if summary.failed:
-        first = summary.failed[0]
-        raise DittoError(
-            f"{len(summary.failed)} of {summary.tiles} tiles failed, the first at {first.place}: "
-            f"{first.reason}",
-            where=str(summary.target),
-            todo="Say resume=True to try them again; the others are kept",
-        )
+    check_whole(summary, "tiles", "Say resume=True to try them again; the others are kept")
     return PyramidLabels.open(summary.target).levels[0]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.core.progress import Progress
+from napari_ditto.data.coarsening import reduced
 from napari_ditto.engine.whole.context import BLOCK, Blocks, RunContext, Stored, array_index
 
 SPAN = 3
@@ -84,16 +85,6 @@ def read(run: RunContext, address: PlaneAddress, box: Box, level: int) -> NDArra
     return found.reshape(box.shape)
 
 
-def halved(labels: NDArray[Any]) -> NDArray[Any]:
-    """Return the largest id of every 2 x 2 pixels; an odd last row or column stays alone."""
-    for axis in (0, 1):
-        even, odd = (np.swapaxes(labels, 0, axis)[first::2] for first in (0, 1))
-        larger = even.copy()
-        np.maximum(larger[: len(odd)], odd, out=larger[: len(odd)])
-        labels = np.swapaxes(larger, 0, axis)
-    return labels
-
-
 def _store(
     run: RunContext, item: int, key: str, address: PlaneAddress, box: Box, labels: NDArray[Any]
 ) -> Mapping[str, object]:
@@ -123,7 +114,7 @@ def _write_above(
     """Write the levels above a block, and return them."""
     written = []
     for level, where in _above(run, box, base):
-        labels = halved(labels)
+        labels = reduced(labels, (2, 2))
         _write(run, address, where, level, labels)
         written.append(labels)
     return written

@@ -8,19 +8,11 @@ from pathlib import Path
 from typing import Literal
 
 from napari_ditto.core.geometry import Box, PlaneAddress
-from napari_ditto.core.run_plan import (
-    Join,
-    ModelRef,
-    Plan,
-    Polygon,
-    Ranges,
-    SourceRef,
-    Task,
-)
+from napari_ditto.core.run_plan import Join, Plan, Polygon, Ranges, Task
 from napari_ditto.core.tiling import Grid
 from napari_ditto.data.protocols import Source
+from napari_ditto.engine.whole.opening import Model, model_ref, source_ref
 from napari_ditto.engine.whole.regions import Region, box_polygon
-from napari_ditto.engine.whole.segmenter import Model
 from napari_ditto.errors import SourceError
 
 SIDE = 2048
@@ -108,16 +100,10 @@ def make_plan(
     place = Path(mask).expanduser().absolute().as_posix() if mask else ""
     wanted = Region.load(polygons, place, shape)
     count = math.prod(stop - first for _, first, stop in spans)
-    origin = getattr(source, "origin", None)
-    limits = tuple(zip(source.window.low, source.window.high, strict=True))
     plan = Plan(
         task,
-        SourceRef(
-            source.name,
-            None if origin is None else origin.to_json(),
-            tuple((float(low), float(high)) for low, high in limits),
-        ),
-        ModelRef(model.spec.id, model.spec.key, model.spec.provenance),
+        source_ref(source),
+        model_ref(model),
         str(Path(target).expanduser().absolute()),
         source.axes,
         tuple(source.shape),

@@ -29,8 +29,9 @@ from napari_ditto.engine.whole import painting, stacks
 from napari_ditto.engine.whole.context import RunContext, TileLost, key_of, place_text
 from napari_ditto.engine.whole.executors import ThreadExecutor
 from napari_ditto.engine.whole.merging import after, group_steps, pairs_key, rename_rows
+from napari_ditto.engine.whole.opening import Model
 from napari_ditto.engine.whole.preview import Preview
-from napari_ditto.engine.whole.segmenter import Model, pack_lesson
+from napari_ditto.engine.whole.segmenter import pack_lesson
 from napari_ditto.engine.whole.work import (
     Executor,
     Failure,

@@ -22,10 +22,9 @@ from napari_ditto.engine.lessons import Lesson
 from napari_ditto.engine.like_objects import Sizes
 from napari_ditto.engine.predict import prompted
 from napari_ditto.engine.recalling import apply_steps
+from napari_ditto.engine.whole.opening import Model
 from napari_ditto.errors import ModelError, StoreError
 from napari_ditto.models.protocols import ContextModel, Memory, PromptModel
-
-Model = PromptModel | ContextModel
 
 TILE_CACHE = 512 << 20
 """Embeddings of one tile's parts, which may be wanted twice."""

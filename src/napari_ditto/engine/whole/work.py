@@ -192,3 +192,15 @@ class RunSummary:
     objects: int
     seconds: float
     state: Literal["finished", "incomplete"]
+
+
+def check_whole(summary: RunSummary, what: str, todo: str) -> None:
+    """Raise DittoError if parts of a run have failed: there are holes."""
+    if summary.failed:
+        first = summary.failed[0]
+        raise DittoError(
+            f"{len(summary.failed)} of {summary.tiles} {what} failed, the first at "
+            f"{first.place}: {first.reason}",
+            where=str(summary.target),
+            todo=todo,
+        )

@@ -10,17 +10,17 @@ from napari_ditto.core.progress import Progress
 from napari_ditto.core.run_plan import Plan
 from napari_ditto.core.window import Window
 from napari_ditto.data.chunk_cache import buffered, warm
-from napari_ditto.data.origin import Origin, reopen
 from napari_ditto.data.protocols import Source
 from napari_ditto.data.run_folder import RunFolder
 from napari_ditto.engine.whole.context import RunContext, Stored
 from napari_ditto.engine.whole.merging import pairs_steps
+from napari_ditto.engine.whole.opening import LastOne, Model, check_model, open_model, open_source
 from napari_ditto.engine.whole.painting import coarsen_steps, paint_steps
-from napari_ditto.engine.whole.segmenter import Model, segmenter_for, unpack_lesson
+from napari_ditto.engine.whole.segmenter import segmenter_for, unpack_lesson
 from napari_ditto.engine.whole.stacks import join_item_steps
 from napari_ditto.engine.whole.tiles import tile_steps
 from napari_ditto.engine.whole.work import WorkStage
-from napari_ditto.errors import ModelError, SourceError, StoreError
+from napari_ditto.errors import SourceError, StoreError
 
 CHUNK_BYTES = 64 << 20
 """Decoded chunks of the image that are kept for the next tiles."""
@@ -87,17 +87,8 @@ def make_worker(
     SourceError, ModelError, StoreError
         If they are not those of the plan.
     """
-    if source is None:
-        source = _open(plan)
-    if model is None:
-        from napari_ditto.models.registry import load_model
-
-        model = load_model(plan.model.name)
-    if model.spec.key != plan.model.key:
-        raise ModelError(
-            f"the run was planned for {plan.model.key}, this is {model.spec.key}",
-            todo="Use the same weights, or begin a new run",
-        )
+    source, model = source or open_source(plan.source), model or open_model(plan.model)
+    check_model(model, plan.model)
     if tuple(source.shape) != plan.shape or tuple(source.axes) != plan.axes:
         raise SourceError(
             f"the image has shape {tuple(source.shape)}, the run is for {plan.shape}",
@@ -119,8 +110,7 @@ def make_worker(
     )
 
 
-_WORKERS: dict[tuple[str, str], RunWorker] = {}
-_OPENING = threading.Lock()
+_LAST = LastOne[RunWorker]()
 
 
 def worker_for(target: str) -> RunWorker:
@@ -133,19 +123,4 @@ def worker_for(target: str) -> RunWorker:
     """
     folder = RunFolder.open(Path(target))
     plan = Plan.from_json(folder.plan)
-    with _OPENING:
-        known = _WORKERS.get((target, plan.digest))
-        if known is None:
-            _WORKERS.clear()
-            known = _WORKERS[target, plan.digest] = make_worker(plan, folder)
-        return known
-
-
-def _open(plan: Plan) -> Source:
-    if plan.source.origin is None:
-        raise SourceError(
-            "this image lives in the memory of another process",
-            where=plan.source.name,
-            todo="Save it as OME-Zarr first, or give it again",
-        )
-    return reopen(Origin.from_json(plan.source.origin), Window.from_pairs(plan.source.window))
+    return _LAST.get(target, plan.digest, lambda: make_worker(plan, folder))

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from napari_ditto.data.pyramid_labels import PyramidLabels
     from napari_ditto.engine.examples import PlaneExample
     from napari_ditto.engine.lessons import Lesson
-    from napari_ditto.engine.whole.work import Executor, RunSummary
+    from napari_ditto.engine.whole.work import RunSummary
 
 DISK_BYTES = 0.5
 """Bytes on disk per pixel, with the pyramid and what a run keeps; a mosaic of coins takes 0.34."""
@@ -209,12 +209,13 @@ class WholeJobs:
             Partial results are one :class:`Opened`, then
             :class:`~napari_ditto.ui.whole.watching.Standing`.
         """
+        from napari_ditto.engine.whole.launch import executor_for
         from napari_ditto.engine.whole.run import run_steps
 
-        target = Path(plan.target)
+        target, workers = Path(plan.target), None if order.cluster else order.workers
         yield Progress("read", text="Finding workers…" if order.cluster else "")
         model = yield from self.workshop.lend(plan.model.name, order.setup.device)
-        with closing(_executor(order)) as executor:
+        with closing(executor_for(workers, order.cluster or None)) as executor:
             steps = run_steps(
                 plan, source=order.setup.source, model=model, lesson=lesson,
                 executor=executor, control=control, preview=True,
@@ -258,16 +259,6 @@ def _shown(
         yield Progress("read", partial=Opened(tuple(open_labels(target).levels)))
         yield first
         return (yield from steps)
-
-
-def _executor(order: Order) -> Executor:
-    if order.cluster:
-        from napari_ditto.engine.whole.dask_executor import DaskExecutor
-
-        return DaskExecutor.connect(order.cluster)
-    from napari_ditto.engine.whole.executors import ThreadExecutor
-
-    return ThreadExecutor(order.workers)
 
 
 def _learn(order: Order, model: Model) -> Generator[Progress, None, Lesson]:
