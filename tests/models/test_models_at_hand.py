@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -44,20 +45,20 @@ def test_what_was_not_measured_is_said():
 
 
 def test_our_own_figures_are_those_of_the_evaluation():
-    from pathlib import Path
-
     page = (Path(__file__).parents[2] / "docs" / "explain" / "evaluation.md").read_text()
     sets = {
         "fluorescent nuclei": "dsb_fluo", "heart MRI": "sunnybrook_cmr",
         "mitochondria in EM": "sstem_mito", "white blood cell nuclei": "wbc_nucleus",
-        "buildings": "oam_buildings_fair", "phase contrast": "usiigaci_phase",
+        "buildings from the air": "oam_buildings_fair", "cells in phase contrast": "usiigaci_phase",
     }  # fmt: skip
     table = page.split("With intervals")[0]
     for entry in available_models()[:2]:
-        for words, name in sets.items():
-            (line,) = [r for r in table.splitlines() if r.startswith(f"| {name} | {entry.id} |")]
+        assert [name for name, *_ in about(entry).figures] == list(sets)
+        for name, click, box in about(entry).figures:
+            start = f"| {sets[name]} | {entry.id} |"
+            (line,) = [r for r in table.splitlines() if r.startswith(start)]
             cells = [c.strip() for c in line.split("|")]
-            assert f"{words} {cells[4]}, {cells[6]}" in about(entry).evidence
+            assert (f"{click:.2f}", f"{box:.2f}") == (cells[4], cells[6])
 
 
 def test_sam_3_is_gated_and_reads_words():

@@ -22,6 +22,8 @@ class About:
         What to take it for, and what not.
     evidence : str
         What that is based on: our own figures, or whose word.
+    figures : tuple of (str, float, float)
+        What was measured by us: the images, then the mean IoU after one click, and with a box.
     reads : str
         What the user can tell it.
     citation, bibtex : str
@@ -31,6 +33,7 @@ class About:
     good_at: str
     less_good_at: str
     evidence: str
+    figures: tuple[tuple[str, float, float], ...]
     reads: str
     citation: str
     bibtex: str
@@ -47,7 +50,8 @@ def about(entry: ModelEntry) -> About:
         good_at = f"Your own weights, of the family {entry.family}. {_WORD[told['cite']]}"
         evidence = "Only you know what they were trained on."
         citation = f"Whoever trained them, and {_FAMILY[told['cite']]}"
-    return About(good_at, told["less_good_at"], evidence, told["reads"], citation, bibtex)
+    figures = tuple((name, click, box) for name, click, box in told.get("figures", ()))
+    return About(good_at, told["less_good_at"], evidence, figures, told["reads"], citation, bibtex)
 
 
 _OURS = f"napari-ditto {__version__}"

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from napari_ditto.ui.widgets.dock import DittoDock
     from napari_ditto.ui.widgets.docking import Dock
     from napari_ditto.ui.widgets.examples_dock import ExamplesDock
+    from napari_ditto.ui.widgets.models_dock import ModelsDock
 
 
 def show_dock(napari_viewer: Viewer) -> DittoDock:
@@ -28,6 +29,13 @@ def show_examples(napari_viewer: Viewer) -> ExamplesDock:
     window = napari_viewer.window
     _, widget = window.add_plugin_dock_widget("napari-ditto", "Ditto examples", tabify=True)
     return cast("ExamplesDock", widget)
+
+
+def show_models(napari_viewer: Viewer) -> ModelsDock:
+    """Return the dock of models of a viewer, opened if need be, as a tab beside the others."""
+    window = napari_viewer.window
+    _, widget = window.add_plugin_dock_widget("napari-ditto", "Ditto models", tabify=True)
+    return cast("ModelsDock", widget)
 
 
 def _act(action: str) -> None:
@@ -142,6 +150,15 @@ def open_examples() -> None:
     viewer = current_viewer()
     if viewer is not None:
         show_examples(viewer)
+
+
+def open_models() -> None:
+    """Open the dock of models, or find it."""
+    from napari import current_viewer
+
+    viewer = current_viewer()
+    if viewer is not None:
+        show_models(viewer)
 
 
 def add_example() -> None:

@@ -93,6 +93,9 @@ ACTIONS: Mapping[str, Action] = MappingProxyType(
         ),
         "cancel": Action("Cancel", "Stop; what is finished is kept", ("H",), "Whole plane"),
         "open_examples": Action("Open Ditto examples", "Show the dock of examples", (), "Docks"),
+        "open_models": Action(
+            "Open Ditto models", "What each model is good at; get, add, measure", (), "Docks"
+        ),
         "add_example": Action(
             "Add example",
             "Take the labels on this plane as an example of what you look for",

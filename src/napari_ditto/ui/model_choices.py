@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from napari_ditto.errors import ModelNotFoundError
+from napari_ditto.models.manifest import manifest
 from napari_ditto.models.registry import ModelEntry, available_models
+from napari_ditto.models.weights import gate
 from napari_ditto.ui.session import Choice
 
 DEVICE_CHOICES = (
@@ -20,7 +23,8 @@ def model_choices() -> tuple[Choice, ...]:
 
 
 def _choice(entry: ModelEntry) -> Choice:
-    text = entry.id if entry.installed else f"{entry.id}  (download, {_size(entry)})"
+    how = "by hand" if entry.gated else f"download, {_size(entry)}"
+    text = entry.id if entry.installed else f"{entry.id}  ({how})"
     return Choice(entry.id, text, f"{entry.title}\nLicence: {entry.licence}")
 
 
@@ -29,10 +33,20 @@ def _size(entry: ModelEntry) -> str:
 
 
 def download_question(model: str) -> str:
-    """Return what to ask before `model` can be used, ``""`` if nothing has to be fetched."""
+    """Return what to ask before `model` can be used, ``""`` if nothing has to be fetched.
+
+    Raises
+    ------
+    ModelNotFoundError
+        If it cannot be fetched: its licence must be accepted elsewhere, or it was the user's own.
+    """
     entry = next((e for e in available_models() if e.id == model and not e.installed), None)
     if entry is None:
         return ""
+    if entry.added:
+        raise ModelNotFoundError("its files are not where they were", where=entry.source)
+    if entry.gated:
+        raise gate(manifest()[model])
     return (
         f"{entry.title} must be downloaded once ({_size(entry)}).\n\n"
         f"From: {entry.source}\nLicence: {entry.licence}\n\nDownload it now?"

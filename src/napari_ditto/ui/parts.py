@@ -13,6 +13,7 @@ from napari_ditto.ui.labelling import Labelling
 from napari_ditto.ui.part import Part
 from napari_ditto.ui.prompting import Prompting
 from napari_ditto.ui.proposing import Proposing
+from napari_ditto.ui.runner import Runner
 from napari_ditto.ui.session import Session
 from napari_ditto.ui.touching import Touching
 from napari_ditto.ui.views import Scene
@@ -75,6 +76,7 @@ def make_parts(tools: Tools) -> tuple[Part, ...]:
     viewer = tools.scene.viewer_for_parts
     if viewer is not None:
         parts += [*_hover(tools, viewer), _keys(tools, viewer), _objects_edit(tools, viewer)]
+        parts.append(_models(tools, viewer))
     return tuple(parts)
 
 
@@ -111,3 +113,12 @@ def _objects_edit(tools: Tools, viewer: Viewer) -> Part:
     from napari_ditto.ui.objects.edit_stage import ViewerEditStage
 
     return EditPart(tools, ViewerEditStage(viewer))
+
+
+def _models(tools: Tools, viewer: Viewer) -> Part:
+    from napari_ditto.ui.bridge import MainThread
+    from napari_ditto.ui.commands import show_models
+    from napari_ditto.ui.models.part import ModelsPart
+
+    thread = Runner(MainThread().post)
+    return ModelsPart(tools.session, thread, tools.ask, tools.choose, partial(show_models, viewer))

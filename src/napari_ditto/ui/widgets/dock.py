@@ -5,7 +5,15 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QCheckBox, QFormLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_ditto.core.refinement import Refinement
 from napari_ditto.ui.batch.part import BatchState
@@ -47,6 +55,9 @@ class DockWidget(Dock):
     def _make_widgets(self) -> None:
         self.image, self.target = ChoiceBox(self), ChoiceBox(self)
         self.model = ChoiceBox(self, free_text=True)
+        self.models = QToolButton(self)
+        self.models.setText("…")
+        self.models.setToolTip("What each model is good at; get, add, measure and remove models")
         self.words = TextPrompt(self)
         self.buttons = {name: ActionButton(name, self) for name in _BUTTONS}
         self.buttons["accept"].make_primary()
@@ -77,8 +88,9 @@ class DockWidget(Dock):
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Image", self.image)
-        form.addRow("Model", row(self.model, self.buttons["swap_model"], stretch=(3, 2)))
-        form.addRow(self.words)
+        form.addRow("Model", self._model_row())
+        form.addRow("Find", self.words)
+        self.form = form
         form.addRow("Labels", self.target)
         button = self.buttons
         inside = QWidget(self)
@@ -105,6 +117,9 @@ class DockWidget(Dock):
         outside.setContentsMargins(0, 0, 0, 0)
         outside.addWidget(UprightArea(inside))
 
+    def _model_row(self) -> QHBoxLayout:
+        return row(self.model, self.models, self.buttons["swap_model"], stretch=(3, 0, 2))
+
     def _connect_widgets(self) -> None:
         for name, button in (*self.buttons.items(), ("cancel", self.status.cancel)):
             button.clicked.connect(partial(self._act, name))
@@ -113,6 +128,7 @@ class DockWidget(Dock):
         self.image.picked.connect(lambda key: self.chose.emit("images", (key,)))
         self.model.picked.connect(lambda key: self.chose.emit("model", key))
         self.target.picked.connect(lambda key: self.chose.emit("target", key))
+        self.models.clicked.connect(partial(self._act, "open_models"))
         self.words.named.connect(lambda text: self.chose.emit("text", text))
         self.words.wanted.connect(lambda: self.acted.emit("segment_all"))
         self.keep.clicked.connect(self._on_keep)
@@ -139,7 +155,8 @@ class DockWidget(Dock):
         state = self.state
         self.image.show_choices(state.images, (*state.chosen_images, "")[0])
         self.model.show_choices(state.models, state.model)
-        self.words.show_text(state.text)
+        self.form.setRowVisible(self.words, state.text is not None)
+        self.words.show_text(state.text or "")
         self.target.show_choices(state.targets, state.target)
         for name, button in self.buttons.items():
             button.show_state(state.buttons[name])

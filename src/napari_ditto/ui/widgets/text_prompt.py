@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from psygnal import Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QWidget
+from qtpy.QtWidgets import QLineEdit, QWidget
 
 from napari_ditto.core.routing import MAX_TEXT
 
@@ -13,7 +13,7 @@ TIP = (
 )
 
 
-class TextPrompt(QWidget):
+class TextPrompt(QLineEdit):
     """Tells each change once, and that the user wants it found."""
 
     named = Signal(str)
@@ -23,27 +23,21 @@ class TextPrompt(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.line = QLineEdit(self)
-        self.line.setPlaceholderText("nucleus   (Enter finds all)")
-        self.line.setMaxLength(MAX_TEXT)
-        self.line.setToolTip(TIP)
+        self.setPlaceholderText("nucleus   (Enter finds all)")
+        self.setMaxLength(MAX_TEXT)
+        self.setToolTip(TIP)
         self._shown = ""
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(QLabel("Find", self))
-        layout.addWidget(self.line, 1)
-        self.line.editingFinished.connect(self._tell)
-        self.line.returnPressed.connect(self._ask)
+        self.editingFinished.connect(self._tell)
+        self.returnPressed.connect(self._ask)
 
-    def show_text(self, text: str | None) -> None:
-        """Show a name, or nothing at all where none is read; what is being typed stays."""
-        self.setVisible(text is not None)
-        if text is not None and text != self._shown:
+    def show_text(self, text: str) -> None:
+        """Show a name; what is being typed stays."""
+        if text != self._shown:
             self._shown = text
-            self.line.setText(text)
+            self.setText(text)
 
     def _tell(self) -> None:
-        text = self.line.text().strip()
+        text = self.text().strip()
         if text != self._shown:
             self._shown = text
             self.named.emit(text)
