@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
+from weakref import ref
 
 from psygnal import Signal
 from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox, QWidget
+from qtpy.QtWidgets import (
+    QDockWidget,
+    QFileDialog,
+    QInputDialog,
+    QMainWindow,
+    QMessageBox,
+    QWidget,
+)
 
 from napari_ditto.core.run_plan import Kind
 from napari_ditto.ui.assembly import controller_for
@@ -45,8 +53,10 @@ class Dock(QWidget):
         self.parts: dict[str, object] = {}
         self.draw_soon = Debounce(self.draw)
         self._viewer: Viewer | None = None
-        self._window: QWidget | None = None
+        # A strong reference would keep the window's memory after it is closed.
+        self._window: Callable[[], QWidget | None] = lambda: None
         self._warm_soon = Debounce(self._warm_up, WARM_MILLISECONDS)
+        self._join_soon = Debounce(self._join_the_others)
         self._keyboard_back_soon = Debounce(self._keyboard_back)
         self.acted.connect(self._keyboard_back_soon)
         self.chose.connect(self._chosen)
@@ -110,6 +120,10 @@ class Dock(QWidget):
             self._keyboard_back_soon()
         super().keyPressEvent(event)
 
+    def ask_folder(self, title: str) -> str:
+        """Ask for a folder."""
+        return str(QFileDialog.getExistingDirectory(self, title))
+
     # --- in a window -----------------------------------------------------------------------------
 
     def open(self, viewer: Viewer) -> None:
@@ -148,13 +162,34 @@ class Dock(QWidget):
         super().showEvent(event)
         self._warm_soon()
         window = self.window()
-        if window is not None and window is not self._window:
+        if window is not None and window is not self._window():
             window.installEventFilter(self)
-            self._window = window
+            self._window = ref(window)
+            self._join_soon()
+
+    def _join_the_others(self) -> None:
+        """Lie before our other docks; napari's menu puts us below them, where both are cut."""
+        window, frame = self.window(), _frame(self)
+        if not isinstance(window, QMainWindow) or frame is None:
+            return
+        others = [f for d in window.findChildren(Dock) if d is not self and (f := _frame(d))]
+        area = window.dockWidgetArea(frame)
+        beside = [f for f in others if not f.isFloating() and window.dockWidgetArea(f) == area]
+        if beside and not window.tabifiedDockWidgets(frame):
+            window.tabifyDockWidget(beside[0], frame)
+            frame.raise_()
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
         """Drop what runs when the window closes; it may be gone before the answer."""
         closing = event is not None and event.type() == QEvent.Type.Close
-        if closing and watched is self._window and self._viewer is not None:
+        if closing and watched is self._window() and self._viewer is not None:
             self.controller.interrupt()
         return False
+
+
+def _frame(dock: QWidget) -> QDockWidget | None:
+    """Return what napari has put a dock into."""
+    parent = dock.parentWidget()
+    while parent is not None and not isinstance(parent, QDockWidget):
+        parent = parent.parentWidget()
+    return parent
