@@ -92,7 +92,11 @@ class ObjectTables:
         )
 
     def note(
-        self, layer: str, notes: Iterable[Note], kind: ObjectClass | None = None
+        self,
+        layer: str,
+        notes: Iterable[Note],
+        kind: ObjectClass | None = None,
+        offered: tuple[ObjectClass, ...] = (),
     ) -> tuple[ValueEdit, ...]:
         """Record where labels that were just written come from, under a class.
 
@@ -105,6 +109,8 @@ class ObjectTables:
         kind : ObjectClass or None
             Objects that have no class yet get the layer's class of this name, which is added if
             there is none.
+        offered : tuple of ObjectClass
+            What a layer without classes gets together with the first.
 
         Returns
         -------
@@ -114,7 +120,7 @@ class ObjectTables:
         notes = tuple(notes)
         if not notes:
             return ()
-        change = _recorded(self.of(layer), notes, kind)
+        change = _recorded(self.of(layer), notes, kind, offered)
         return (self.edit(layer, "records", change),)
 
     def follow(self, layer: str, became: Mapping[int, tuple[int, ...]]) -> tuple[ValueEdit, ...]:
@@ -131,14 +137,22 @@ class ObjectTables:
         return () if change.is_empty else (self.edit(layer, "records", change),)
 
 
-def _recorded(table: ObjectTable, notes: Iterable[Note], kind: ObjectClass | None) -> TableChange:
+def _recorded(
+    table: ObjectTable,
+    notes: Iterable[Note],
+    kind: ObjectClass | None,
+    offered: tuple[ObjectClass, ...],
+) -> TableChange:
     """Return the change that records notes; an object that has a class keeps it."""
-    classes, known = None, kind and table.class_named(kind.name)
-    if kind is not None and known is None:
-        classes = table.add_class(kind.name, kind.color).classes
-        known = classes and classes[1][-1]
-    new = from_notes(notes, known.id if known else NO_CLASS)
+    known = table
+    if kind is not None and not table.classes and kind in offered:
+        known = table.after(table.with_classes(offered))
+    if kind is not None and known.class_named(kind.name) is None:
+        known = known.after(known.add_class(kind.name, kind.color))
+    own = known.class_named(kind.name) if kind else None
+    new = from_notes(notes, own.id if own else NO_CLASS)
     records = (_kept(record, table.records.get(record.id)) for record in new.records.values())
+    classes = (table.classes, known.classes) if known is not table else None
     return replace(table.put(records, new.models), classes=classes)
 
 
