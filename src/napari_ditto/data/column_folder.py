@@ -22,12 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ditto.core.geometry import Box
-from napari_ditto.core.plain_file import read_plain
 from napari_ditto.core.propagation import Doubt
 from napari_ditto.data.blocks import DamagedBlock, pack, unpack
+from napari_ditto.data.run_files import NO_FILE, TMP, RunFiles
 from napari_ditto.data.run_lock import run_lock
 from napari_ditto.data.run_records import seal, unseal
-from napari_ditto.data.scratch import is_orphan, scratch_name
+from napari_ditto.data.scratch import scratch_name
 from napari_ditto.data.steps import DiskSteps, doubt_from_json, doubt_to_json
 from napari_ditto.data.zarrs import open_zarr
 from napari_ditto.errors import SourceError, StoreError
@@ -38,6 +38,10 @@ if TYPE_CHECKING:
 FOLDER = ".ditto-run"
 PLAN = "columns.json"
 MOST_PLAN = 256 << 20
+MOST_PART = 1 << 30
+MOST_MARK = 1 << 10
+"""Bytes of the largest files that are read."""
+
 CHUNK = 512
 STEPS_CARRY = 1 << 30
 """Most bytes that the steps of a column in progress hand on."""
@@ -93,6 +97,7 @@ class ColumnFolder:
 
     def __init__(self, target: Path) -> None:
         self.root = Path(target) / FOLDER
+        self._files = RunFiles(self.root)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -103,11 +108,9 @@ class ColumnFolder:
         StoreError
             If another one lives, or the disk refuses.
         """
-        self._make(self.root / "tmp")
+        self._make(TMP)
         with run_lock(self.root):
-            for path in (self.root / "tmp").iterdir():
-                if is_orphan(path):
-                    _remove(path)
+            self._files.sweep()
             yield
 
     # -- plan and examples ---------------------------------------------------------------------
@@ -115,12 +118,12 @@ class ColumnFolder:
     @property
     def has_plan(self) -> bool:
         """Whether there is a plan, whole or not."""
-        return (self.root / PLAN).exists()
+        return self._files.exists(PLAN)
 
     def read_plan(self) -> dict[str, Any] | None:
         """Return the plan, None if there is none; raises StoreError if it is damaged."""
         try:
-            told: dict[str, Any] = unseal("plan", read_plain(self.root / PLAN, MOST_PLAN))
+            told: dict[str, Any] = unseal("plan", self._files.read(PLAN, MOST_PLAN))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, DamagedBlock) as error:
@@ -133,7 +136,7 @@ class ColumnFolder:
 
     def write_plan(self, told: Mapping[str, Any]) -> None:
         """Keep a plan in place of the one before."""
-        self._write(self.root / PLAN, seal("plan", dict(told)))
+        self._write(PLAN, seal("plan", dict(told)))
 
     def keep_examples(self, planes: Sequence[Any], band: int) -> str:
         """Copy labelled planes, some rows at a time; return the name to ask for them by.
@@ -149,7 +152,7 @@ class ColumnFolder:
         from zarr.codecs import BloscCodec
 
         height, width = planes[0].shape
-        scratch = self._make(self.root / "tmp") / scratch_name()
+        scratch = self._make(TMP) / scratch_name()
         total = hashlib.sha256(str((len(planes), height, width)).encode())
         rows = max(CHUNK, band // CHUNK * CHUNK)
         try:
@@ -200,14 +203,14 @@ class ColumnFolder:
 
     def steps(self, key: str) -> DiskSteps:
         """Return where a column in progress keeps its steps."""
-        return DiskSteps(self._column(key) / "steps", STEPS_CARRY)
+        return DiskSteps(self.root / _column(key) / "steps", STEPS_CARRY)
 
     def put_piece(self, key: str, plane: int, piece: Piece) -> None:
         """Keep what a column has found in a plane."""
         raw = zlib.compress(np.ascontiguousarray(piece.labels, "<u4").tobytes(), 1)
         b = piece.box
         block = pack({"box": [b.y0, b.x0, b.y1, b.x1]}, {"labels": np.frombuffer(raw, np.uint8)})
-        self._write(self._column(key) / f"{plane}.piece", block)
+        self._write(_piece(key, plane), block)
 
     def piece(self, key: str, plane: int) -> Piece:
         """Return what a finished column has found in a plane.
@@ -217,34 +220,34 @@ class ColumnFolder:
         PartLost
             If that is not exactly what was written; the column counts as done no more.
         """
-        path = self._column(key) / f"{plane}.piece"
+        name = _piece(key, plane)
         try:
-            head, arrays = unpack(path.read_bytes())
+            head, arrays = unpack(self._files.read(name, MOST_PART))
             box = Box(*(int(v) for v in head["box"]))
             plain = zlib.decompressobj().decompress(arrays["labels"].tobytes(), 4 * box.area + 1)
             return Piece(box, np.frombuffer(plain, "<u4").reshape(box.shape).astype(np.uint32))
         except (OSError, DamagedBlock, KeyError, TypeError, ValueError, zlib.error) as error:
-            self._done(key).unlink(missing_ok=True)
+            self._files.remove(_done(key))
             raise PartLost(
                 "what a finished part has found is damaged",
-                where=str(path),
+                where=str(self.root / name),
                 todo="Run again: that part is done anew",
             ) from error
 
     def finish(self, key: str, found: Finished) -> None:
         """Say that a column is done, and forget its steps."""
         head = {"planes": found.planes, "doubts": [doubt_to_json(d) for d in found.doubts]}
-        self._write(self._done(key), pack(head, {"confidence": found.confidence}))
-        shutil.rmtree(self._column(key) / "steps", ignore_errors=True)
+        self._write(_done(key), pack(head, {"confidence": found.confidence}))
+        shutil.rmtree(self.root / _column(key) / "steps", ignore_errors=True)
 
     def finished(self, key: str) -> Finished | None:
         """Return what is told of a column, None if it is not done, or that is damaged."""
         try:
-            head, arrays = unpack(self._done(key).read_bytes())
+            head, arrays = unpack(self._files.read(_done(key), MOST_PART))
             doubts = tuple(doubt_from_json(d) for d in head["doubts"])
             planes = tuple(int(i) for i in head["planes"])
             return Finished(planes, arrays["confidence"].astype(np.float32), doubts)
-        except FileNotFoundError:
+        except NO_FILE:
             return None
         except (DamagedBlock, KeyError, TypeError, ValueError):
             return None
@@ -256,8 +259,8 @@ class ColumnFolder:
     def painted(self, plane: Sequence[int]) -> tuple[str, str]:
         """Return how far a plane is painted ("", "begun" or "done"), and from what."""
         try:
-            state, digest = self._painted(plane).read_text().split()
-        except (FileNotFoundError, ValueError):
+            state, digest = self._files.read(_painted(plane), MOST_MARK).decode().split()
+        except (*NO_FILE, ValueError):
             return "", ""
         except OSError as error:
             raise self._error(error) from error
@@ -265,31 +268,21 @@ class ColumnFolder:
 
     def mark_painted(self, plane: Sequence[int], state: str, digest: str) -> None:
         """Note how far the plane at an index is painted."""
-        self._write(self._painted(plane), f"{state} {digest}".encode())
+        self._write(_painted(plane), f"{state} {digest}".encode())
 
     # -- private -------------------------------------------------------------------------------
 
-    def _column(self, key: str) -> Path:
-        return self.root / "columns" / key[:32]
-
-    def _done(self, key: str) -> Path:
-        return self._column(key) / "done"
-
-    def _painted(self, plane: Sequence[int]) -> Path:
-        return self.root / "painted" / "-".join(map(str, plane))
-
-    def _write(self, path: Path, block: bytes) -> None:
+    def _write(self, name: str, block: bytes) -> None:
         """Write a file that appears whole or not at all."""
-        scratch = self._make(self.root / "tmp") / scratch_name()
+        self._make(TMP)
+        self._make(str(Path(name).parent))
         try:
-            self._make(path.parent)
-            scratch.write_bytes(block)
-            scratch.replace(path)
+            self._files.write(name, block)
         except OSError as error:
-            scratch.unlink(missing_ok=True)
             raise self._error(error) from error
 
-    def _make(self, folder: Path) -> Path:
+    def _make(self, name: str) -> Path:
+        folder = self.root / name
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -304,8 +297,17 @@ class ColumnFolder:
         )
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+def _column(key: str) -> str:
+    return f"columns/{key[:32]}"
+
+
+def _done(key: str) -> str:
+    return f"{_column(key)}/done"
+
+
+def _piece(key: str, plane: int) -> str:
+    return f"{_column(key)}/{plane}.piece"
+
+
+def _painted(plane: Sequence[int]) -> str:
+    return f"painted/{'-'.join(map(str, plane))}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from napari_ditto.data.ngff_labels import register_labels
@@ -49,21 +50,40 @@ def open_resumable(
 
 
 def _create(path: Path, source: Source, provenance: Mapping[str, object] | None) -> None:
-    """Make empty labels with a folder for steps; nobody ever sees half of them."""
-    for left in path.parent.glob(f"*{UNFINISHED}"):
-        if is_orphan(left):
-            shutil.rmtree(left, ignore_errors=True)
-    scratch = path.with_name(scratch_name() + UNFINISHED)
-    scale = getattr(source, "scale", None)
-    try:
+    with fresh_labels(path) as scratch:
         PyramidLabels.create(
-            scratch, source.shape, source.axes, scale=scale, provenance=provenance, register=False
+            scratch,
+            source.shape,
+            source.axes,
+            scale=getattr(source, "scale", None),
+            provenance=provenance,
+            register=False,
         )
         (scratch / FOLDER).mkdir()
-        scratch.rename(path)
-        register_labels(path)
+
+
+@contextmanager
+def fresh_labels(target: Path) -> Iterator[Path]:
+    """Yield where new labels are made that are then put at the target; nobody sees half of them.
+
+    Raises
+    ------
+    StoreError
+        If the disk refuses.
+    """
+    for left in target.parent.glob(f"*{UNFINISHED}"):
+        if is_orphan(left):
+            shutil.rmtree(left, ignore_errors=True)
+    scratch = target.with_name(scratch_name() + UNFINISHED)
+    try:
+        yield scratch
+        scratch.rename(target)
+        register_labels(target)
     except OSError as error:
-        shutil.rmtree(scratch, ignore_errors=True)
         raise StoreError(
-            f"the labels cannot be created: {error.strerror or error}", where=str(path)
+            f"the labels cannot be created: {error.strerror or error}",
+            where=str(target),
+            todo="Choose a folder that can be written and has room",
         ) from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)

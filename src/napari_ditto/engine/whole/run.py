@@ -6,7 +6,6 @@ was made from. What is there under the right key is not done again; what is dama
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import closing
@@ -22,8 +21,8 @@ from napari_ditto.core.progress import Progress
 from napari_ditto.core.run_plan import Plan
 from napari_ditto.data.protocols import Source
 from napari_ditto.data.pyramid_labels import PyramidLabels
+from napari_ditto.data.resumable import fresh_labels
 from napari_ditto.data.run_folder import RunFolder
-from napari_ditto.data.scratch import scratch_name
 from napari_ditto.engine.lessons import Lesson
 from napari_ditto.engine.whole import painting, stacks
 from napari_ditto.engine.whole.context import RunContext, TileLost, key_of, place_text
@@ -41,7 +40,7 @@ from napari_ditto.engine.whole.work import (
     WorkStage,
 )
 from napari_ditto.engine.whole.worker import keys_number, make_worker
-from napari_ditto.errors import LabelsError, StoreError
+from napari_ditto.errors import LabelsError
 
 ROUNDS = 3
 """How often a run begins again because a finished tile turns out to be damaged."""
@@ -65,10 +64,9 @@ def create_run(plan: Plan, lesson: Lesson | None = None) -> RunFolder:
         raise LabelsError(
             "there is something already", where=str(target), todo="Choose another name"
         )
-    scratch = target.with_name(f"{scratch_name()}.ditto-new")
-    try:
-        made = {"program": f"napari-ditto {__version__}", **plan.model.provenance}
-        made |= {"image": plan.source.name, "task": plan.task.kind, "plan": plan.digest}
+    made = {"program": f"napari-ditto {__version__}", **plan.model.provenance}
+    made |= {"image": plan.source.name, "task": plan.task.kind, "plan": plan.digest}
+    with fresh_labels(target) as scratch:
         labels = PyramidLabels.create(
             scratch, plan.shape, plan.axes, dtype=plan.dtype, ngff=plan.ngff,
             scale=plan.scale, provenance=made, register=False,
@@ -78,15 +76,6 @@ def create_run(plan: Plan, lesson: Lesson | None = None) -> RunFolder:
         if lesson is not None:
             head, arrays = pack_lesson(lesson)
             folder.put("memory", 0, plan.task.settings["memory"], head, arrays)
-        scratch.rename(target)
-    except OSError as error:
-        raise StoreError(
-            f"the labels cannot be created: {error.strerror or error}",
-            where=str(target),
-            todo="Choose a folder that can be written and has room",
-        ) from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     return RunFolder.open(target)
 
 
