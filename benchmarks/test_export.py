@@ -36,7 +36,7 @@ def pyramid(tmp_path_factory) -> Path:
 
 
 def _rough(gaussian_filter, rng):
-    return gaussian_filter(rng.standard_normal((EACH, EACH)), 6) * 15
+    return gaussian_filter(rng.standard_normal((EACH, EACH)), 16) * 40
 
 
 @pytest.mark.parametrize(

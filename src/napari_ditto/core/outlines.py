@@ -19,6 +19,10 @@ Ring = NDArray[np.float64]
 """Vertices (n, 2), the first one not repeated at the end."""
 
 
+CROSSINGS = 1 << 22
+"""Crossings of rings and rows that are held in memory at once."""
+
+
 @dataclass(frozen=True, eq=False)
 class Outline:
     """One connected piece of an object: a polygon that is valid as OGC defines it.
@@ -62,8 +66,9 @@ def trace(mask: Mask, corner: tuple[int, int] = (0, 0)) -> list[Outline]:
         nowhere and each other in single points at most, so that every polygon is valid.
     """
     rings = list(_rings(mask))
-    shells = [ring for ring in rings if _signed_area(ring) > 0]
-    holes = [ring for ring in rings if _signed_area(ring) < 0]
+    areas = [signed_area(ring) for ring in rings]
+    shells = [ring for ring, area in zip(rings, areas, strict=True) if area > 0]
+    holes = [ring for ring, area in zip(rings, areas, strict=True) if area < 0]
     inside = _owners(mask, shells, holes)
     at = np.array(corner, dtype=np.float64)
     return [
@@ -102,6 +107,13 @@ def bounds(rings: Iterable[Ring]) -> tuple[float, float, float, float]:
     points = np.concatenate([np.asarray(ring, dtype=np.float64) for ring in rings])
     (y0, x0), (y1, x1) = points.min(axis=0), points.max(axis=0)
     return float(y0), float(x0), float(y1), float(x1)
+
+
+def signed_area(ring: Ring) -> float:
+    """Return the area, positive where the inside is on the right hand as rows go down."""
+    y, x = ring.T
+    around = x[-1] * y[0] - y[-1] * x[0]
+    return float(x[:-1] @ y[1:] - y[:-1] @ x[1:] + around) / 2
 
 
 # --- tracing -------------------------------------------------------------------------------------
@@ -203,12 +215,6 @@ def _pixel_beside(ring: Ring) -> tuple[int, int]:
     return (y0, x0 - 1) if y1 > y0 else (y0 - 1, x0)
 
 
-def _signed_area(ring: Ring) -> float:
-    """Return the area, positive where the inside is on the right hand as rows go down."""
-    y, x = ring.T
-    return float(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2
-
-
 # --- filling -------------------------------------------------------------------------------------
 
 
@@ -218,10 +224,18 @@ def _cross(ring: Ring, turns: NDArray[np.uint8]) -> None:
     (y0, x0), (y1, x1) = ring.T, np.roll(ring, -1, axis=0).T
     first = np.clip(np.ceil(np.minimum(y0, y1) - 0.5), 0, height).astype(np.intp)
     stop = np.clip(np.ceil(np.maximum(y0, y1) - 0.5), 0, height).astype(np.intp)
-    counts = stop - first
-    edge = np.repeat(np.arange(len(ring)), counts)
-    row = np.arange(len(edge)) - np.repeat(np.cumsum(counts) - counts, counts) + first[edge]
-    slope = (x1 - x0)[edge] / np.where(y0 == y1, 1.0, y1 - y0)[edge]
-    at = x0[edge] + (row + 0.5 - y0[edge]) * slope
-    column = np.clip(np.ceil(at - 0.5), 0, width - 1).astype(np.intp)
-    np.bitwise_xor.at(turns, (row, column), np.uint8(1))
+    slope = (x1 - x0) / np.where(y0 == y1, 1.0, y1 - y0)
+    for edges in _in_batches(stop - first):
+        counts = (stop - first)[edges]
+        edge = np.repeat(edges, counts)
+        row = np.arange(len(edge)) - np.repeat(np.cumsum(counts) - counts, counts) + first[edge]
+        at = x0[edge] + (row + 0.5 - y0[edge]) * slope[edge]
+        column = np.clip(np.ceil(at - 0.5), 0, width - 1).astype(np.intp)
+        np.bitwise_xor.at(turns, (row, column), np.uint8(1))
+
+
+def _in_batches(counts: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+    """Part edges so that no part crosses many more than :data:`CROSSINGS` rows."""
+    crossing = np.flatnonzero(counts)
+    after = np.cumsum(counts[crossing]) // CROSSINGS
+    return np.split(crossing, np.flatnonzero(np.diff(after)) + 1)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_ditto.core.outlines import Outline, Ring
+from napari_ditto.core.outlines import Outline, Ring, signed_area
 
 ATTEMPTS = 4
 """How often the tolerance is halved where a simplified outline would cross itself."""
@@ -46,38 +46,33 @@ def simplify(outline: Outline, tolerance: float) -> Outline:
 
 
 def _thinned(ring: Ring, tolerance: float) -> Ring:
-    """Return the vertices that Douglas and Peucker keep, between two that lie far apart."""
-    far = int(np.argmax(((ring - ring[0]) ** 2).sum(axis=1)))
+    """Return the vertices that Douglas and Peucker keep, all spans of one depth at once."""
+    count = len(ring)
     closed = np.concatenate([ring, ring[:1]])
-    kept = np.zeros(len(closed), dtype=bool)
-    kept[[0, far]] = True
-    spans = [(0, far), (far, len(ring))]
-    while spans:
-        first, last = spans.pop()
-        if last - first < 2:
-            continue
-        away = _distances(closed[first + 1 : last], closed[first], closed[last])
-        worst = int(np.argmax(away))
-        if away[worst] > tolerance:
-            at = first + 1 + worst
-            kept[at] = True
-            spans += [(first, at), (at, last)]
-    thin = ring[kept[:-1]]
-    return thin if len(thin) > 2 and abs(_area(thin)) > 0 else thin[:0]
+    far = int(np.argmax(((ring - ring[0]) ** 2).sum(axis=1)))
+    ends = np.array([0, far, count])
+    while True:
+        lengths = np.diff(ends)
+        span = np.repeat(np.arange(len(lengths)), lengths)
+        away = _squared_distances(ring, closed[ends[:-1]][span], closed[ends[1:]][span])
+        worst = np.maximum.reduceat(away, ends[:-1])
+        at = np.flatnonzero((away == worst[span]) & (worst[span] > tolerance**2))
+        if not len(at):
+            break
+        _, first = np.unique(span[at], return_index=True)
+        ends = np.sort(np.concatenate([ends, at[first]]))
+    thin = ring[ends[:-1]]
+    return thin if len(thin) > 2 and signed_area(thin) else thin[:0]
 
 
-def _distances(points: Ring, a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return how far points lie from the segment from `a` to `b`."""
-    along = b - a
-    length = float(along @ along)
-    share = np.clip(((points - a) @ along) / length, 0, 1) if length else np.zeros(len(points))
-    gap: NDArray[np.float64] = np.hypot(*(points - a - share[:, None] * along).T)
-    return gap
-
-
-def _area(ring: Ring) -> float:
-    y, x = ring.T
-    return float(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2
+def _squared_distances(points: Ring, a: Ring, b: Ring) -> NDArray[np.float64]:
+    """Return how far points lie from the segments from `a` to `b`, squared."""
+    along, off = b - a, points - a
+    length = (along * along).sum(axis=1)
+    share = (off * along).sum(axis=1) / np.where(length, length, 1)
+    gap = off - np.minimum(np.maximum(share, 0), 1)[:, None] * along
+    squared: NDArray[np.float64] = (gap * gap).sum(axis=1)
+    return squared
 
 
 def _crosses(rings: Sequence[Ring]) -> bool:

@@ -193,43 +193,54 @@ def label_image(
     SourceError
         If the file cannot be read.
     """
+    if not isinstance(data, str | Path):
+        return _label_image(data, axes, PixelGrid(), scale, translate, units, known)
     from napari_ditto.data.opening import open_path
 
-    path = Path(data).expanduser() if isinstance(data, str | Path) else None
-    if path is not None:
-        opened = open_path(path)
-        found = read_grid(path)
-        raw, close = wrap(opened.levels[0], str(path)), opened.close
-        axes = axes or opened.axes
-        known = {"name": path.name.partition(".")[0], **known}
-    else:
-        found, close = None, None
-        raw = wrap(data, known.get("name", "labels"))
+    path = Path(data).expanduser()
+    opened = open_path(path)
+    known = {"name": path.name.partition(".")[0], **known, "close": opened.close}
+    try:
+        grid = read_grid(path)
+        return _label_image(
+            opened.levels[0], axes or opened.axes, grid, scale, translate, units, known
+        )
+    except BaseException:
+        if opened.close is not None:
+            opened.close()
+        raise
+
+
+def _label_image(
+    data: object,
+    axes: str | Sequence[str] | None,
+    grid: PixelGrid,
+    scale: Sequence[float] | None,
+    translate: Sequence[float] | None,
+    units: Sequence[str] | None,
+    known: Mapping[str, Any],
+) -> LabelImage:
+    raw = wrap(data, known.get("name", "labels"))
     if raw.dtype.kind not in "biu":
         raise LabelsError(
             f"labels must be whole numbers, not {raw.dtype}", where=raw.where, todo="Round them"
         )
-    names = tuple(axes) if axes else default_names(len(raw.shape))
-    raw, names = _without_channels(raw, names)
+    raw, names = _without_channels(raw, tuple(axes) if axes else default_names(len(raw.shape)))
     if len(names) != len(raw.shape) or len(set(names)) != len(names) or len(names) < 2:
         raise LabelsError(
             f"labels of shape {raw.shape} do not have the axes {', '.join(names)}", where=raw.where
         )
     if 0 in raw.shape:
         raise LabelsError(f"there are no labels in {raw.shape}", where=raw.where)
-    grid = found.on(names) if found else {}
-    sizes = _each(scale, names, raw.where)
-    if sizes and min(sizes) <= 0:
+    told = grid.on(names)
+    sizes = _each(scale, names, raw.where) or told["scale"]
+    if min(sizes) <= 0:
         raise LabelsError(f"pixels of size {sizes}", where=raw.where, todo="Give positive sizes")
-    return LabelImage(
-        raw,
-        names,
-        sizes or grid.get("scale") or (1.0,) * len(names),
-        _each(translate, names, raw.where) or grid.get("translate") or (0.0,) * len(names),
-        tuple(units) if units is not None else grid.get("units") or ("",) * len(names),
-        close=close,
-        **known,
-    )
+    place = _each(translate, names, raw.where) or told["translate"]
+    named = tuple(units) if units is not None else told["units"]
+    if len(named) != len(names):
+        raise LabelsError(f"units {named} do not fit the axes {', '.join(names)}", where=raw.where)
+    return LabelImage(raw, names, sizes, place, named, **known)
 
 
 def _each(
