@@ -38,7 +38,11 @@ if TYPE_CHECKING:
 PLANE_MILLISECONDS = 60
 """A slider that is dragged passes many planes; only the one it rests on is looked at."""
 
+STROKE_MILLISECONDS = 150
+"""A brush tells of each step of the mouse; it is looked at where the hand rests."""
+
 _UNFINISHED = ("adding", "changing", "removing")
+_STROKING = ("paint", "labels_update")
 
 
 class ViewerScene:
@@ -75,6 +79,7 @@ class ViewerScene:
         self._runs = ViewerRuns(viewer)
         self._layers_soon = Debounce(self._tell_layers)
         self._prompts_soon = Debounce(self._tell_prompts)
+        self._strokes_soon = Debounce(self._tell_prompts, STROKE_MILLISECONDS)
         self._plane_soon = Debounce(self.plane_changed.emit, PLANE_MILLISECONDS)
         self._connect("connect")
         self._follow_images()
@@ -119,7 +124,10 @@ class ViewerScene:
             self._drawing.add(key)
             return
         self._drawing.discard(key)
-        self._prompts_soon()
+        if event.type in _STROKING:
+            self._strokes_soon()
+        else:
+            self._prompts_soon()
 
     def _tell_prompts(self) -> None:
         if not self._drawing:
@@ -378,7 +386,9 @@ class ViewerScene:
         """Let go of the viewer."""
         self._stage.close()
         self.journal_layers.close()
-        for soon in (self._layers_soon, self._prompts_soon, self._plane_soon):
+        for soon in (
+            self._layers_soon, self._prompts_soon, self._strokes_soon, self._plane_soon
+        ):  # fmt: skip
             soon.stop()
         self.watch(())
         for layer in self._images.values():
