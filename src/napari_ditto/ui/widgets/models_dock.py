@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSignalBlocker, Qt
@@ -82,7 +81,7 @@ class ModelsWidget(Dock):
         self.panel.asked.connect(self._ask)
         self.add_folder.clicked.connect(lambda _: self._add(self.ask_folder(FOLDER)))
         self.add_file.clicked.connect(lambda _: self._add(self.ask_open("Add a model", FILES)))
-        self.never_online.clicked.connect(partial(self._tell, "never_online"))
+        self.never_online.clicked.connect(lambda on: self._tell("never_online", on))
         self.cancel.clicked.connect(lambda _: self._tell("cancel", ""))
 
     def _on_selected(self, item: QTreeWidgetItem | None, _: object) -> None:
