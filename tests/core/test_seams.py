@@ -9,7 +9,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 
-from napari_ditto.core import seams
+from napari_ditto.core import grouping, seams
 from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.core.run_plan import RunTile
 from napari_ditto.core.tiling import Grid
@@ -55,7 +55,7 @@ def tiled(truth, window, halo, see=lambda crop: crop):
         tiles.append(RunTile(number, 0, PlaneAddress(), tile.box, core))
         labels.append(local)
         objects = seams.measure(local, len(ids) - 1, tile.box, core, truth.shape, margin)
-        placed.append(seams.Placed(number, tile.box, objects))
+        placed.append(grouping.Placed(number, tile.box, objects))
     pairs = {}
     for number in range(grid.count):
         for row, column in seams.neighbours(grid, *divmod(number, grid.columns.count)):
@@ -68,11 +68,11 @@ def tiled(truth, window, halo, see=lambda crop: crop):
                 truth.shape,
                 margin,
             )
-    grouping = seams.Grouping(placed, grid)
-    groups = grouping.join(pairs)
+    grouper = grouping.Grouping(placed, grid)
+    groups = grouper.join(pairs)
     named = []
     for number, (tile, local) in enumerate(zip(tiles, labels, strict=True)):
-        part = grouping.positions(number)
+        part = grouper.positions(number)
         ids = np.append(0, groups.ids[part])
         named.append(TileLabels(tile, local, ids, np.append(0, groups.modes[part]).astype("u1")))
     return render(Box.of_shape(truth.shape), lambda box: iter(named)), groups

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ditto.core.geometry import Box, PlaneAddress
+from napari_ditto.core.grouping import Placed
 from napari_ditto.core.run_plan import Plan, RunTile
-from napari_ditto.core.seams import Placed, TileObjects, margin
+from napari_ditto.core.seams import TileObjects, margin
 from napari_ditto.data.protocols import Source
 from napari_ditto.data.pyramid_labels import PyramidLabels
 from napari_ditto.data.run_folder import RunFolder

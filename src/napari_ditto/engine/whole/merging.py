@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_ditto.core.grouping import Grouping, Groups
 from napari_ditto.core.progress import Progress
-from napari_ditto.core.seams import Grouping, Groups, Matches, match, neighbours
+from napari_ditto.core.seams import Matches, match, neighbours
 from napari_ditto.engine.whole.context import RunContext, Stored, TileLost, key_of
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ditto.core.geometry import Box
+from napari_ditto.core.grouping import IN_CORE, WHOLE
 from napari_ditto.core.run_plan import RunTile
-from napari_ditto.core.seams import IN_CORE, WHOLE
 
 Ids = NDArray[np.int64]
 
