@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from napari_ditto.ui.widgets.docking import Dock
     from napari_ditto.ui.widgets.examples_dock import ExamplesDock
     from napari_ditto.ui.widgets.models_dock import ModelsDock
+    from napari_ditto.ui.widgets.objects_dock import ObjectsDock
 
 
 def show_dock(napari_viewer: Viewer) -> DittoDock:
@@ -29,6 +30,13 @@ def show_examples(napari_viewer: Viewer) -> ExamplesDock:
     window = napari_viewer.window
     _, widget = window.add_plugin_dock_widget("napari-ditto", "Ditto examples", tabify=True)
     return cast("ExamplesDock", widget)
+
+
+def show_objects(napari_viewer: Viewer) -> ObjectsDock:
+    """Return the dock of objects of a viewer, opened if need be, as a tab beside the others."""
+    window = napari_viewer.window
+    _, widget = window.add_plugin_dock_widget("napari-ditto", "Ditto objects", tabify=True)
+    return cast("ObjectsDock", widget)
 
 
 def show_models(napari_viewer: Viewer) -> ModelsDock:
@@ -150,6 +158,20 @@ def open_examples() -> None:
     viewer = current_viewer()
     if viewer is not None:
         show_examples(viewer)
+
+
+def open_objects() -> None:
+    """Open the dock of objects, or find it."""
+    from napari import current_viewer
+
+    viewer = current_viewer()
+    if viewer is not None:
+        show_objects(viewer)
+
+
+def next_class() -> None:
+    """Choose the class of the next object."""
+    _act("next_class")
 
 
 def open_models() -> None:

@@ -93,6 +93,9 @@ ACTIONS: Mapping[str, Action] = MappingProxyType(
         ),
         "cancel": Action("Cancel", "Stop; what is finished is kept", ("H",), "Whole plane"),
         "open_examples": Action("Open Ditto examples", "Show the dock of examples", (), "Docks"),
+        "open_objects": Action(
+            "Open Ditto objects", "All objects in a table, and their classes", (), "Docks"
+        ),
         "open_models": Action(
             "Open Ditto models", "What each model is good at; get, add, measure", (), "Docks"
         ),
@@ -193,6 +196,12 @@ ACTIONS: Mapping[str, Action] = MappingProxyType(
             "Renumber",
             "Give the picked object another id, or all objects the ids 1, 2, 3, …",
             ("Shift+R",),
+            "Objects",
+        ),
+        "next_class": Action(
+            "Class of the next object",
+            "Let the next object have the next of the classes, or none",
+            ("Shift+C",),
             "Objects",
         ),
         "show_tiles": Action(

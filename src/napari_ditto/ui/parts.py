@@ -76,7 +76,7 @@ def make_parts(tools: Tools) -> tuple[Part, ...]:
     viewer = tools.scene.viewer_for_parts
     if viewer is not None:
         parts += [*_hover(tools, viewer), _keys(tools, viewer), _objects_edit(tools, viewer)]
-        parts.append(_models(tools, viewer))
+        parts += [_objects(tools, viewer), _models(tools, viewer)]
     return tuple(parts)
 
 
@@ -113,6 +113,16 @@ def _objects_edit(tools: Tools, viewer: Viewer) -> Part:
     from napari_ditto.ui.objects.edit_stage import ViewerEditStage
 
     return EditPart(tools, ViewerEditStage(viewer))
+
+
+def _objects(tools: Tools, viewer: Viewer) -> Part:
+    from napari_ditto.ui.bridge import MainThread
+    from napari_ditto.ui.commands import show_objects
+    from napari_ditto.ui.objects_table.part import ObjectsPart
+    from napari_ditto.ui.objects_table.stage import ViewerObjects
+
+    thread, stage = Runner(MainThread().post), ViewerObjects(viewer)
+    return ObjectsPart(tools.desk, tools.labelling, stage, thread, partial(show_objects, viewer))
 
 
 def _models(tools: Tools, viewer: Viewer) -> Part:

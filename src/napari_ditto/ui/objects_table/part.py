@@ -51,14 +51,22 @@ class ObjectsPart(Part):
         The viewer.
     runner : Runner
         A background thread of its own.
+    open_dock : callable
+        Shows the dock.
     """
 
     name = "objects"
 
     def __init__(
-        self, desk: Desk, labelling: Labelling, stage: ObjectsStage, runner: Runner
+        self,
+        desk: Desk,
+        labelling: Labelling,
+        stage: ObjectsStage,
+        runner: Runner,
+        open_dock: Callable[[], object],
     ) -> None:
         self._desk, self._stage, self._runner = desk, stage, runner
+        self._open_dock = open_dock
         self._tables, self._classes = labelling.tables, labelling.classes
         self._editing = ClassEditing(labelling, stage.all_labels)
         self._measurer = Measurer(runner, self._on_found, desk.fail)
@@ -76,7 +84,7 @@ class ObjectsPart(Part):
     @property
     def actions(self) -> Mapping[str, Callable[[], None]]:
         """What keys and buttons do."""
-        return {"next_class": self._next_class}
+        return {"open_objects": self._open, "next_class": self._next_class}
 
     def choose(self, field: str, value: Any) -> None:  # noqa: ANN401  # as the dock gives it
         """Take over a setting from the dock."""
@@ -93,6 +101,9 @@ class ObjectsPart(Part):
             "by_class": self._set_by_class,
         }
         take[field.partition(".")[2]](value)
+
+    def _open(self) -> None:
+        self._open_dock()
 
     # --- which layer -----------------------------------------------------------------------------
 

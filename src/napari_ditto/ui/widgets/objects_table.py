@@ -23,7 +23,7 @@ from napari_ditto.ui.widgets.buttons import dot
 from napari_ditto.ui.widgets.focus import give_back_keyboard, main_window
 from napari_ditto.ui.widgets.objects_model import ObjectsModel
 
-_WIDTHS = {"id": 52, "class": 110, "area": 92, "score": 58, "slice": 82, "model": 70,
+_WIDTHS = {"id": 48, "class": 102, "area": 88, "score": 58, "slice": 82, "model": 70,
            "prompts": 82, "by_hand": 48}  # fmt: skip
 _OWN_KEYS = (
     *(Qt.Key.Key_Up, Qt.Key.Key_Down, Qt.Key.Key_PageUp, Qt.Key.Key_PageDown),
@@ -66,7 +66,6 @@ class ObjectsTable(QTableView):
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
-        self.setAlternatingRowColors(True)
         self.setShowGrid(False)
         self.setWordWrap(False)
         self.setTabKeyNavigation(False)
