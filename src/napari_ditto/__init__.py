@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from napari_ditto.data.export import export
+    from napari_ditto.data.importing.labels import import_labels
     from napari_ditto.data.measuring import measure
     from napari_ditto.data.source import open_source
     from napari_ditto.engine.annotator import Annotator
@@ -23,6 +25,8 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Annotator": "napari_ditto.engine.annotator",
+    "export": "napari_ditto.data.export",
+    "import_labels": "napari_ditto.data.importing.labels",
     "load_model": "napari_ditto.models.registry",
     "measure": "napari_ditto.data.measuring",
     "open_source": "napari_ditto.data.source",
@@ -36,6 +40,8 @@ _HOMES = {
 __all__ = [
     "Annotator",
     "__version__",
+    "export",
+    "import_labels",
     "load_model",
     "measure",
     "open_source",

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from napari_ditto.cli import options, results
 from napari_ditto.cli.console import Console, duration, table
 from napari_ditto.core.geometry import Box
-from napari_ditto.core.prompts import PromptSet
+from napari_ditto.core.prompts import BoxPrompt, PointPrompt, PromptSet
+from napari_ditto.errors import PromptError
 
 if TYPE_CHECKING:
     from napari_ditto.core.proposals import Proposals
@@ -41,6 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--box", type=options.box, metavar="Y0,X0,Y1,X1", help="a rectangle round the object"
     )
     parser.add_argument(
+        "--prompts",
+        type=Path,
+        metavar="FILE.geojson",
+        help="points and one box, in pixels or on the earth; see docs/howto/export.md",
+    )
+    parser.add_argument(
         "--diameter", type=float, help="about how large the object is, in pixels; ditto reads it"
     )
     parser.add_argument(
@@ -58,7 +65,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     source = options.open_image(args)
     address = options.address(source, args)
     model = load_model(args.model, args.device)
-    prompts = PromptSet(points=tuple(args.point), box=args.box, diameter=args.diameter)
+    points, box = given(args)
+    prompts = PromptSet(points=points, box=box, diameter=args.diameter)
     cache = EmbeddingCache()
     start = time.perf_counter()
     proposals = console.follow(
@@ -74,6 +82,23 @@ def run(args: argparse.Namespace, console: Console) -> int:
     facts = describe(proposals, args.choice) | {"label": label, "seconds": seconds}
     console.result({**facts, "output": args.output, "made_by": made}, text(facts, args.output))
     return 0
+
+
+def given(args: argparse.Namespace) -> tuple[tuple[PointPrompt, ...], BoxPrompt | None]:
+    """Return the prompts of the command line and of a file."""
+    if args.prompts is None:
+        return tuple(args.point), args.box
+    from napari_ditto.data.georeference import read_georeference
+    from napari_ditto.data.importing.prompts import read_prompts
+
+    found = read_prompts(args.prompts, read_georeference(args.path))
+    boxes = [p for p in found if isinstance(p, BoxPrompt)]
+    if len(boxes) + (args.box is not None) > 1:
+        raise PromptError(
+            f"{len(boxes)} boxes for one object", where=str(args.prompts), todo="Give one of them"
+        )
+    points = (p for p in found if isinstance(p, PointPrompt))
+    return (*args.point, *points), (args.box or next(iter(boxes), None))
 
 
 def describe(proposals: Proposals, choice: int | None) -> dict[str, Any]:

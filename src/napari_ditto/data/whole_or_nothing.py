@@ -38,6 +38,10 @@ def whole_or_nothing(
     """
     target = Path(path).expanduser().absolute()
     check_free(target, folder=folder, overwrite=overwrite)
+    if not folder and not target.parent.is_dir():
+        raise StoreError(
+            f"{what} cannot be written: there is no folder {target.parent.name}", where=str(target)
+        )
     # The suffix stays, since some libraries choose the format by it.
     stem, suffix = target.name.removesuffix(target.suffix), target.suffix
     partial = target.with_name(f".{stem}.{uuid.uuid4().hex[:8]}.partial{suffix}")

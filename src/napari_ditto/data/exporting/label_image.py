@@ -17,7 +17,7 @@ from napari_ditto.core.geometry import Box
 from napari_ditto.data.arrays import RawArray, wrap
 from napari_ditto.data.axes import CHANNEL_NAMES, default_names
 from napari_ditto.data.georeference import Georeference
-from napari_ditto.data.grid import PixelGrid, read_grid
+from napari_ditto.data.grid import PixelGrid, read_grid, unit_name
 from napari_ditto.data.measured import short_unit
 from napari_ditto.data.object_records import ObjectTable
 from napari_ditto.errors import LabelsError
@@ -141,6 +141,11 @@ class LabelImage:
         if any(self.units) or set(self.scale) != {1.0}:
             return self
         return replace(self, **grid.on(self.axes))
+
+    def in_unit(self, unit: str) -> LabelImage:
+        """Return the labels with pixel sizes in a unit, along all axes but time."""
+        known = zip(self.axes, self.units, strict=True)
+        return replace(self, units=tuple(u if a == "t" else unit_name(unit) for a, u in known))
 
     def lying(self, place: Georeference | None) -> LabelImage:
         """Return the labels somewhere on the earth."""
