@@ -10,7 +10,7 @@ _folder = tempfile.TemporaryDirectory(prefix="ditto-docs-")
 
 
 def fresh_settings() -> None:
-    """Point all folders of ours, and napari's settings, to empty ones; before napari is imported."""
+    """Point our folders and napari's settings to empty ones, before napari is imported."""
     root = Path(_folder.name)
     for name in ("CONFIG", "CACHE", "MODELS", "JOURNAL", "TUNED"):
         os.environ[f"NAPARI_DITTO_{name}"] = str(root / name.lower())

@@ -2,8 +2,9 @@
 
     xvfb-run -a -s "-screen 0 1600x1200x24" python docs/recorded_session.py [folder [part ...]]
 
-writes docs/images/session-*.png. The parts are coins (click, refine, accept, undo, more like this, export)
-and stack (follow, fix one). Nothing but events reaches the program; what it holds is only looked at.
+writes docs/images/session-*.png. The parts are coins (click, refine, accept, undo, more like this,
+export) and stack (follow, fix one). Nothing but events reaches the program; what it holds is only
+looked at.
 ``tests/ui/test_recorded_session.py`` runs it with each Qt binding.
 """
 
@@ -24,7 +25,6 @@ if __name__ == "__main__":
 import napari  # noqa: TID253
 from robot import Hand, settle, wait
 
-from napari_ditto.ui import samples
 from napari_ditto.ui.widgets.dock import DittoDock
 from napari_ditto.ui.widgets.examples_dock import ExamplesDock
 

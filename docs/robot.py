@@ -1,7 +1,7 @@
 """A hand on mouse and keyboard: real events at places of a real window, and a count of them.
 
-Events enter at the window, as those of a mouse do, so they reach whatever is in front at that place: a
-button that is hidden, scrolled away or disabled is not pressed. Works with PyQt6 and PySide6.
+Events enter at the window, as those of a mouse do, so they reach whatever is in front at that place:
+a button that is hidden, scrolled away or disabled is not pressed. Works with PyQt6 and PySide6.
 """
 
 from __future__ import annotations
@@ -215,9 +215,8 @@ def reveal(widget: QWidget) -> None:
             parent.ensureWidgetVisible(widget)
             settle(0.05)
         parent = parent.parentWidget()
-    assert widget.isVisible() and widget.isEnabled(), (
-        f"cannot click {widget.objectName() or widget}"
-    )
+    assert widget.isVisible(), f"hidden: {widget.objectName() or widget}"
+    assert widget.isEnabled(), f"disabled: {widget.objectName() or widget}"
 
 
 def plain(title: str) -> str:
