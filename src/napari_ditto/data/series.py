@@ -40,7 +40,7 @@ class Item:
         Of the layer.
     done : bool
         Whether the user is through with it.
-    parked : tuple of mapping
+    parked : mapping
         What a session keeps of it while another image is shown.
     """
 
@@ -128,7 +128,7 @@ class Series:
         same = [i for i, other in enumerate(self.items) if Path(other.path).name == path.name]
         # Files of one name from several folders, in one folder for labels.
         number = f"-{same.index(at) + 1}" if self.folder and len(same) > 1 else ""
-        return folder / f"{_stem(path)}{number}{LABELS}"
+        return folder / f"{stem(path)}{number}{LABELS}"
 
     def to_json(self) -> dict[str, Any]:
         """Return the series as JSON types; layers on no disk are left out."""
@@ -210,7 +210,8 @@ def natural(path: Path) -> list[tuple[int, int | str]]:
     return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts if part]
 
 
-def _stem(path: Path) -> str:
+def stem(path: Path) -> str:
+    """Return the name of an image without its ending."""
     name = path.name
     for ending in (".ome.zarr", ".ome.tiff", ".ome.tif"):
         if name.lower().endswith(ending):

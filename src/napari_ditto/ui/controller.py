@@ -224,6 +224,10 @@ class Controller:
         """Ask for a file to write."""
         return self._views[0].ask_save(title, suggestion, pattern) if self._views else ""
 
+    def ask_folder(self, title: str) -> str:
+        """Ask for a folder."""
+        return self._views[0].ask_folder(title) if self._views else ""
+
     # --- what the user does ------------------------------------------------------------------
 
     def act(self, action: str) -> None:

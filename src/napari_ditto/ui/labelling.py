@@ -45,6 +45,8 @@ class Labelling:
 
     written = Signal(str)
     """Labels of a layer were written, taken back or done again; carries its id."""
+    acted = Signal()
+    """A step was done, taken back or done again."""
     stepped = Signal(object, bool)
     """A LabelEdit was done (true) or taken back (false)."""
     fixed = Signal(object)
@@ -64,6 +66,7 @@ class Labelling:
         """Record what the user did to the prompts, or to something small."""
         self._history.add(edit)
         self._show_history()
+        self.acted.emit()
 
     def note_layers(self, text: str, *layers: str) -> None:
         """Record that layers were made: Undo takes them out of the viewer, Redo puts them back."""
@@ -151,6 +154,7 @@ class Labelling:
         """Add a step to the line that Undo walks back, and tell that labels have changed."""
         self._history.add(edit)
         self._show_history()
+        self.acted.emit()
         self.stepped.emit(edit, True)
         self.written.emit(edit.target)
 
@@ -223,7 +227,7 @@ class Labelling:
             self._session.target_choices = self._scene.target_choices()
             self._session.target = target
         self._scene.refresh_labels(target)
-        also = self.tables.note(target, done.provenance, kind)
+        also = self.tables.note(target, done.provenance, kind, self.classes.offered)
         made = tuple(replace(step, images=images) for step in done.made)
         edit = LabelEdit(target, done.store, done.deltas, prompts, also, made)
         self.record(edit)
@@ -295,6 +299,7 @@ class Labelling:
             prompts = edit.prompts.after if forward else edit.prompts.before
             self._rewrite(edit, change, prompts, forward, keep, give_back)
         self._show_history()
+        self.acted.emit()
 
     def _rewrite(
         self,

@@ -40,6 +40,13 @@ class Part:
         """Return what a dock draws: a frozen value, or None if there is nothing to draw."""
         return None
 
+    def kept(self) -> Mapping[str, object]:
+        """Return settings that a saved session keeps, as JSON types."""
+        return {}
+
+    def put_back(self, kept: Mapping[str, object]) -> None:
+        """Take over what :meth:`kept` has returned in another session; it may be damaged."""
+
     def refresh(self) -> None:
         """Hear that layers came or went, or that another plane is shown."""
 

@@ -339,3 +339,7 @@ class DockView(Protocol):
     def ask_save(self, title: str, suggestion: str, pattern: str) -> str:
         """Ask for a file to write; ``""`` for none."""
         ...
+
+    def ask_folder(self, title: str) -> str:
+        """Ask for a folder, ``""`` if the user thinks better of it."""
+        ...

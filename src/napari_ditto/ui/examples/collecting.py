@@ -244,11 +244,14 @@ class Collecting:
 
     def load(self) -> None:
         """Add the examples of a file that the user chooses."""
-        bench = self._bench
-        chosen = bench.asking.ask_open("Load examples", FILES)
+        chosen = self._bench.asking.ask_open("Load examples", FILES)
         if chosen:
-            path, jobs = Path(chosen), bench.jobs
-            bench.desk.run(f"reading {path.name}", lambda: jobs.load(path), self._on_loaded)
+            self.load_from(Path(chosen))
+
+    def load_from(self, path: Path) -> None:
+        """Add the examples of a file."""
+        jobs = self._bench.jobs
+        self._bench.desk.run(f"reading {path.name}", lambda: jobs.load(path), self._on_loaded)
 
     def _on_loaded(self, loaded: tuple[tuple[PlaneExample, Picture], ...]) -> None:
         for example, picture in loaded:

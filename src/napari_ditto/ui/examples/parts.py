@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 
 from napari_ditto.ui.desk import Desk
 from napari_ditto.ui.examples.bench import Asking, Bench
@@ -110,6 +111,11 @@ class Examples:
             setattr(self.state, field, value)
         else:
             self._choices[field](value)
+
+    def open_set(self, path: Path) -> None:
+        """Take the examples of a file in the place of those in the list."""
+        self.state.rows = ()
+        self._collecting.load_from(path)
 
     def _act(self, name: str, call: Callable[[], None]) -> None:
         """Do what a key or a menu asks for, unless the button would not."""
