@@ -254,6 +254,8 @@ class ObjectsPart(Part):
     # --- colours ---------------------------------------------------------------------------------
 
     def _set_by_class(self, on: bool) -> None:
+        if not self._layer:
+            return
         if on:
             self._by_class.add(self._layer)
             self._colour()
