@@ -7,6 +7,7 @@ queue that is emptied after each operation.
 from __future__ import annotations
 
 import os
+import sys
 from typing import ClassVar
 
 import numpy as np
@@ -19,10 +20,10 @@ pytest.importorskip("qtpy.QtCore", reason="no Qt binding", exc_type=Exception)
 
 from napari.components import ViewerModel
 
+from napari_ditto.data.object_records import ObjectClass
 from napari_ditto.testing.blobs import BlobModel
-from napari_ditto.ui import journal_layers, scene
+from napari_ditto.ui import bridge, parts, scene
 from napari_ditto.ui.controller import Controller
-from napari_ditto.ui.examples import stage
 from napari_ditto.ui.prompt_state import capture
 from napari_ditto.ui.workshop import Workshop
 from tests.ui.inline import InlineRunner
@@ -31,7 +32,6 @@ from tests.ui.inline import InlineRunner
 RUNS, STEPS = (200, 50) if os.environ.get("DITTO_STRESS") else (6, 25)
 
 SHAPE = (2, 96, 96)
-WITH_TARGET = ("merge", "delete")
 places = st.tuples(*(st.integers(0, size - 1) for size in SHAPE))
 
 
@@ -79,6 +79,7 @@ class AnyOrder(RuleBasedStateMachine):
         model = BlobModel()
         workshop = Workshop(lambda: None, load_model=lambda name, device: model)
         self.controller = Controller(self.scene, InlineRunner(), workshop=workshop)
+        self.controller.confirm = lambda question: True
         self.history = self.controller._labelling._history
         self.trail, self.ahead = [{}], []
         self.act("new_points")
@@ -91,7 +92,10 @@ class AnyOrder(RuleBasedStateMachine):
         for layer in self.viewer.layers:
             kind = type(layer).__name__
             if kind == "Labels" and not self.scene._is_own(layer) and np.any(layer.data):
-                found[str(layer.unique_id)] = np.asarray(layer.data).tobytes()
+                key = str(layer.unique_id)
+                found[key] = np.asarray(layer.data).tobytes()
+                records = self.controller._labelling.tables.of(key).records
+                found[key, "records"] = dict(records)
             elif kind in ("Points", "Shapes") and len(layer.data):
                 found[str(layer.unique_id)] = capture(layer)
         return found
@@ -161,11 +165,49 @@ class AnyOrder(RuleBasedStateMachine):
                 *("accept",) * 4,
                 *("next_proposal", "toggle_sign", "clear", "new_points", "touch_up", "cancel"),
                 *("segment_all", "swap_model", "add_example", "draw_example", "like"),
+                *("batch", "next_class", "next_doubt", "merge_objects", "delete_objects"),
+                *("split_object", "split_planes", "renumber_objects"),
             ]
         )
     )
     def press(self, action):
         self.act(action)
+
+    @rule(at=places, action=st.sampled_from(["", "merge_objects", "delete_objects", "touch_up"]))
+    def pick(self, at, action):
+        for place in (at, (at[0], at[2], at[1])):
+            self.viewer.dims.set_current_step(0, place[0])
+            self.viewer.cursor.position = place
+            self.act("pick_object")
+        if action:
+            self.act(action)
+
+    @rule(at=places, to=places)
+    def split(self, at, to):
+        """Draw a line over what lies between two places of a plane."""
+        labels = self.layer("Labels")
+        if labels is None:
+            return
+        self.viewer.dims.set_current_step(0, at[0])
+        self.act("new_boxes")
+        ends = np.array([at, (at[0], *to[1:])], dtype=float)
+        self.layer("Shapes").add_lines(ends[None])
+        self.forward()
+        self.act("split_object")
+
+    @rule(id=st.integers(1, 4), kind=st.integers(0, 2))
+    def classify(self, id, kind):
+        classes = (ObjectClass(1, "cell", "#ff0000"), ObjectClass(2, "debris", "#00ff00"))
+        self.controller.choose("objects.classes", classes)
+        self.forward()
+        self.controller.choose("objects.class_of", ((id,), kind))
+        self.forward()
+
+    @rule(per_layer=st.booleans(), by_class=st.booleans())
+    def choose_layers(self, per_layer, by_class):
+        self.controller.choose("objects.per_layer", per_layer)
+        self.controller.choose("objects.by_class", by_class)
+        self.forward()
 
     @rule(policy=st.sampled_from(["keep", "replace"]))
     def choose_overlap(self, policy):
@@ -261,8 +303,11 @@ class AnyOrder(RuleBasedStateMachine):
 
 @pytest.fixture
 def by_hand(monkeypatch):
-    for module in (scene, journal_layers, stage):
-        monkeypatch.setattr(module, "Debounce", Later)
+    for name, module in list(sys.modules.items()):
+        if name.startswith("napari_ditto.ui") and hasattr(module, "Debounce"):
+            monkeypatch.setattr(module, "Debounce", Later)
+    monkeypatch.setattr(bridge, "Debounce", Later)
+    monkeypatch.setattr(parts, "Runner", lambda post: InlineRunner())
 
 
 @pytest.mark.timeout(3600)

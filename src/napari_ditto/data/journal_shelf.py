@@ -130,7 +130,7 @@ class Shelf:
             story = read_journal(own)
             store = restore(own)[0] if story.head.shape else None
             journal = Journal.reopen(own, story.journal, story.number, story.end)
-        except Exception:
+        except Exception:  # whatever it is, the journal goes back to its name before it is told
             _rename(own, path)
             raise
         head = story.head

@@ -121,7 +121,7 @@ class Journals:
         def guarded() -> None:
             try:
                 call()
-            except Exception:
+            except Exception:  # in a thread of its own; trouble with a journal is told by it
                 log.exception("a journal could not be written")
 
         self._last = self._thread.submit(guarded)
