@@ -16,7 +16,7 @@ from napari_ditto.core.masks import Mask
 
 Parts = NDArray[np.intp]
 Position = tuple[int, ...]
-Path = NDArray[np.float64]
+Line = NDArray[np.float64]
 
 SLIVER = 0.01
 """A piece smaller than this part of the mask, or than 4 pixels, is debris of the cut."""
@@ -30,7 +30,7 @@ ROUND = 0.8
 BORDER_POINTS, CHORDS, LARGEST_SIDE = 120, 150, 192
 
 
-def cut_along(mask: Mask, path: Path) -> Parts:
+def cut_along(mask: Mask, path: Line) -> Parts:
     """Return the pieces that a mask falls into when it is cut along a line.
 
     What the line does not touch stays with the largest piece. A mask of more than two axes is cut
@@ -98,7 +98,7 @@ def split_at(
 # --- along a line ------------------------------------------------------------------------------
 
 
-def _longer(path: Path, reach: float) -> Path:
+def _longer(path: Line, reach: float) -> Line:
     """Return a line whose ends go on straight."""
     if reach == 0 or len(path) < 2:
         return path
@@ -107,7 +107,7 @@ def _longer(path: Path, reach: float) -> Path:
     return np.concatenate([[path[0] + ends[0]], path, [path[-1] + ends[1]]])
 
 
-def _drawn(path: Path, shape: tuple[int, ...]) -> Mask:
+def _drawn(path: Line, shape: tuple[int, ...]) -> Mask:
     """Return the pixels under a line; they join by their sides, so that nothing slips through."""
     drawn = np.zeros(shape, dtype=bool)
     for a, b in itertools.pairwise(path):
@@ -203,7 +203,7 @@ def _part_two(mask: Mask, a: Position, b: Position) -> tuple[Mask, Mask] | None:
     return None
 
 
-def _best_chord(mask: Mask, a: Position, b: Position, free: float) -> Path | None:
+def _best_chord(mask: Mask, a: Position, b: Position, free: float) -> Line | None:
     if not (mask[a] and mask[b]):
         return None
     depth = _depth(mask)
@@ -219,7 +219,7 @@ def _best_chord(mask: Mask, a: Position, b: Position, free: float) -> Path | Non
 
 def _chords(
     mask: Mask, a: Position, b: Position, radius_a: float, radius_b: float
-) -> Iterator[tuple[Path, float]]:
+) -> Iterator[tuple[Line, float]]:
     """Yield straight ways through a mask that pass between two disks, the shortest first."""
     border = np.argwhere(mask & (_depth(mask) <= 1)).astype(np.float64)
     if len(border) > BORDER_POINTS:
@@ -237,7 +237,7 @@ def _chords(
             yield np.stack([start[k], start[k] + way[k]]), float(length[k])
 
 
-def _side(start: Path, way: Path, point: Position) -> NDArray[np.float64]:
+def _side(start: Line, way: Line, point: Position) -> NDArray[np.float64]:
     """Return on which side of each way a point lies, as a sign."""
     side: NDArray[np.float64] = way[:, 0] * (point[1] - start[:, 1]) - way[:, 1] * (
         point[0] - start[:, 0]
@@ -245,7 +245,7 @@ def _side(start: Path, way: Path, point: Position) -> NDArray[np.float64]:
     return side
 
 
-def _away(start: Path, way: Path, point: Position) -> NDArray[np.float64]:
+def _away(start: Line, way: Line, point: Position) -> NDArray[np.float64]:
     """Return how far a point is from each way."""
     offset = np.asarray(point, dtype=np.float64) - start
     along = (offset * way).sum(axis=1) / np.maximum(1e-9, (way * way).sum(axis=1))

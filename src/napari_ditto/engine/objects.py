@@ -7,25 +7,17 @@ all planes first, step by step, so that a job on a large stack can be watched an
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
-from napari_ditto.core.geometry import Box, PlaneAddress
+from napari_ditto.core.geometry import PlaneAddress
 from napari_ditto.core.progress import Progress
-from napari_ditto.core.splitting import cut_along, split_at
 from napari_ditto.data.label_edit import Labels, all_or_nothing, among, write_plane
 from napari_ditto.data.label_search import Place, find_labels, ids_in_use, label_blocks
 from napari_ditto.data.protocols import LabelDelta, LabelStore
 from napari_ditto.errors import LabelsError
-
-LARGEST = 1 << 26
-"""Most pixels of one object's box that are held in memory to split it."""
-
-Path = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +53,11 @@ class LabelImage:
 
     store: LabelStore
     axes: tuple[str, ...]
+
+    def plane_shape(self, plane: PlaneAddress) -> tuple[int, int]:
+        """Return height and width of a plane."""
+        sizes = dict(zip(self.axes, self.store.shape, strict=True))
+        return sizes[plane.rows], sizes[plane.columns]
 
     def find(
         self, ids: Collection[int], plane: PlaneAddress | None = None
@@ -104,9 +101,7 @@ def merge(image: LabelImage, ids: Sequence[int]) -> Steps:
         raise LabelsError("merge: one object alone", todo="Pick at least two objects")
     found = yield from image.find((first, *others))
     places = [at for label in others for at in found[label]]
-    deltas = yield from _rewrite(
-        image, places, lambda old: np.where(among(old, others), first, old)
-    )
+    deltas = yield from rewrite(image, places, lambda old: np.where(among(old, others), first, old))
     return Changed(deltas, dict.fromkeys((first, *others), (first,)))
 
 
@@ -114,7 +109,7 @@ def delete(image: LabelImage, ids: Collection[int], plane: PlaneAddress | None =
     """Remove objects from all planes, or from one."""
     found = yield from image.find(ids, plane)
     places = [at for label in ids for at in found[label]]
-    deltas = yield from _rewrite(image, places, lambda old: np.where(among(old, ids), 0, old))
+    deltas = yield from rewrite(image, places, lambda old: np.where(among(old, ids), 0, old))
     gone = ids if plane is None else (yield from _not_elsewhere(image, ids))
     return Changed(deltas, dict.fromkeys(gone, ()))
 
@@ -134,7 +129,7 @@ def renumber(image: LabelImage) -> Steps:
         raise LabelsError(f"renumber: the ids are 1 to {len(used)} already")
     table = _Table(numbers, image.store.dtype)
     blocks = label_blocks(image.store, image.axes)
-    deltas = yield from _rewrite(image, blocks, table.look_up)
+    deltas = yield from rewrite(image, blocks, table.look_up)
     return Changed(deltas, {label: (new,) for label, new in numbers.items()})
 
 
@@ -156,171 +151,8 @@ def give_id(image: LabelImage, label: int, new: int) -> Steps:
             f"another object has the id {new}",
             todo="Choose another id, or merge the two if they are one object",
         )
-    deltas = yield from _rewrite(image, found[label], lambda old: np.where(old == label, new, old))
+    deltas = yield from rewrite(image, found[label], lambda old: np.where(old == label, new, old))
     return Changed(deltas, {label: (new,)})
-
-
-def split_by_line(
-    image: LabelImage, label: int, path: Path, plane: PlaneAddress, everywhere: bool = False
-) -> Steps:
-    """Cut an object along a line; the largest piece keeps the id.
-
-    Parameters
-    ----------
-    image : LabelImage
-        The labels.
-    label : int
-        The object.
-    path : ndarray of float, shape (n, 2)
-        Row and column of the line's vertices on the plane.
-    plane : PlaneAddress
-        Where the line was drawn.
-    everywhere : bool
-        Cut all parallel planes along the same line, so that a piece is one object in all of
-        them; only this plane by default.
-
-    Raises
-    ------
-    LabelsError
-        If the line does not cross the object.
-    """
-
-    def cut(mask: NDArray[np.bool_], corner: tuple[int, ...]) -> NDArray[np.intp]:
-        parts = cut_along(mask, path - np.array(corner[-2:], dtype=np.float64))
-        if parts.max() < 2:
-            raise LabelsError(
-                f"split: the line does not cross object {label}",
-                todo="Draw it from one side of the object to the other",
-            )
-        return parts
-
-    return (yield from _split(image, label, plane, everywhere, cut))
-
-
-def split_by_clicks(
-    image: LabelImage,
-    label: int,
-    clicks: Sequence[tuple[PlaneAddress, int, int]],
-    plane: PlaneAddress,
-    everywhere: bool = False,
-) -> Steps:
-    """Part an object between clicks on it; the largest part keeps the id.
-
-    Parameters
-    ----------
-    image, label, plane, everywhere
-        See :func:`split_by_line`.
-    clicks : sequence of (PlaneAddress, int, int)
-        Plane, row and column, each on the object; on the plane itself unless `everywhere`.
-
-    Raises
-    ------
-    LabelsError
-        If there are fewer than two clicks on the object.
-    """
-    axis = _axis_of(image, plane)
-    index = plane.index.get(axis, 0)
-
-    def cut(mask: NDArray[np.bool_], corner: tuple[int, ...]) -> NDArray[np.intp]:
-        at = [(address.index.get(axis, index), y, x) for address, y, x in clicks]
-        first = (0, *corner)[-3:] if mask.ndim == 3 else (index, *corner)
-        seeds = [tuple(p - c for p, c in zip(a, first, strict=True))[-mask.ndim :] for a in at]
-        on_it = [s for s in dict.fromkeys(seeds) if _inside(s, mask.shape) and mask[s]]
-        if len(on_it) < 2:
-            raise LabelsError(
-                f"split: {len(on_it)} of {len(clicks)} clicks lie on object {label}",
-                todo="Put two points on it, one on each part",
-            )
-        return split_at(mask, on_it)
-
-    return (yield from _split(image, label, plane, everywhere, cut))
-
-
-def part_planes(image: LabelImage, label: int, plane: PlaneAddress) -> Steps:
-    """Part an object between a plane and the one before it: what follows gets a new id.
-
-    The axis is the last one that the plane has an index on.
-
-    Raises
-    ------
-    LabelsError
-        If the object is only on one side.
-    """
-    axis = _axis_of(image, plane)
-    found = yield from _along(image, label, plane, axis)
-    here = [index for index in found if index >= plane.index[axis]]
-    if not axis or len(here) in (0, len(found)):
-        raise LabelsError(
-            f"split: object {label} is not on both sides of this plane",
-            todo="Go to the first plane of its second part",
-        )
-    places = [at for index in here for at in found[index]]
-    (new,) = image.next_free()
-    deltas = yield from _rewrite(image, places, lambda old: np.where(old == label, new, old))
-    return Changed(deltas, {label: (label, new)})
-
-
-Cut = Callable[[NDArray[np.bool_], tuple[int, ...]], NDArray[np.intp]]
-
-
-def _split(image: LabelImage, label: int, plane: PlaneAddress, everywhere: bool, cut: Cut) -> Steps:
-    axis = _axis_of(image, plane) if everywhere else ""
-    if axis:
-        found = yield from _along(image, label, plane, axis)
-    else:
-        found = {0: (yield from image.find((label,), plane))[label]}
-    box = _around(at.box for places in found.values() for at in places)
-    first, last = min(found), max(found)
-    if math.prod((last - first + 1, *box.shape)) > LARGEST:
-        raise LabelsError(
-            f"object {label} is too large to be split at once",
-            todo="Split it on this plane" if axis else "Split off a part of it by hand",
-        )
-    addresses = [plane.with_index({axis: i}) if axis else plane for i in range(first, last + 1)]
-    shown = [image.store.read(address, box) for address in addresses]
-    yield Progress("write", text=f"splitting object {label}")
-    mask = np.stack(shown) == label if axis else shown[0] == label
-    parts = cut(mask, (first, box.y0, box.x0) if axis else (box.y0, box.x0))
-    order = np.argsort(-np.bincount(parts.ravel())[1:], kind="stable")
-    fresh = image.next_free(len(order) - 1)
-    numbers = np.zeros(len(order) + 1, dtype=image.store.dtype)
-    numbers[order + 1] = (label, *fresh)
-    with all_or_nothing(image.store) as deltas:
-        for address, old, part in zip(addresses, shown, parts if axis else [parts], strict=True):
-            new = np.where(part > 0, numbers[part], old)
-            if (new != old).any():
-                deltas.append(write_plane(image.store, address, box, old, new))
-    return Changed(tuple(deltas), {label: (label, *fresh)})
-
-
-def _axis_of(image: LabelImage, plane: PlaneAddress) -> str:
-    """Return the axis that stacks planes of an object, ``""`` in 2-D."""
-    return plane.fixed[-1][0] if plane.fixed else ""
-
-
-def _along(
-    image: LabelImage, label: int, plane: PlaneAddress, axis: str
-) -> Generator[Progress, None, dict[int, tuple[Place, ...]]]:
-    """Return where an object lies on each of the planes parallel to one, along one axis."""
-    found: dict[int, tuple[Place, ...]] = {}
-    size = image.store.shape[image.axes.index(axis)]
-    for index in range(size):
-        address = plane.with_index({axis: index})
-        places = (yield from find_labels(image.store, image.axes, (label,), address))[label]
-        if places:
-            found[index] = places
-    return found
-
-
-def _around(boxes: Iterable[Box]) -> Box:
-    found = Box(0, 0, 0, 0)
-    for box in boxes:
-        found = found.union(box)
-    return found
-
-
-def _inside(position: Sequence[int], shape: Sequence[int]) -> bool:
-    return all(0 <= p < n for p, n in zip(position, shape, strict=True))
 
 
 class _Table:
@@ -336,7 +168,7 @@ class _Table:
         return np.where(self._old[at] == labels, self._new[at], labels)
 
 
-def _rewrite(
+def rewrite(
     image: LabelImage, places: Sequence[Place], change: Callable[[Labels], Labels]
 ) -> Generator[Progress, None, tuple[LabelDelta, ...]]:
     """Change the labels of some boxes, all or none of them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -13,8 +13,6 @@ from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.core.masks import PlacedMask
 from napari_ditto.ui.adapters import source_axes, transform_kwargs
 from napari_ditto.ui.overlay import FADED
-from napari_ditto.ui.overlay import NAME as IN_HAND
-from napari_ditto.ui.preview import NAME as PREVIEW
 from napari_ditto.ui.preview import above_images, in_axes, move
 
 if TYPE_CHECKING:
@@ -33,10 +31,6 @@ class EditStage(Protocol):
 
     clicked: SignalInstance
     """The pick tool was used on the canvas."""
-
-    def active_labels(self) -> str:
-        """Return the Labels layer that is active, ``""`` if another kind of layer is."""
-        ...
 
     def outline(
         self, images: Sequence[str], address: PlaneAddress, objects: Sequence[PlacedMask]
@@ -60,8 +54,8 @@ class EditStage(Protocol):
         """Let clicks on the canvas pick objects."""
         ...
 
-    def take_up_line(self, layer: str) -> None:
-        """Let the mouse draw a line in our Shapes layer."""
+    def take_up_line(self, add: Callable[[], str]) -> None:
+        """Let the mouse draw a line in the Shapes layer that `add` makes or finds."""
         ...
 
     def put_down(self) -> None:
@@ -88,18 +82,8 @@ class ViewerEditStage:
         self._viewer = viewer
         self._layer: Labels | None = None
         self._faded: dict[str, float] = {}
-        self._before: tuple[Layer | None, Layer, str] | None = None
-        self._picker: Layer | None = None
-
-    def active_labels(self) -> str:
-        """Return the Labels layer that is active."""
-        from napari.layers import Labels
-
-        active = self._viewer.layers.selection.active
-        own = (PREVIEW, IN_HAND, NAME)
-        if isinstance(active, Labels) and active.name not in own:
-            return str(active.unique_id)
-        return ""
+        self._armed: tuple[Layer, str] | None = None
+        self._active: Layer | None = None
 
     def _by_id(self) -> dict[str, Any]:
         return {str(layer.unique_id): layer for layer in self._viewer.layers}
@@ -185,7 +169,6 @@ class ViewerEditStage:
         layer = self._by_id().get(labels)
         if layer is not None:
             self._arm(layer, "pan_zoom")
-            self._picker = layer
             layer.mouse_drag_callbacks.append(self._on_press)
 
     def _on_press(self, _: Layer, event: Any) -> Any:  # noqa: ANN401  # vispy's, without types
@@ -197,31 +180,32 @@ class ViewerEditStage:
         if not moved:
             self.clicked.emit()
 
-    def take_up_line(self, layer: str) -> None:
+    def take_up_line(self, add: Callable[[], str]) -> None:
         """Let the mouse draw a line."""
         self.put_down()
-        shapes = self._by_id().get(layer)
-        if shapes is not None:
-            self._arm(shapes, "add_line")
+        active = self._viewer.layers.selection.active
+        layer = self._by_id()[add()]
+        self._arm(layer, "add_line")
+        self._active = active
 
     def _arm(self, layer: Layer, mode: str) -> None:
         selection = self._viewer.layers.selection
-        self._before = (selection.active, layer, str(layer.mode))
+        self._active, self._armed = selection.active, (layer, str(layer.mode))
         layer.visible = True
         selection.active = layer
         layer.mode = mode
 
     def put_down(self) -> None:
         """Give the user the tool back that was armed before."""
-        if self._picker is not None and self._on_press in self._picker.mouse_drag_callbacks:
-            self._picker.mouse_drag_callbacks.remove(self._on_press)
-        self._picker = None
-        if self._before is not None:
-            active, layer, mode = self._before
-            layer.mode = mode
-            if active is not None and active in self._viewer.layers:
-                self._viewer.layers.selection.active = active
-        self._before = None
+        if self._armed is None:
+            return
+        (layer, mode), active = self._armed, self._active
+        self._armed = self._active = None
+        if self._on_press in layer.mouse_drag_callbacks:
+            layer.mouse_drag_callbacks.remove(self._on_press)
+        layer.mode = mode
+        if active is not None and active in self._viewer.layers:
+            self._viewer.layers.selection.active = active
 
     def close(self) -> None:
         """Let go of the viewer."""

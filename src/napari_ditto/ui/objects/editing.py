@@ -13,6 +13,7 @@ from napari_ditto.core.progress import Progress
 from napari_ditto.core.prompts import PromptSet, ScribblePrompt
 from napari_ditto.data.protocols import LabelStore
 from napari_ditto.engine import objects
+from napari_ditto.engine.object_splitting import part_planes, split_by_clicks, split_by_line
 from napari_ditto.engine.objects import Changed, LabelImage
 from napari_ditto.errors import LabelsError
 from napari_ditto.ui.history import PromptEdit
@@ -113,10 +114,13 @@ class Editing:
             self._split(self._drawn())
 
     def _take_up_line(self) -> None:
+        self._stage.take_up_line(self._shapes)
+        self.cutting, self._session.hint = True, DRAW_CUT
+
+    def _shapes(self) -> str:
         layer = self._scene.add_boxes(self._session.images)
         self._tools.prompting.use(layer)
-        self._stage.take_up_line(layer)
-        self.cutting, self._session.hint = True, DRAW_CUT
+        return layer
 
     def _split(self, prompts: PromptSet) -> None:
         target, picked = self._target(), self._picking.picked.one
@@ -127,17 +131,13 @@ class Editing:
             if stroke is not None:
                 label = picked or most_under(target, stroke)
                 path = np.array(stroke.path)
-                return (
-                    yield from objects.split_by_line(image, label, path, target.plane, everywhere)
-                )
+                return (yield from split_by_line(image, label, path, target.plane, everywhere))
             label = picked or label_at(image.store, target.plane, target.shape, clicks[0][1:])
             if not label:
                 raise LabelsError(
                     "split: the first click lies on no object", todo="Click on both of its parts"
                 )
-            return (
-                yield from objects.split_by_clicks(image, label, clicks, target.plane, everywhere)
-            )
+            return (yield from split_by_clicks(image, label, clicks, target.plane, everywhere))
 
         self._change("split", target, steps, self._parted, uses_prompts=True)
 
@@ -145,7 +145,7 @@ class Editing:
         """Give what the picked object is from this plane on an id of its own."""
         target, label = self._target(), self._one("split")
         self._change(
-            "split", target, lambda image: objects.part_planes(image, label, target.plane),
+            "split", target, lambda image: part_planes(image, label, target.plane),
             self._parted,
         )  # fmt: skip
 
@@ -203,7 +203,8 @@ class Editing:
 
     def _all_renumbered(self, changed: Changed) -> str:
         self._picking.let_go()
-        return f"{len(changed.became):,} objects have new ids"
+        changes = len(changed.became)
+        return "1 object has a new id" if changes == 1 else f"{changes:,} objects have new ids"
 
     # --- what they share -------------------------------------------------------------------------
 

@@ -96,15 +96,14 @@ class Picking:
     # --- picking ---------------------------------------------------------------------------------
 
     def target(self) -> str:
-        """Return the Labels layer that is meant: the active one, else the target.
+        """Return the Labels layer that is meant: the target, else the one that is active.
 
         Raises
         ------
         LabelsError
             If there is none.
         """
-        target = self._stage.active_labels() or self._session.target
-        target = target or self._scene.stage.likely_labels()
+        target = self._session.target or self._scene.stage.likely_labels()
         if not target:
             raise LabelsError("there are no labels yet", todo="Accept an object first")
         return target
