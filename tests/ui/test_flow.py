@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from qtpy.QtCore import QCoreApplication, QEvent, QPoint, QPointF, Qt
@@ -187,7 +189,7 @@ def test_a_pen_taps_and_strokes_like_a_mouse(hand):
     along = [
         hand.at(a[0] + (b[0] - a[0]) * t, a[1] + (b[1] - a[1]) * t)
         + QPointF(*rng.uniform(-1.5, 1.5, 2))
-        for a, b in zip(corner, corner[1:], strict=False)
+        for a, b in pairwise(corner)
         for t in np.linspace(0, 1, 12, endpoint=False)
     ]
     hand.pen(along)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +73,7 @@ class TileEncoder:
         self.problem = ""
         self._keys: OrderedDict[tuple[PlaneAddress, Tile], str] = OrderedDict()
         self._latest: tuple[str, Embedding] | None = None
+        self._lock = Lock()
 
     @property
     def tile_size(self) -> int:
@@ -87,9 +89,19 @@ class TileEncoder:
         """Whether a tile's embedding is at hand, without reading the tile."""
         return self._remembered(address, tile) is not None
 
+    def seen(self, address: PlaneAddress) -> tuple[Tile, ...]:
+        """Return the tiles of a plane that were encoded, oldest first; safe from any thread."""
+        with self._lock:
+            return tuple(tile for plane, tile in self._keys if plane == address)
+
+    def knows(self, address: PlaneAddress, tile: Tile) -> bool:
+        """Whether a tile was encoded; it may have left the cache since."""
+        return (address, tile) in self._keys
+
     def forget(self) -> None:
         """Read every tile again when it is next needed, so that edits are noticed."""
-        self._keys.clear()
+        with self._lock:
+            self._keys.clear()
 
     def embed_steps(
         self, address: PlaneAddress, tiles: Sequence[Tile]
@@ -138,9 +150,10 @@ class TileEncoder:
         if self._on_read:
             self._on_read(address, tile, pixels)
         key = embedding_key(self.model.spec.key, pixels, self.source.window)
-        self._keys[address, tile] = key
-        if len(self._keys) > REMEMBERED_KEYS:
-            self._keys.popitem(last=False)
+        with self._lock:
+            self._keys[address, tile] = key
+            if len(self._keys) > REMEMBERED_KEYS:
+                self._keys.popitem(last=False)
         return pixels
 
     def _lookup(self, key: str, tile: Tile) -> Embedding | None:

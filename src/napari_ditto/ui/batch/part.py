@@ -120,6 +120,8 @@ class BatchPart(Part):
             return self._forget(str(problem))
         session.address, session.prompts = address, collected.prompts
         session.remark = collected.remark
+        # What the next click would give does not depend on the others.
+        self._proposing.said = PromptSet()
         if not sets:
             return self._forget("" if collected.prompts.is_empty else ONLY_NEGATIVE)
         meant = tuple(self._proposing.with_hints(one.on_pixels()) for one in sets)
