@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch  # noqa: TID253 - this module is imported when the network is
@@ -138,6 +139,7 @@ def _apply(
     return down @ part @ across.T
 
 
+@lru_cache(maxsize=128)  # one click asks for the same spans several times
 def _taps(
     start: float, length: float, count: int, extent: int, *, reflect: bool
 ) -> tuple[slice, NDArray[np.float32]]:
@@ -165,9 +167,12 @@ def _folded(
     weights: NDArray[np.float64], at: NDArray[np.intp], extent: int
 ) -> tuple[slice, NDArray[np.float32]]:
     """Return weights (count, taps) at source pixels, those beyond its ends reflected into it."""
+    stretch = at // extent
     at = at % (2 * extent)
     at = np.minimum(at, 2 * extent - 1 - at)
     low, high = int(at.min()), int(at.max()) + 1
-    gathered = np.zeros((high - low, len(weights)))
-    np.add.at(gathered, at - low, weights.T)
-    return slice(low, high), np.ascontiguousarray(gathered.T, np.float32)
+    gathered = np.zeros((len(weights), high - low))
+    for one in range(int(stretch[0]), int(stretch[-1]) + 1):  # in each no pixel comes twice
+        part = stretch == one
+        gathered[:, at[part] - low] += weights[:, part]
+    return slice(low, high), np.ascontiguousarray(gathered, np.float32)
