@@ -262,8 +262,9 @@ def test_a_measured_speed_is_shown_and_remembered(part, session, user, monkeypat
     assert part.shown().details.speed == "not measured yet"
     part.choose("models.measure", "ditto")
     told = part.shown().details.speed
-    assert "129 ms for a new tile of 512 px, then 1.2 s for a prompt, 130 MB" in told
-    assert part.shown().rows[0].figure == "129 ms a tile"
+    assert "129 ms to look at a new piece of the image (512 px)" in told
+    assert "then 1.2 s for each click; 130 MB of memory" in told
+    assert part.shown().rows[0].figure == "129 ms"
     other = ModelsPart(Session(), InlineRunner(), user, lambda *_: None, lambda: None)
     assert other.shown().details.speed == told
     remember(replace(speed, weights_sha256="f" * 64))

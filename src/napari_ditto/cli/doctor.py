@@ -80,6 +80,7 @@ def examine() -> Iterator[Check]:
     yield from window(answers)
     yield from cache()
     yield from models()
+    yield bundled()
 
 
 def programs() -> dict[str, str]:
@@ -231,11 +232,30 @@ def place(name: str, folder: Path, todo: str) -> Check:
 
 def models() -> Iterator[Check]:
     """Yield the folder of the weights, and which are there."""
-    from napari_ditto.models import manifest, weights
+    from napari_ditto.models import online, registry, weights
 
     folder = weights.models_dir()
     yield place("models", folder, "set NAPARI_DITTO_MODELS to a folder that can be written")
-    here = [entry.id for entry in manifest.manifest().values() if weights.is_installed(entry)]
+    known = registry.available_models()
+    here = [e.id for e in known if e.installed and e.family not in ("ditto", "classic")]
     yield Check(
         "weights", ", ".join(["ditto (comes with the package)", "classic (needs none)", *here])
     )
+    for gone in (e for e in known if e.added and not e.installed):
+        todo = f"put it back, or: napari-ditto models remove {gone.id}"
+        yield Check("your model", f"{gone.source} is not there", "warning", todo)
+    yield Check("network", "never used" if online.is_offline() else "only when you download")
+
+
+def bundled() -> Check:
+    """Judge the weights of ditto: their hash is computed anew."""
+    from napari_ditto.engine.jobs import drain
+    from napari_ditto.errors import DittoError
+    from napari_ditto.models.verification import verify_steps
+
+    try:
+        found = drain(verify_steps("ditto"))
+    except DittoError as error:
+        todo = f"{error.todo}; until then only classic runs"
+        return Check("ditto", f"{error.what} ({error.where})", "warning", todo)
+    return Check("ditto", f"sha256 {found.sha256[:16]}..., as packed")

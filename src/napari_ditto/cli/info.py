@@ -26,11 +26,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Run the command."""
-    from napari_ditto.models.registry import load_model
+    from napari_ditto.models.registry import spec_of
 
     source = options.open_image(args)
     address = options.address(source, args)
-    spec = load_model(args.model, args.device).spec
+    spec = spec_of(args.model, args.device)
     facts = describe(source, address) | cost(source, address, spec)
     console.result(facts, text(facts))
     return 0

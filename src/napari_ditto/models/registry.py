@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from napari_ditto.errors import ModelNotFoundError
 from napari_ditto.models.manifest import ManifestEntry, find, manifest
-from napari_ditto.models.protocols import PromptModel
+from napari_ditto.models.protocols import ModelSpec, PromptModel
 
 DEFAULT_MODEL = "ditto"
 """What answers where no model is named."""
@@ -49,6 +49,8 @@ class Family:
         Whether :attr:`PromptSet.diameter` changes its answers.
     reads_text : bool
         Whether it finds things by their name.
+    card : str
+        ``"module:function"`` that tells its spec without loading it, where there is one.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Family:
     takes: Literal["nothing", "device", "weights"] = "weights"
     reads_diameter: bool = False
     reads_text: bool = False
+    card: str = ""
 
 
 FAMILIES: tuple[Family, ...] = (
@@ -66,6 +69,7 @@ FAMILIES: tuple[Family, ...] = (
         "napari_ditto.models.ditto.model:load_ditto",
         "device",
         reads_diameter=True,
+        card="napari_ditto.models.ditto.card:card",
     ),
     Family(
         "classic",
@@ -202,6 +206,20 @@ def load_model(name: str = DEFAULT_MODEL, device: str = "auto") -> PromptModel:
     make = _import(family.factory)
     arguments = () if weights is None else (f"{family.name}:{which}", weights)
     return make(*arguments, choose_device(device))  # type: ignore[no-any-return]
+
+
+def spec_of(name: str = DEFAULT_MODEL, device: str = "auto") -> ModelSpec:
+    """Return who a model is and what it costs; `ditto` and `classic` are known without torch.
+
+    Raises
+    ------
+    DittoError
+        As :func:`load_model`, by which all others are asked.
+    """
+    family, _ = parse(name)
+    if family.card:
+        return _import(family.card)()  # type: ignore[no-any-return]
+    return load_model(name, device).spec
 
 
 def reads_diameter(name: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from napari_ditto.core.plain_file import open_plain
 from napari_ditto.core.progress import Progress
 from napari_ditto.errors import WeightsError
 from napari_ditto.models.added import find_added
-from napari_ditto.models.ditto.weights import WEIGHTS
+from napari_ditto.models.ditto.weights import WEIGHTS, published_sha256
 from napari_ditto.models.manifest import manifest
 from napari_ditto.models.registry import find_weights, parse
 from napari_ditto.models.weights import Weights, inside, locate, read_lock
@@ -52,7 +51,7 @@ class Verified:
 def known_hash(name: str) -> Known:
     """Return what the weights of a model must hash to; nothing large is read."""
     if name == "ditto":
-        return Known(_card(), "package")
+        return Known(published_sha256(), "package")
     if name == "classic":
         return Known("", "no weights")
     entry = manifest().get(name)
@@ -125,14 +124,3 @@ def hash_steps(path: Path, text: str) -> Generator[Progress, None, str]:
             f"the weights cannot be read: {error.strerror or error}", where=str(path)
         ) from error
     return digest.hexdigest()
-
-
-def _card() -> str:
-    try:
-        return str(json.loads(WEIGHTS.with_suffix(".json").read_text(encoding="utf-8"))["sha256"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WeightsError(
-            "the card of the bundled weights is damaged",
-            where=str(WEIGHTS.with_suffix(".json")),
-            todo="Install napari-ditto again",
-        ) from error

@@ -16,6 +16,7 @@ from napari_ditto.core.geometry import Box
 from napari_ditto.core.prompts import PromptSet
 from napari_ditto.errors import ModelError
 from napari_ditto.models.ditto import context
+from napari_ditto.models.ditto.card import card
 from napari_ditto.models.ditto.context_features import LEVELS, describe
 from napari_ditto.models.ditto.dialogue import CHOICES, Option, State, converse
 from napari_ditto.models.ditto.encoder import STRIDE
@@ -24,13 +25,10 @@ from napari_ditto.models.ditto.looks import BATCH, Eye, Recent
 from napari_ditto.models.ditto.suggest import suggest
 from napari_ditto.models.ditto.views import OUTSIDE, develop, paste, shown
 from napari_ditto.models.ditto.weights import load_network
-from napari_ditto.models.protocols import ContextMap, Crop, Example, MaskLogits, Memory, ModelSpec
+from napari_ditto.models.protocols import ContextMap, Crop, Example, MaskLogits, Memory
 
 if TYPE_CHECKING:
     from napari_ditto.models.ditto.network import DittoNetwork
-
-VERSION = "1"
-"""Of everything around the network; a change invalidates cached embeddings."""
 
 KEPT_STATES = 32
 """Prompt sets of one tile whose answers wait for one more click."""
@@ -75,24 +73,7 @@ class DittoModel:
         self.network, self.device = network, device
         self._tiles: WeakKeyDictionary[Embedding, Tile] = WeakKeyDictionary()
         self._lock = threading.Lock()
-        self.spec = ModelSpec(
-            id="ditto",
-            family="ditto",
-            version=VERSION,
-            weights_sha256=digest,
-            licence="BSD-3-Clause",
-            citation="The napari-ditto developers; encoder after Tan & Le 2019 (EfficientNet-Lite)",
-            source="napari-ditto",
-            input_size=512,
-            capabilities=frozenset(
-                ("points", "box", "mask", "scribbles", "proposals", "auto", "examples")
-            ),
-            encode_seconds=0.2,
-            decode_seconds=0.04,
-            embedding_bytes=6_300_000,
-            memory_bytes=300_000_000,
-            device=device,
-        )
+        self.spec = card(device, digest)
 
     @torch.inference_mode()
     def encode(self, tiles: NDArray[np.float32]) -> list[Embedding]:

@@ -19,6 +19,21 @@ WEIGHTS = Path(__file__).with_name("weights.safetensors")
 _TODO = "Install napari-ditto again"
 
 
+def published_sha256() -> str:
+    """Return what the weights of this package must hash to; they are not read.
+
+    Raises
+    ------
+    WeightsError
+        If their card is missing or damaged.
+    """
+    path = WEIGHTS.with_suffix(".json")
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["sha256"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _wrong("the card of the bundled weights is damaged", path) from error
+
+
 def load_network(device: str = "cpu", path: Path = WEIGHTS) -> tuple[DittoNetwork, str]:
     """Return the network, ready to answer, and the SHA-256 of its weights.
 

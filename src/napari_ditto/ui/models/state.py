@@ -142,7 +142,7 @@ def place_of(entry: ModelEntry) -> Place:
 def row_of(entry: ModelEntry, chosen: str) -> ModelRow:
     """Return a model's line of the list."""
     place, speed = place_of(entry), _speed_of(entry)
-    quick = f"{_time(speed.encode_ms)} a tile" if speed else ""
+    quick = _time(speed.encode_ms) if speed else ""
     size = megabytes(entry.size_bytes) if entry.size_bytes else ""
     here = place in _HERE
     return ModelRow(
@@ -181,7 +181,7 @@ def details_of(entry: ModelEntry, *, busy: bool, chosen: str, checked: str = "")
         citation=told.citation,
         bibtex=told.bibtex,
         hash=checked or _hash(entry),
-        speed=_speed(_speed_of(entry)),
+        speed=_speed(_speed_of(entry), _ASKED.get(entry.family, "click")),
         can_use=here and entry.id != chosen,
         use_label="In use" if entry.id == chosen else "Use this one",
         get_label={"absent": "Download", "begun": "Go on downloading"}.get(place, ""),
@@ -242,14 +242,19 @@ def _speed_of(entry: ModelEntry) -> Speed | None:
     return remembered(entry.id, known_hash(entry.id).sha256)
 
 
-def _speed(speed: Speed | None) -> str:
+_ASKED = {"seggpt": "example", "sam3": "word"}
+"""What such models are asked with; the others with clicks."""
+
+
+def _speed(speed: Speed | None, asked: str) -> str:
     if speed is None:
         return "not measured yet"
     memory = speed.gpu_bytes or speed.memory_bytes
-    takes = f", {megabytes(memory)} of memory" if memory else ""
+    takes = f"; {megabytes(memory)} of memory" if memory else ""
     return (
-        f"{_time(speed.encode_ms)} for a new tile of {speed.tile} px, then "
-        f"{_time(speed.decode_ms)} for a prompt{takes}, on {speed.device} ({speed.measured[:10]})"
+        f"{_time(speed.encode_ms)} to look at a new piece of the image ({speed.tile} px), "
+        f"then {_time(speed.decode_ms)} for each {asked}{takes}; on {speed.device}, "
+        f"{speed.measured[:10]}"
     )
 
 

@@ -176,7 +176,7 @@ class ModelList(QTreeWidget):
             heading.setExpanded(True)
 
     def _item(self, model: ModelRow) -> QTreeWidgetItem:
-        title = f"{model.title}  (in use)" if model.chosen else model.title
+        title = f"✓ {model.title}" if model.chosen else model.title
         item = QTreeWidgetItem([title, model.figure])
         item.setIcon(0, self._dots[model.offline])
         item.setData(0, _ID, model.id)
