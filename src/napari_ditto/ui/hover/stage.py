@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 
 REST_MILLISECONDS = 12
 """A mouse that moves on within this time has not rested; events come every 8 to 16 ms."""
+
+PAUSE_SECONDS = 0.06
+"""After such a pause the first move counts at once: it may be the only one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +113,7 @@ class ViewerHover:
     def __init__(self, viewer: Viewer) -> None:
         self._viewer, self._contour = viewer, Contour(viewer)
         self._position: tuple[float, ...] | None = None
-        self._turned = 0.0
+        self._moved = self._turned = 0.0
         self._rests_soon = Debounce(self.rested.emit, REST_MILLISECONDS)
         viewer.mouse_move_callbacks.append(self._on_move)
         viewer.mouse_wheel_callbacks.append(self._on_wheel)
@@ -122,6 +127,9 @@ class ViewerHover:
         if event.is_dragging:
             return self._on_leave()
         self._position = tuple(event.position)
+        before, self._moved = self._moved, monotonic()
+        if self._moved - before > PAUSE_SECONDS:
+            self.rested.emit()
         return self._rests_soon()
 
     def _on_wheel(self, _: object, event: Any) -> None:  # noqa: ANN401 - napari's
@@ -193,11 +201,13 @@ class ViewerHover:
 
     def close(self) -> None:
         """Let go of the viewer."""
-        self._rests_soon.stop()
         self._connect("disconnect")
         self._viewer.mouse_move_callbacks.remove(self._on_move)
         self._viewer.mouse_wheel_callbacks.remove(self._on_wheel)
-        self._contour.remove()
+        # At the end of the program Qt may have taken its parts away before us.
+        with suppress(RuntimeError):
+            self._rests_soon.stop()
+            self._contour.remove()
 
     def _active(self, layers: Sequence[str]) -> Layer | None:
         layer = self._viewer.layers.selection.active
