@@ -21,6 +21,12 @@ def manifest():
     return PluginManifest.from_file(PACKAGED)
 
 
+def of_files(manifest):
+    """Return the commands that read and write files."""
+    given = manifest.contributions
+    return {entry.command for entry in (*(given.readers or ()), *(given.writers or ()))}
+
+
 def test_the_top_level_file_is_the_packaged_one():
     if not TOP.is_symlink() and len(TOP.read_text().splitlines()) == 1:
         pytest.skip("a checkout without symbolic links")
@@ -39,8 +45,9 @@ def test_it_is_found_where_it_is_installed():
 def test_every_action_is_a_command_and_the_other_way_round(manifest):
     ids = {command.id for command in manifest.contributions.commands}
     samples = {sample.command for sample in manifest.contributions.sample_data}
-    assert samples < ids
-    assert ids - samples == {f"napari-ditto.{name}" for name in ACTIONS}
+    others = samples | of_files(manifest)
+    assert others < ids
+    assert ids - others == {f"napari-ditto.{name}" for name in ACTIONS}
 
 
 def test_menus_are_open_to_plugins_or_our_own(manifest):
@@ -53,7 +60,7 @@ def test_commands_need_nothing_that_napari_does_not_give(manifest):
     """napari fills parameters in by their type, never by their name."""
     widgets = {widget.command for widget in manifest.contributions.widgets}
     for command in manifest.contributions.commands:
-        if command.id in widgets:
+        if command.id in widgets | of_files(manifest):
             continue
         from npe2.manifest.utils import import_python_name
 

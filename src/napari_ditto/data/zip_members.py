@@ -27,10 +27,6 @@ class ZipOfMembers:
         """Add a member."""
         self._archive.writestr(name, content)
 
-    def note(self, text: str) -> None:
-        """Put a comment on the archive."""
-        self._archive.comment = text.encode()
-
     def __enter__(self) -> Self:
         return self
 
@@ -74,13 +70,14 @@ def read_members(path: Path, suffix: str) -> Iterator[tuple[str, bytes]]:
         raise _refusal(str(error) or "it is damaged", path) from error
 
 
-def read_note(path: Path) -> str:
-    """Return the comment of an archive."""
+def holds_only(path: Path, suffix: str) -> bool:
+    """Whether a file is an archive of members whose names end so, and of nothing else."""
     try:
         with open_plain(path) as file, _opened(file, path) as archive:
-            return archive.comment.decode("utf-8", "replace")
-    except (OSError, zipfile.BadZipFile) as error:
-        raise _refusal(str(error) or "it is damaged", path) from error
+            names = [entry.filename.lower() for entry in archive.infolist() if not entry.is_dir()]
+    except (OSError, zipfile.BadZipFile):
+        return False
+    return bool(names) and all(name.endswith(suffix) for name in names)
 
 
 def _opened(file: BinaryIO, path: Path) -> zipfile.ZipFile:
