@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 NAME = "Ditto picked"
 # Okabe and Ito's yellow: told from the preview's blue and the points' green and vermilion.
 COLOR = "#f0e442"
-LARGEST = 1 << 24
+LARGEST = 1 << 22
 """Pixels round the picked objects that are drawn at most."""
 
 
@@ -184,8 +184,8 @@ class ViewerEditStage:
         """Let the mouse draw a line."""
         self.put_down()
         active = self._viewer.layers.selection.active
-        layer = self._by_id()[add()]
-        self._arm(layer, "add_line")
+        key = add()
+        self._arm(self._by_id()[key], "add_line")
         self._active = active
 
     def _arm(self, layer: Layer, mode: str) -> None:
