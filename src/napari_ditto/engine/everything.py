@@ -60,6 +60,8 @@ class EverythingResult:
         Estimated IoU of objects 1 to n.
     model : str
         ``ModelSpec.key``.
+    text : str
+        What was looked for by name; ``""`` for everything.
     """
 
     labels: NDArray[np.uint32]
@@ -67,6 +69,7 @@ class EverythingResult:
     address: PlaneAddress
     scores: NDArray[np.float32]
     model: str
+    text: str = ""
 
 
 @overload
@@ -265,7 +268,8 @@ class Sweep:
         """Return the masks as labels, each object once, the surest on top."""
         labels, scores = paint(masks, self.box, self.settings)
         spec = self.model.spec
-        return EverythingResult(labels, self.box, self.address, scores, spec.key)
+        text = self.settings.text
+        return EverythingResult(labels, self.box, self.address, scores, spec.key, text)
 
     def _grow(self, candidate: Candidate) -> Generator[Progress, None, list[PlacedMask]]:
         (embedding,) = yield from self.encoder.embed_steps(self.address, [candidate.tile])

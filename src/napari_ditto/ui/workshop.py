@@ -316,7 +316,8 @@ class Workshop:
                     continue
                 delta = store.write(found.address, where, mask, first + len(deltas), overlap)
                 if not delta.box.is_empty:
-                    notes.append(_note(model.spec, delta.label, float(found.scores[index])))
+                    note = _note(model.spec, delta.label, float(found.scores[index]))
+                    notes.append(note | ({"text": found.text} if found.text else {}))
                     deltas.append(delta)
         return Written(store, tuple(deltas), tuple(notes))
 

@@ -160,6 +160,7 @@ class DockWidget(Dock):
         self.target.show_choices(state.targets, state.target)
         for name, button in self.buttons.items():
             button.show_state(state.buttons[name])
+        self.buttons["segment_all"].call_it("" if state.text is None else "Find all of it here")
         other = state.other_model.partition(":")[0]
         self.buttons["swap_model"].call_it(f"Use {other}")
         self.buttons["touch_up"].call_it("Leave as it was" if state.touching else "")
