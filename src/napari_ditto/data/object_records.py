@@ -89,6 +89,13 @@ class ObjectRecord:
     by_hand: bool = False
     note: str = ""
 
+    def of_class(self, class_id: int) -> ObjectRecord:
+        """Return the record with another class; ``replace`` takes thrice as long."""
+        return ObjectRecord(
+            self.id, class_id, self.score, self.model, self.prompts, self.plane, self.by_hand,
+            self.note,
+        )  # fmt: skip
+
     @property
     def model_name(self) -> str:
         """The name of the model, without version and weights."""
@@ -195,7 +202,7 @@ class ObjectTable:
         if class_id != NO_CLASS and self.find_class(class_id) is None:
             raise LabelsError(f"there is no class {class_id}")
         wanted = (self.record(label) for label in labels)
-        return self.put(replace(r, class_id=class_id) for r in wanted if r.class_id != class_id)
+        return self.put(r.of_class(class_id) for r in wanted if r.class_id != class_id)
 
     def with_classes(self, classes: Sequence[ObjectClass]) -> TableChange:
         """Return the change to other classes; objects of a class that goes have none then.
@@ -208,7 +215,7 @@ class ObjectTable:
         check_classes(classes)
         gone = {c.id for c in self.classes} - {c.id for c in classes}
         orphans = [r for r in self.records.values() if r.class_id in gone] if gone else []
-        change = self.put(replace(record, class_id=NO_CLASS) for record in orphans)
+        change = self.put(record.of_class(NO_CLASS) for record in orphans)
         return replace(change, classes=(self.classes, tuple(classes)))
 
     def add_class(self, name: str, color: str | None = None) -> TableChange:

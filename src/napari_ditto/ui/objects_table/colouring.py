@@ -2,6 +2,7 @@
 
 napari checks and sorts every entry of a direct colormap, 0.8 s for 50,000 objects. That is done in
 the background, and tried out there on one pixel, so that what it keeps is ready when it is shown.
+New objects have the colour of the class that they get, so that nothing is made anew for them.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ditto.core.progress import Progress
+from napari_ditto.data.object_records import NO_CLASS
 from napari_ditto.errors import DittoError
 
 Colors = Any
@@ -25,32 +27,40 @@ WITHOUT_CLASS = "#b0b0b0"
 
 @dataclass(frozen=True, eq=False)
 class ClassColors:
-    """Which colours a layer is to have.
+    """Which colours the objects of a layer have.
 
     Attributes
     ----------
     ids, classes : ndarray of int64, shape (n,)
-        Objects and their classes.
+        Objects, sorted, and their classes.
     palette : mapping of int to str
-        ``"#rrggbb"`` by class.
+        ``"#rrggbb"`` by class; those of no class are grey.
+    others : int
+        The class in whose colour all other objects are drawn: that of the next one.
     """
 
     ids: NDArray[np.int64]
     classes: NDArray[np.int64]
     palette: Mapping[int, str]
+    others: int = NO_CLASS
 
-    def is_same(self, other: ClassColors | None) -> bool:
-        """Whether two would look the same."""
-        return (
-            other is not None
-            and dict(self.palette) == dict(other.palette)
-            and np.array_equal(self.ids, other.ids)
-            and np.array_equal(self.classes, other.classes)
-        )
+    def shows(self, wanted: ClassColors) -> bool:
+        """Whether all objects of another value are drawn as that says, too."""
+        if dict(self.palette) != dict(wanted.palette):
+            return False
+        at = np.minimum(np.searchsorted(self.ids, wanted.ids), max(0, self.ids.size - 1))
+        known = self.ids[at] == wanted.ids if self.ids.size else np.zeros(wanted.ids.size, bool)
+        drawn = np.full(wanted.ids.size, self.others)
+        drawn[known] = self.classes[at[known]]
+        return bool((drawn == wanted.classes).all())
+
+    def color(self, class_id: int) -> NDArray[np.float64]:
+        """Return the colour of a class."""
+        return rgba(self.palette.get(class_id, WITHOUT_CLASS))
 
 
 def make_colors(wanted: ClassColors, dtype: np.dtype[Any]) -> Generator[Progress, None, Colors]:
-    """Return colours for labels of a type; those of no class are grey.
+    """Return colours for labels of a type.
 
     Raises
     ------
@@ -60,12 +70,14 @@ def make_colors(wanted: ClassColors, dtype: np.dtype[Any]) -> Generator[Progress
     from napari.utils.colormaps import DirectLabelColormap
 
     yield Progress("read", text="colouring classes")
-    colors: defaultdict[int | None, NDArray[np.float64]] = defaultdict(lambda: rgba(WITHOUT_CLASS))
-    colors[None], colors[0] = rgba(WITHOUT_CLASS), np.zeros(4)
-    by_class = {number: rgba(color) for number, color in wanted.palette.items()}
-    for label, number in zip(wanted.ids.tolist(), wanted.classes.tolist(), strict=True):
-        if number in by_class:
-            colors[label] = by_class[number]
+    others = wanted.color(wanted.others)
+    colors: defaultdict[int | None, NDArray[np.float64]] = defaultdict(lambda: others)
+    # napari takes a map of nothing but background and others for none at all.
+    colors |= {None: others, 0: np.zeros(4), int(np.iinfo(dtype).max): others}
+    for class_id in np.unique(wanted.classes).tolist():
+        if class_id != wanted.others:
+            ids = wanted.ids[wanted.classes == class_id].tolist()
+            colors |= dict.fromkeys(ids, wanted.color(class_id))
     yield Progress("read", text="colouring classes")
     made = DirectLabelColormap(color_dict=colors, background_value=0)
     yield Progress("read", text="colouring classes")

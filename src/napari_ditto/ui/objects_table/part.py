@@ -271,10 +271,12 @@ class ObjectsPart(Part):
         if layer not in self._by_class:
             return
         facts = self._rows.facts
-        has_class = facts.classes != NO_CLASS
         palette = {c.id: c.color for c in self._rows.table.classes}
-        wanted = ClassColors(facts.ids[has_class], facts.classes[has_class], palette)
-        if wanted.is_same(self._coloured.get(layer)):
+        current = self._classes.current
+        others = current.id if current and current.id in palette else NO_CLASS
+        wanted = ClassColors(facts.ids, facts.classes, palette, others)
+        drawn = self._coloured.get(layer)
+        if drawn is not None and drawn.shows(wanted):
             return
         self._coloured[layer] = wanted
 
