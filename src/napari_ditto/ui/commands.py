@@ -276,3 +276,43 @@ def delete_objects() -> None:
 def renumber_objects() -> None:
     """Give objects other ids."""
     _act("renumber_objects")
+
+
+def save_session() -> None:
+    """Save the session."""
+    _act("save_session")
+
+
+def open_session() -> None:
+    """Open a session."""
+    _act("open_session")
+
+
+def open_series() -> None:
+    """Walk through the images of a folder."""
+    _act("open_series")
+
+
+def next_image() -> None:
+    """Go on to the next image of the series."""
+    _act("next_image")
+
+
+def previous_image() -> None:
+    """Go back to the previous image of the series."""
+    _act("previous_image")
+
+
+def next_undone() -> None:
+    """Go to the next image that is not done."""
+    _act("next_undone")
+
+
+def image_done() -> None:
+    """Mark the image as done, or as not done."""
+    _act("image_done")
+
+
+def end_series() -> None:
+    """Stop walking through a series."""
+    _act("end_series")

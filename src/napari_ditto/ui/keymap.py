@@ -148,9 +148,7 @@ ACTIONS: Mapping[str, Action] = MappingProxyType(
             ("Shift+X",),
             "Review",
         ),
-        "delete_doubt": Action(
-            "Delete", "Remove the doubtful object", ("Shift+D",), "Review"
-        ),
+        "delete_doubt": Action("Delete", "Remove the doubtful object", ("Shift+D",), "Review"),
         "export_tracks": Action(
             "Export tracks…", "Write them for other programs: CTC or GEFF", (), "Examples"
         ),
@@ -204,6 +202,33 @@ ACTIONS: Mapping[str, Action] = MappingProxyType(
             ("Shift+C",),
             "Objects",
         ),
+        "save_session": Action(
+            "Save session",
+            "Images, labels, prompts, examples and settings as one small folder",
+            (),
+            "Project",
+        ),
+        "open_session": Action(
+            "Open session…", "Go on where a saved session has ended", (), "Project"
+        ),
+        "open_series": Action(
+            "Image series…",
+            "Walk through the images of a folder; labels are saved beside each",
+            (),
+            "Project",
+        ),
+        "next_image": Action(
+            "Next image",
+            "Save the labels and go on; an image with labels is marked as done",
+            ("Shift+W",),
+            "Project",
+        ),
+        "previous_image": Action("Previous", "Save the labels and go back", (), "Project"),
+        "next_undone": Action(
+            "Next not done", "Save the labels and go to an image that is not done", (), "Project"
+        ),
+        "image_done": Action("Done", "Mark this image as done, or as not done", (), "Project"),
+        "end_series": Action("End series", "Stop walking; this image stays open", (), "Project"),
         "show_tiles": Action(
             "Show encoded tiles",
             "Draw a faint grid where the next click is answered at once",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
@@ -42,6 +42,10 @@ class Ask(Protocol):
         """Ask for a file to write."""
         ...
 
+    def ask_folder(self, title: str) -> str:
+        """Ask for a folder."""
+        ...
+
 
 @dataclass(frozen=True)
 class Tools:
@@ -77,6 +81,7 @@ def make_parts(tools: Tools) -> tuple[Part, ...]:
     if viewer is not None:
         parts += [*_hover(tools, viewer), _keys(tools, viewer), _objects_edit(tools, viewer)]
         parts += [_objects(tools, viewer), _models(tools, viewer)]
+        parts.append(_project(tools, viewer, parts))
     return tuple(parts)
 
 
@@ -132,3 +137,10 @@ def _models(tools: Tools, viewer: Viewer) -> Part:
 
     thread = Runner(MainThread().post)
     return ModelsPart(tools.session, thread, tools.ask, tools.choose, partial(show_models, viewer))
+
+
+def _project(tools: Tools, viewer: Viewer, others: Sequence[Part]) -> Part:
+    from napari_ditto.ui.project.part import ProjectPart
+    from napari_ditto.ui.project.stage import ViewerProject
+
+    return ProjectPart(tools, ViewerProject(viewer), tuple(others))

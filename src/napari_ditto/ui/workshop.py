@@ -19,6 +19,7 @@ from napari_ditto.core.progress import Progress
 from napari_ditto.core.prompts import PromptSet
 from napari_ditto.core.proposals import Proposals
 from napari_ditto.core.refinement import Refinement
+from napari_ditto.core.tiling import Tile
 from napari_ditto.data.label_edit import write_plane
 from napari_ditto.data.protocols import (
     EmbeddingStore,
@@ -44,6 +45,9 @@ Name = tuple[str, str]  # model and device
 
 QUICK_SECONDS = 1.0
 """A model whose tiles take less is tried out before it is needed."""
+
+AHEAD_TILES = 100
+"""Tiles that a view may have ready; half a minute of work with `ditto` on a small CPU."""
 
 PROMPTS_PER_TILE = 30
 """Objects that a model suggests in a tile, for estimates."""
@@ -179,6 +183,33 @@ class Workshop:
         if quick:
             return (yield from steps)
         return (yield from until_growth(steps))
+
+    def ahead(
+        self,
+        setup: Setup,
+        address: PlaneAddress,
+        view: Box,
+        memory: int,
+        go_on: Callable[[], bool],
+    ) -> Generator[Progress, None, int]:
+        """Encode what is in view and around, as far as memory allows; only with a quick model."""
+        from napari_ditto.engine.ahead import ahead_steps
+
+        if not self.has(setup.model, setup.device):
+            return 0
+        annotator = yield from self._ready(setup)
+        spec = annotator.model.spec
+        if not 0 < spec.encode_seconds <= QUICK_SECONDS:
+            return 0
+        budget = min(AHEAD_TILES, memory // max(1, spec.embedding_bytes))
+        return (yield from ahead_steps(annotator.encoder, address, view, budget, go_on))
+
+    def encoded(self, setup: Setup, address: PlaneAddress) -> tuple[Tile, ...]:
+        """Return the tiles of a plane that were encoded; safe from any thread."""
+        annotator = self._annotators.get((setup.model, setup.device))
+        if annotator is None or annotator.source is not setup.source:
+            return ()
+        return annotator.encoder.seen(address)
 
     def accept(
         self,
@@ -335,9 +366,17 @@ class Workshop:
         shape = setup.source.plane_shape(proposals.address)
         mask = proposals.masks[choice]
         delta = exchange(store, proposals.address, shape, label, proposals.box, mask, overlap)
-        note = {"label": label, "model": setup.model, "prompts": "fixed"}
-        if proposals.by_hand:
-            note |= {"by_hand": True}
+        note = {
+            "label": label,
+            "model": setup.model,
+            "model_key": proposals.model,
+            "prompts": "fixed",
+            **(
+                {"by_hand": True}
+                if proposals.by_hand
+                else {"score": float(proposals.scores[choice])}
+            ),
+        }
         if proposals.refinement.provenance:
             note |= {"refinement": proposals.refinement.provenance}
         return Written(store, (delta,), (note,))

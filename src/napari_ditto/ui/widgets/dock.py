@@ -19,13 +19,16 @@ from napari_ditto.core.refinement import Refinement
 from napari_ditto.ui.batch.part import BatchState
 from napari_ditto.ui.hover.part import HoverState
 from napari_ditto.ui.keymap import ACTIONS, button_text
+from napari_ditto.ui.project.state import ProjectState
 from napari_ditto.ui.prompt_layers import COLORS, NEGATIVE, POSITIVE
+from napari_ditto.ui.view.part import ViewState
 from napari_ditto.ui.widgets.advanced import AdvancedPanel
 from napari_ditto.ui.widgets.buttons import ActionButton, dot
 from napari_ditto.ui.widgets.choices import ChoiceBox
 from napari_ditto.ui.widgets.docking import Dock
 from napari_ditto.ui.widgets.fold import Fold
 from napari_ditto.ui.widgets.layout import UprightArea, line, row
+from napari_ditto.ui.widgets.project_panel import ProjectPanel
 from napari_ditto.ui.widgets.refine_panel import RefinePanel
 from napari_ditto.ui.widgets.status import StatusPanel
 from napari_ditto.ui.widgets.text_prompt import TextPrompt
@@ -76,11 +79,15 @@ class DockWidget(Dock):
             "Off: the new label takes them over."
         )
         self.status = StatusPanel(self)
+        self.about = QLabel(self)
+        self.about.setEnabled(False)
         self.unsaved = UnsavedStrip(self)
         self.refine = RefinePanel(self)
         self.refine_fold = Fold("Refine", self.refine, "Live preview, and how masks are made")
         self.advanced = AdvancedPanel(self)
         self.fold = Fold("Advanced", self.advanced, "Channels, device, intensities, limits")
+        self.project = ProjectPanel(self)
+        self.project_fold = Fold("Project", self.project, "Sessions, and series of images")
         self.whole = WholePanel("all", self)
         self.whole_fold = Fold("Whole image", self.whole, "Label all of it, in the background")
 
@@ -109,9 +116,11 @@ class DockWidget(Dock):
         layout.addLayout(row(button["clear"], button["segment_all"], stretch=(1, 2)))
         layout.addWidget(line())
         layout.addWidget(self.status)
+        layout.addWidget(self.about)
         layout.addWidget(self.refine_fold)
         layout.addWidget(self.whole_fold)
         layout.addWidget(self.fold)
+        layout.addWidget(self.project_fold)
         layout.addStretch(1)
         outside = QVBoxLayout(self)
         outside.setContentsMargins(0, 0, 0, 0)
@@ -138,6 +147,7 @@ class DockWidget(Dock):
         self.refine.chose.connect(lambda field, value: self.chose.emit(field, value))
         self.whole.chose.connect(lambda field, value: self.chose.emit(field, value))
         self.whole.acted.connect(lambda name: self.acted.emit(name))
+        self.project.acted.connect(lambda name: self.acted.emit(name))
 
     def _act(self, name: str, _: bool = False) -> None:
         self.acted.emit(name)
@@ -176,11 +186,17 @@ class DockWidget(Dock):
         self.proposal.setText(state.proposal)
         self.keep.setChecked(state.overlap == "keep")
         self.status.show_state(state)
+        view = self.parts.get("view")
+        self.about.setText(view.text if isinstance(view, ViewState) else "")
+        self.about.setVisible(bool(self.about.text()))
         hover, how = self.parts.get("hover"), self.parts.get("refine")
         if isinstance(hover, HoverState) and isinstance(how, Refinement):
             self.refine.show_states(hover, how)
         self.advanced.show_state(state)
         self.whole.show_state(self.runs["all"])
+        project = self.parts.get("project")
+        if isinstance(project, ProjectState):
+            self.project.show_state(project)
 
 
 class DittoDock(DockWidget):
