@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from napari_ditto.cli import results
 from napari_ditto.cli.console import Console, table
 from napari_ditto.cli.journal import output, write_tiff
+from napari_ditto.data.series import Series
 from napari_ditto.errors import DittoError
 
 if TYPE_CHECKING:
@@ -66,9 +67,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 def show(args: argparse.Namespace, console: Console) -> int:
     """Print what a session holds."""
-    from napari_ditto.data.session_folder import read_session
+    from napari_ditto.engine.replay import Replay
 
-    record = read_session(args.session)
+    record = Replay(args.session).record
     console.result(_facts(record), _text(record))
     return 0
 
@@ -92,8 +93,13 @@ def _facts(record: SessionRecord) -> dict[str, object]:
             {"name": p.name, "kind": p.kind, "count": len(p.arrays)} for p in record.prompts
         ],
         "examples": bool(record.examples),
-        "series": dict(record.series),
+        "series": _series(record),
     }  # fmt: skip
+
+
+def _series(record: SessionRecord) -> str:
+    series = Series.from_json(record.series)
+    return series.progress if series else ""
 
 
 def _text(record: SessionRecord) -> str:
@@ -107,6 +113,7 @@ def _text(record: SessionRecord) -> str:
         table(labels, ("labels", "shape", "by prompts", "model")) if labels else "no labels",
         f"{sum(len(p.arrays) for p in record.prompts)} prompts waiting",
         f"examples: {'yes' if record.examples else 'none'}",
+        f"series: {_series(record) or 'none'}",
     ]
     return "\n\n".join([*parts[:2], "\n".join(parts[2:])])
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from napari_ditto.data.checked import Facts, Misfit
+from napari_ditto.data.series import Series
 from napari_ditto.data.session_steps import MAX_AXES, PromptStep
 
 FORMAT = "napari-ditto session"
@@ -417,3 +418,19 @@ def with_files(record: SessionRecord, files: Mapping[str, str]) -> SessionRecord
         images=tuple(replace(i, kept=files.get(i.key, i.kept)) for i in record.images),
         labels=tuple(replace(x, file=files.get(x.key, x.file)) for x in record.labels),
     )
+
+
+def with_parked(record: SessionRecord) -> SessionRecord:
+    """Return a record with the images and labels of a series that are not shown, too.
+
+    Raises
+    ------
+    Misfit
+        If what is kept of one makes no sense.
+    """
+    series = Series.from_json(record.series)
+    items = () if series is None else (*enumerate(series.items),)
+    parked = [Facts(dict(x.parked)) for at, x in items if series and at != series.current]
+    images = [SessionImage.from_json(p.facts("image")) for p in parked if "image" in p]
+    labels = [SessionLabels.from_json(row) for p in parked for row in p.rows("labels", MAX_LAYERS)]
+    return replace(record, images=(*record.images, *images), labels=(*record.labels, *labels))

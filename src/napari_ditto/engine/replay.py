@@ -20,6 +20,7 @@ from napari_ditto.core.progress import Progress
 from napari_ditto.core.proposals import Proposals
 from napari_ditto.core.refinement import Refinement
 from napari_ditto.core.window import Window
+from napari_ditto.data.checked import Misfit
 from napari_ditto.data.packed_mask import PackedMask
 from napari_ditto.data.protocols import (
     EmbeddingStore,
@@ -36,7 +37,7 @@ from napari_ditto.data.session_pixels import (
     read_labels,
     read_levels,
 )
-from napari_ditto.data.session_records import SessionLabels, SessionRecord
+from napari_ditto.data.session_records import SessionLabels, SessionRecord, with_parked
 from napari_ditto.data.session_steps import PromptStep
 from napari_ditto.engine.annotator import Annotator
 from napari_ditto.engine.jobs import drain
@@ -178,7 +179,7 @@ class Replay:
     load_model: LoadModel | None = None
 
     def __post_init__(self) -> None:
-        self.record: SessionRecord = read_session(self.folder)
+        self.record: SessionRecord = _with_parked(self.folder)
         self._parts: dict[str, Source] = {}
         self._models: dict[tuple[str, str], PromptModel | ContextModel] = {}
         self._annotators: dict[tuple[object, ...], Annotator] = {}
@@ -288,6 +289,14 @@ class Replay:
             data = levels[0] if len(levels) == 1 else list(levels)
             self._parts[key] = open_source(data, entry.axes, entry.channel_axis, name=entry.name)
         return self._parts[key]
+
+
+def _with_parked(folder: Path) -> SessionRecord:
+    """Return a session with all images of its series."""
+    try:
+        return with_parked(read_session(folder))
+    except Misfit as error:
+        raise SourceError(f"this session cannot be read: {error}", where=str(folder)) from error
 
 
 Pair = tuple[PromptStep, PlacedMask, PlacedMask]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,16 +11,19 @@ from typing import Any
 import numpy as np
 
 from napari_ditto.core.progress import Progress
+from napari_ditto.data.arrays import wrap
 from napari_ditto.data.checked import Facts, Misfit
 from napari_ditto.data.export import write_ome_zarr_labels
 from napari_ditto.data.image_file import ImageFile, open_image_file
+from napari_ditto.data.labels import PLANE_LIMIT, ArrayLabels
 from napari_ditto.data.object_json import from_json, read_objects, write_objects
 from napari_ditto.data.object_records import ObjectTable
+from napari_ditto.data.opening import open_path
 from napari_ditto.data.protocols import LabelStore
 from napari_ditto.data.series import LABELS
 from napari_ditto.data.session_pixels import fingerprint, read_labels
 from napari_ditto.data.session_records import SessionImage, SessionLabels
-from napari_ditto.errors import DittoError, StoreError
+from napari_ditto.errors import DittoError, LabelsError, StoreError
 from napari_ditto.ui.project.stage import Levels
 
 
@@ -169,8 +173,6 @@ def _image_key(parked: Mapping[str, Any]) -> str:
 
 def _on_disk(path: Path | None, file: ImageFile) -> Sequence[SessionLabels]:
     """Return labels of an earlier session, or of another program, that fit the image."""
-    from napari_ditto.data.opening import open_path
-
     if path is None or not path.exists():
         return ()
     level: Any = open_path(path).levels[0]
@@ -183,7 +185,14 @@ def _on_disk(path: Path | None, file: ImageFile) -> Sequence[SessionLabels]:
 
 def _read(entry: SessionLabels) -> LabelStore:
     """Return labels in memory if they are small, so that napari's brush works on them."""
-    return read_labels(Path(entry.path), entry)
+    where = Path(entry.path)
+    if math.prod(entry.shape) > PLANE_LIMIT:
+        return read_labels(where, entry)
+    array = wrap(open_path(where).levels[0], str(where))
+    if array.shape != entry.shape:
+        raise LabelsError("the labels do not fit the image any more", where=str(where))
+    found = array.read(tuple(slice(0, n) for n in array.shape))
+    return ArrayLabels(np.array(found, entry.dtype), entry.axes)
 
 
 def _table(entry: SessionLabels) -> ObjectTable:
