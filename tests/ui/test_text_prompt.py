@@ -56,6 +56,8 @@ def test_all_of_a_name_in_one_step_of_undo(named, scene):  # noqa: F811
     store = scene.add_labels.call_args.args[2]
     np.testing.assert_array_equal(store.data > 0, np.isin(TRUTH, (1, 3)))
     assert len(np.unique(store.data)) == 3
+    told = scene.refresh_labels.call_args.args[1]
+    assert {note["text"] for note in told} == {"nucleus"}
     named.act("undo")
     assert not np.asarray(store.data).any()
 

@@ -126,6 +126,7 @@ def _empty(raw: dict[str, Any], recipe: Recipe, where: str) -> tuple[torch.nn.Mo
             return getattr(library, recipe.model_class)(config), config
     except (
         StrictDataclassError, TypeError, ValueError, KeyError, AttributeError, RuntimeError,
+        ZeroDivisionError,
     ) as error:  # fmt: skip  # RuntimeError: sizes that overflow
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise WeightsError(f"the configuration is not valid: {reason}", where=where) from error

@@ -32,28 +32,41 @@ def _detector(tensors: Tensors) -> Tensors:
 
 def _check(config: Any, where: str) -> None:  # noqa: ANN401
     """Refuse a configuration whose parts disagree: it would fail only much later."""
-    vision, backbone = config.vision_config, config.vision_config.backbone_config
-    size, patch = backbone.image_size, backbone.patch_size
-    side = size // patch if isinstance(size, int) and isinstance(patch, int) and patch > 0 else 0
-    widths = {
-        vision.fpn_hidden_size,
-        config.geometry_encoder_config.hidden_size,
-        config.detr_encoder_config.hidden_size,
-        config.detr_decoder_config.hidden_size,
-        config.mask_decoder_config.hidden_size,
-    }
+    vision, text = config.vision_config, config.text_config
+    backbone = vision.backbone_config
+    parts = (
+        config.geometry_encoder_config,
+        config.detr_encoder_config,
+        config.detr_decoder_config,
+        config.mask_decoder_config,
+    )
+    size, patch = _side(backbone.image_size), _side(backbone.patch_size)
+    side = size // patch if patch > 0 else 0
     fits = (
         backbone.model_type == "sam3_vit_model"
-        and config.text_config.model_type == "clip_text_model"
+        and text.model_type == "clip_text_model"
         and 0 < side <= MAX_GRID
         and size == side * patch <= MAX_SIDE
         and 0 < backbone.window_size <= side
         and list(vision.scale_factors) == SCALES
-        and len(widths) == 1
-        and config.text_config.max_position_embeddings >= MAX_TOKENS
+        and {part.hidden_size for part in parts} == {vision.fpn_hidden_size}
+        and all(_has_whole_heads(part) for part in (backbone, text, *parts))
+        and text.max_position_embeddings >= MAX_TOKENS
     )
     if not fits:
         raise WeightsError("the configuration is not of SAM 3", where=where)
+
+
+def _side(size: object) -> int:
+    """Return a side, told as a number or as a pair; 0 for anything else."""
+    if isinstance(size, list | tuple) and len(set(size)) == 1:
+        size = size[0]
+    return size if isinstance(size, int) else 0
+
+
+def _has_whole_heads(part: Any) -> bool:  # noqa: ANN401
+    heads = part.num_attention_heads
+    return bool(heads > 0 and part.hidden_size > 0 and part.hidden_size % heads == 0)
 
 
 SAM3 = Recipe(
@@ -75,7 +88,8 @@ def load_sam3(name: str, weights: Weights, device: str) -> Sam3PromptModel:
     network, config, sha256 = build(weights, SAM3)
     _fill_constants(network)
     backbone = config.vision_config.backbone_config
-    side = backbone.image_size // backbone.patch_size
+    size = _side(backbone.image_size)
+    side = size // _side(backbone.patch_size)
     spec = spec_of(
         name,
         SAM3,
@@ -83,7 +97,7 @@ def load_sam3(name: str, weights: Weights, device: str) -> Sam3PromptModel:
         sha256,
         device=device,
         network=network,
-        input_size=backbone.image_size,
+        input_size=size,
         # Features of three sizes, and attention over all patches, several of each at a time.
         work_bytes=40 * (4 * side) ** 2 * config.vision_config.fpn_hidden_size,
         embedding_bytes=4 * side**2 * backbone.hidden_size,
@@ -94,7 +108,7 @@ def load_sam3(name: str, weights: Weights, device: str) -> Sam3PromptModel:
         decode_seconds=spec.encode_seconds / 10,
     )
     mean, std = _normalisation(weights)
-    canvas = Canvas(backbone.image_size, False, 4 * side, mean, std)
+    canvas = Canvas(size, False, 4 * side, mean, std)
     reader = make_reader(weights, config.text_config.vocab_size)
     return Sam3PromptModel(spec, network, canvas, reader)
 
