@@ -85,6 +85,26 @@ def movie() -> list[LayerData]:
     return [_image(made.image, "Dividing cells", scale, axes, units), truth]
 
 
+def em() -> list[LayerData]:
+    """Return a drawn EM stack and its mitochondria, hidden, shape (20, 256, 256)."""
+    from napari_ditto.core.synthetic_scenes import em_stack
+
+    pixels, labels = em_stack()
+    axes, scale = ("z", "y", "x"), (0.05, 0.01, 0.01)
+    name = "Mitochondria"
+    return [_image(pixels, name, scale, axes), _truth(labels, name, scale, axes)]
+
+
+def village() -> list[LayerData]:
+    """Return a drawn orthophoto and its roofs, hidden, RGB, shape (400, 500, 3)."""
+    from napari_ditto.core.synthetic_scenes import orthophoto
+
+    pixels, labels = orthophoto()
+    axes, scale, units = ("y", "x"), (0.3, 0.3), ("m", "m")
+    name = "Village"
+    return [_image(pixels, name, scale, axes, units), _truth(labels, name, scale, axes, units)]
+
+
 def huge() -> list[LayerData]:
     """Return a generated pyramid of 60,000 x 60,000 pixels that is computed where one looks."""
     from napari_ditto.data.virtual import virtual_raster
