@@ -125,6 +125,17 @@ class TestPixels:
         assert np.array(store.levels[-1][...]).max() == expected.max()
         check_undo(store, changed, labels)
 
+    @pytest.mark.parametrize("where", ["memory", "disk"])
+    def test_new_ids_go_on_after_a_renumbering_and_its_undo(self, where, on_disk):
+        labels = np.full((3, 10, 10), 5, np.uint16)
+        labels[0, 0, 0] = 300
+        store = in_memory(labels) if where == "memory" else on_disk(labels)
+        store.reserve(400)
+        changed = drain(renumber(LabelImage(store, tuple("zyx"))))
+        assert store.next_label() == 3
+        undo(store, changed)
+        assert store.next_label() > 300
+
     @settings(max_examples=60, deadline=None)
     @given(st.integers(0, 10_000), st.booleans(), st.sampled_from([PLANE, SIDE]), st.data())
     def test_the_parts_of_a_split_are_the_object(self, seed, everywhere, plane, data):

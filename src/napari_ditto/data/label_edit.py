@@ -68,7 +68,9 @@ def write_plane(
     # Not cast to the store's type: it must see ids that do not fit.
     before, after = old[tight.slices].copy(), new[tight.slices].copy()
     where = tight.shift(box.y0, box.x0)
-    delta = LabelDelta(address, where, before, after, int(new.max(initial=0)))
+    # The store keeps its ids in mind in both directions.
+    highest = max(int(before.max(initial=0)), int(after.max(initial=0)))
+    delta = LabelDelta(address, where, before, after, highest)
     store.apply(delta)
     return delta if where.area < PACKED_PIXELS else PackedDelta(delta)
 

@@ -175,6 +175,11 @@ class ArrayLabels:
         with self._lock:
             self._reserved = max(self._reserved, int(label))
 
+    def release(self, label: int) -> None:
+        """Hand out ids above `label` again: they are in use nowhere, as after a renumbering."""
+        with self._lock:
+            self._reserved, self._scanned = label, None
+
     def record(self, index: Region) -> None:
         """Tell the recorder what a region shows that someone else has written."""
         with self._lock:

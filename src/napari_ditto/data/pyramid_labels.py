@@ -233,6 +233,12 @@ class PyramidLabels(ArrayLabels):
                 self._record(**{_MAX_LABEL: int(label)})
             super().reserve(label)
 
+    def release(self, label: int) -> None:
+        """Hand out ids above `label` again, in later sessions too."""
+        with self._lock:
+            super().release(label)
+            self._record(**{_MAX_LABEL: int(label)})
+
     def flush(self) -> None:
         """Bring the coarser levels up to date with level 0, where it was written.
 

@@ -130,6 +130,8 @@ def renumber(image: LabelImage) -> Steps:
     table = _Table(numbers, image.store.dtype)
     blocks = label_blocks(image.store, image.axes)
     deltas = yield from rewrite(image, blocks, table.look_up)
+    # New objects go on from here; who takes this back reserves the old ids again.
+    getattr(image.store, "release", lambda _: None)(len(used))
     return Changed(deltas, {label: (new,) for label, new in numbers.items()})
 
 
