@@ -31,7 +31,7 @@ MAX_INDEX = 1 << 26
 """Largest index in bytes; some 20,000 objects."""
 
 _OURS = re.compile(r"(labels|image)-[0-9a-f]{16}\.zarr|examples-[0-9a-f]{16}\.ditto-examples")
-_PARTIAL = re.compile(r"\..*\.partial(\.old)?")
+_PARTIAL = re.compile(r"\..*\.partial(\..*)?")
 _LEFT_SECONDS = 3600.0  # an unnamed file of this age is no other program's that saves just now
 
 
