@@ -74,41 +74,39 @@ def scene():
     return annotator, annotator.source.plane()
 
 
+def work(annotator, address, budget, **kwargs):
+    """Encode ahead of a small view; return whether that is all, and how many tiles it was."""
+    before = annotator.encoder.counts.read
+    steps = ahead_steps(annotator.encoder, address, Box(0, 0, 100, 100), budget, **kwargs)
+    return drain(steps), annotator.encoder.counts.read - before
+
+
 def test_a_click_in_view_finds_its_tile_encoded(scene):
     annotator, address = scene
-    view = Box(0, 0, 100, 100)
-    assert drain(ahead_steps(annotator.encoder, address, view, budget=9)) == 9
+    assert work(annotator, address, 9) == (True, 9)
     encoded = annotator.model.encoded
     annotator.predict(points=[(30, 30)])
     assert annotator.model.encoded == encoded
-    assert set(annotator.encoder.seen(address)) >= set(islice(
-        ahead(Pyramid.of(annotator.source, address), 64, view), 9
-    ))  # fmt: skip
+    order = ahead(Pyramid.of(annotator.source, address), 64, Box(0, 0, 100, 100))
+    assert set(annotator.encoder.seen(address)) >= set(islice(order, 9))
 
 
 def test_the_budget_counts_what_is_ready_and_nothing_is_encoded_twice(scene):
     annotator, address = scene
-    view = Box(0, 0, 100, 100)
-    assert drain(ahead_steps(annotator.encoder, address, view, budget=6)) == 6
-    assert drain(ahead_steps(annotator.encoder, address, view, budget=6)) == 0
-    assert drain(ahead_steps(annotator.encoder, address, view, budget=10)) == 4
-    assert annotator.encoder.counts.read == 10
+    assert work(annotator, address, 6) == (True, 6)
+    assert work(annotator, address, 6) == (True, 0)
+    assert work(annotator, address, 10) == (True, 4)
 
 
 def test_it_stops_before_the_next_tile(scene):
     annotator, address = scene
-    steps = ahead_steps(
-        annotator.encoder,
-        address,
-        Box(0, 0, 100, 100),
-        9,
-        lambda: annotator.encoder.counts.read < 3,
-    )
-    assert drain(steps) == 3
+    few = lambda: annotator.encoder.counts.read < 3  # noqa: E731
+    assert work(annotator, address, 9, go_on=few) == (False, 3)
+    assert work(annotator, address, 9) == (True, 6)
 
 
 def test_a_slow_tile_is_the_last(scene, monkeypatch):
     annotator, address = scene
     clock = iter(range(0, 1000, 5))
     monkeypatch.setattr("napari_ditto.engine.ahead.monotonic", lambda: next(clock))
-    assert drain(ahead_steps(annotator.encoder, address, Box(0, 0, 100, 100), 9)) == 1
+    assert work(annotator, address, 9) == (True, 1)

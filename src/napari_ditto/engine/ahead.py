@@ -6,6 +6,7 @@ Nothing is encoded that a budget does not allow, and every tile is a place to st
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
+from itertools import islice
 from time import monotonic
 
 from napari_ditto.core.geometry import Box, PlaneAddress
@@ -71,8 +72,8 @@ def ahead_steps(
     view: Box,
     budget: int,
     go_on: Callable[[], bool] = lambda: True,
-) -> Generator[Progress, None, int]:
-    """Encode tiles that are not yet, in the order of :func:`ahead`; return how many.
+) -> Generator[Progress, None, bool]:
+    """Encode tiles that are not yet, in the order of :func:`ahead`.
 
     Parameters
     ----------
@@ -87,26 +88,29 @@ def ahead_steps(
     go_on : callable
         Asked before each tile.
 
+    Returns
+    -------
+    bool
+        Whether there is no more to do for this view; False where `go_on` has ended it.
+
     Yields
     ------
     Progress
-        Before each tile, a place to cancel; ``partial`` tells how many were encoded.
+        Before each tile, a place to cancel; ``partial`` tells how many are ready.
     """
     pyramid = Pyramid.of(encoder.source, address)
-    encoded = 0
-    for ready, tile in enumerate(ahead(pyramid, encoder.tile_size, view)):
-        if ready >= budget or not go_on():
-            break
+    for ready, tile in enumerate(islice(ahead(pyramid, encoder.tile_size, view), budget)):
         if encoder.knows(address, tile):
             continue
-        yield Progress("encode", encoded, budget, "encoding ahead", encoded)
+        if not go_on():
+            return False
+        yield Progress("encode", ready, budget, "encoding ahead", ready)
         start = monotonic()
         for _ in encoder.embed_steps(address, [tile]):
             pass
-        encoded += 1
         if monotonic() - start > SLOW_SECONDS:
             break
-    return encoded
+    return True
 
 
 def _range(pyramid: Pyramid, size: int, view: Box, level: int) -> tuple[int, int, int, int]:

@@ -80,7 +80,8 @@ def make_parts(tools: Tools) -> tuple[Part, ...]:
     viewer = tools.scene.viewer_for_parts
     if viewer is not None:
         parts += [*_hover(tools, viewer), _keys(tools, viewer), _objects_edit(tools, viewer)]
-        parts += [_objects(tools, viewer), _models(tools, viewer)]
+        parts += [_objects(tools, viewer), _models(tools, viewer), _view(tools, viewer)]
+        parts.append(_export(tools, viewer))
         parts.append(_project(tools, viewer, parts))
     return tuple(parts)
 
@@ -111,6 +112,14 @@ def _keys(tools: Tools, viewer: Viewer) -> Part:
 
     handlers = {name: partial(tools.act, name) for name in ACTIONS}
     return KeysPart(tools.session, ViewerKeys(viewer, handlers))
+
+
+def _view(tools: Tools, viewer: Viewer) -> Part:
+    from napari_ditto.ui import settings
+    from napari_ditto.ui.view.part import ViewPart
+    from napari_ditto.ui.view.stage import ViewerView
+
+    return ViewPart(tools.desk, tools.proposing, ViewerView(viewer), lambda: settings.load()[0])
 
 
 def _objects_edit(tools: Tools, viewer: Viewer) -> Part:
@@ -144,3 +153,12 @@ def _project(tools: Tools, viewer: Viewer, others: Sequence[Part]) -> Part:
     from napari_ditto.ui.project.stage import ViewerProject
 
     return ProjectPart(tools, ViewerProject(viewer), tuple(others))
+
+
+def _export(tools: Tools, viewer: Viewer) -> Part:
+    from napari_ditto.ui.bridge import MainThread
+    from napari_ditto.ui.export.part import ExportPart
+    from napari_ditto.ui.export.stage import ViewerExport
+
+    thread = Runner(MainThread().post)
+    return ExportPart(tools.session, ViewerExport(viewer), thread, tools.ask)

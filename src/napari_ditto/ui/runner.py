@@ -120,6 +120,11 @@ class Runner:
         waited_for = (job for job in self._jobs() if not (job.idle or job.dropped.is_set()))
         return next(waited_for, None)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether any job runs or waits, also one that nobody waits for."""
+        return any(not job.dropped.is_set() for job in self._jobs())
+
     def submit(self, job: Job) -> None:
         """Queue a job; a replaceable one takes the place of all earlier such.
 

@@ -76,9 +76,7 @@ class Settings:
         "How far outlines of masks are smoothed; 0 leaves them as the model gives them.",
         bounds=(0, 20),
     )
-    fill_holes: bool = _setting(
-        False, "Fill holes", "What a mask encloses belongs to the object."
-    )
+    fill_holes: bool = _setting(False, "Fill holes", "What a mask encloses belongs to the object.")
     pieces: str = _setting(
         "all",
         "Pieces of a mask",
@@ -96,6 +94,12 @@ class Settings:
         "Undo in memory (MB)",
         "What can be undone; the oldest steps are forgotten first, and the dock says so.",
         bounds=(1, 1_000_000),
+    )
+    encode_ahead: bool = _setting(
+        True,
+        "Encode ahead",
+        "Whether tiles in view and around are encoded while nothing else is done, so that clicks "
+        "are answered at once; quick models only.",
     )
     cache_memory_mb: int = _setting(
         1024, "Cache in memory (MB)", "Embeddings kept in memory.", bounds=(0, 1_000_000)

@@ -191,16 +191,16 @@ class Workshop:
         view: Box,
         memory: int,
         go_on: Callable[[], bool],
-    ) -> Generator[Progress, None, int]:
+    ) -> Generator[Progress, None, bool]:
         """Encode what is in view and around, as far as memory allows; only with a quick model."""
         from napari_ditto.engine.ahead import ahead_steps
 
         if not self.has(setup.model, setup.device):
-            return 0
+            return False
         annotator = yield from self._ready(setup)
         spec = annotator.model.spec
         if not 0 < spec.encode_seconds <= QUICK_SECONDS:
-            return 0
+            return True
         budget = min(AHEAD_TILES, memory // max(1, spec.embedding_bytes))
         return (yield from ahead_steps(annotator.encoder, address, view, budget, go_on))
 
@@ -379,7 +379,7 @@ class Workshop:
         }
         if proposals.refinement.provenance:
             note |= {"refinement": proposals.refinement.provenance}
-        return Written(store, (delta,), (note,))
+        return Written(store, (delta,), (note,), text=f"label {label}")
 
     def erase(
         self, setup: Setup, store: LabelStore, address: PlaneAddress, labels: Sequence[int]
