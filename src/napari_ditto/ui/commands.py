@@ -238,6 +238,11 @@ def delete_doubt() -> None:
     _act_on_examples("delete_doubt")
 
 
+def export_labels() -> None:
+    """Write labels for other programs."""
+    _on_viewer("export_labels", show_objects)
+
+
 def export_tracks() -> None:
     """Write the tracks for other programs."""
     _act_on_examples("export_tracks")

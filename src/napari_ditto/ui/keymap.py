@@ -149,6 +149,10 @@ ACTIONS: Mapping[str, Action] = MappingProxyType(
             "Review",
         ),
         "delete_doubt": Action("Delete", "Remove the doubtful object", ("Shift+D",), "Review"),
+        "export_labels": Action(
+            "Export…",
+            "Write the labels for other programs: polygons, COCO, ImageJ, GIS, tables, pixels",
+        ),
         "export_tracks": Action(
             "Export tracks…", "Write them for other programs: CTC or GEFF", (), "Examples"
         ),

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QLabel, QLineEdit, QVBoxLa
 
 from napari_ditto.data.object_records import NO_CLASS
 from napari_ditto.ui.bridge import Debounce
+from napari_ditto.ui.export.part import ExportState
 from napari_ditto.ui.objects.edit_state import EditState
 from napari_ditto.ui.objects_table.rows import COLUMNS, Filter
 from napari_ditto.ui.objects_table.state import ObjectsState
@@ -17,6 +18,7 @@ from napari_ditto.ui.session import Choice
 from napari_ditto.ui.widgets.choices import ChoiceBox
 from napari_ditto.ui.widgets.classes_panel import ClassesPanel
 from napari_ditto.ui.widgets.docking import Dock
+from napari_ditto.ui.widgets.export_row import ExportRow
 from napari_ditto.ui.widgets.fold import Fold
 from napari_ditto.ui.widgets.layout import UprightArea, row
 from napari_ditto.ui.widgets.object_buttons import ObjectButtons
@@ -52,6 +54,7 @@ class ObjectsWidget(Dock):
         self.edit_fold = Fold("Edit objects", self.editing, "Pick, merge, split, delete, renumber")
         self.classes = ClassesPanel(self)
         self.class_fold = Fold("Classes", self.classes, "Names, colours, class of the next object")
+        self.exporting = ExportRow(self)
         self.status = StatusPanel(self)
         self._lay_out()
         self._filter_soon = Debounce(self._on_filter, TYPING_MILLISECONDS, self)
@@ -72,6 +75,7 @@ class ObjectsWidget(Dock):
         layout.addWidget(self.message, 3)
         layout.addWidget(self.table, 3)
         layout.addWidget(UprightArea(inside), 2)
+        layout.addWidget(self.exporting)
         layout.addWidget(self.status)
 
     def _connect_widgets(self) -> None:
@@ -89,6 +93,8 @@ class ObjectsWidget(Dock):
         self.classes.chose.connect(lambda field, value: choose(field, value))
         self.editing.chose.connect(lambda field, value: choose(field, value))
         self.editing.acted.connect(lambda name: self.acted.emit(name))
+        self.exporting.acted.connect(lambda name: self.acted.emit(name))
+        self.exporting.chose.connect(lambda field, value: choose(field, value))
         self.status.cancel.clicked.connect(partial(self._act, "cancel"))
 
     def _act(self, name: str, _: bool = False) -> None:
@@ -140,6 +146,9 @@ class ObjectsWidget(Dock):
         editing = self.parts.get("objects_edit")
         if isinstance(editing, EditState):
             self.editing.show_state(editing)
+        exporting = self.parts.get("export")
+        if isinstance(exporting, ExportState):
+            self.exporting.show_state(exporting)
         self.status.show_state(self.state)
 
     def _draw_filter(self, objects: ObjectsState) -> None:

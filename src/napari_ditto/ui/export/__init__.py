@@ -1,0 +1,1 @@
+"""Labels written for other programs, in the background."""
