@@ -194,3 +194,29 @@ def test_close_is_bounded(loop):
     assert not runner.close(seconds=0.2)
     assert time.monotonic() - start < 1.0
     gate.set()
+
+
+def test_an_idle_job_gives_way_and_is_no_work(runner, loop):
+    gate, got, states = threading.Event(), [], []
+    runner.on_state = states.append
+    runner.submit(Job("ahead", steps("ahead", gate=gate), got.append, idle=True))
+    assert runner.current is None
+    runner.submit(Job("newer", steps("newer"), got.append, idle=True))
+    runner.submit(Job("real", steps("real"), got.append))
+    assert runner.current.name == "real"
+    runner.submit(Job("too late", steps("too late"), got.append, idle=True))
+    gate.set()
+    loop.run_until(lambda: got)
+    loop.drain()
+    assert got == ["real"]
+    assert [job.name for job in states if job] == ["real"] * len([job for job in states if job])
+
+
+def test_an_idle_job_runs_where_nothing_else_is_to_be_done(runner, loop):
+    got = []
+    runner.submit(Job("real", steps("real"), got.append))
+    loop.run_until(lambda: got)
+    loop.drain()
+    runner.submit(Job("ahead", steps("ahead"), got.append, idle=True))
+    loop.run_until(lambda: len(got) == 2)
+    assert got == ["real", "ahead"]

@@ -15,7 +15,7 @@ CELL_SCREEN_PX = 2.0
 FINEST = 8
 """Cells per pixel of the image at most."""
 
-LARGEST = 4096
+LARGEST = 2048
 """Cells per side at most, of what is drawn and of the window that it is drawn in."""
 
 Mask = NDArray[np.bool_]
@@ -32,10 +32,10 @@ def cell_size(screen: float, box: Box) -> float:
         What is to be drawn.
     """
     longest = max(box.height, box.width, 1)
-    if screen >= CELL_SCREEN_PX:
-        finest = min(FINEST, int(screen // CELL_SCREEN_PX), LARGEST // (2 * longest))
-        return 1 / max(1, finest)
-    return float(max(1, int(CELL_SCREEN_PX // screen), math.ceil(2 * longest / LARGEST)))
+    finest = min(FINEST, int(screen // CELL_SCREEN_PX), LARGEST // longest)
+    if finest >= 1:
+        return 1 / finest
+    return float(max(1, int(CELL_SCREEN_PX // screen), math.ceil(longest / LARGEST)))
 
 
 def line_width(screen: float, step: float) -> int:

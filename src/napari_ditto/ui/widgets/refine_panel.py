@@ -52,7 +52,7 @@ class RefinePanel(QWidget):
         self.chance = QLabel(self)
         self.chance.setMinimumWidth(self.fontMetrics().horizontalAdvance("99.97 %"))
         self.reset = QToolButton(self)
-        self.reset.setText("50 %")
+        self.reset.setText("Reset")
         self.reset.setToolTip("Back to the model's own mask")
         self.smooth = QDoubleSpinBox(self)
         self.smooth.setSingleStep(0.5)
