@@ -19,7 +19,7 @@ from napari_ditto.errors import LabelsError
 from napari_ditto.ui.desk import Desk
 from napari_ditto.ui.history import LabelEdit, PromptEdit
 from napari_ditto.ui.labelling import Labelling
-from napari_ditto.ui.objects_table.colouring import ClassColors
+from napari_ditto.ui.objects_table.colouring import rgba
 from napari_ditto.ui.objects_table.part import ObjectsPart
 from napari_ditto.ui.objects_table.rows import Filter
 from napari_ditto.ui.objects_table.state import (
@@ -82,6 +82,7 @@ class FakeStage:
         self.followed = layer
 
     def go_to(self, *where: object, zoom: bool) -> None:
+        assert where[0] in self.layers
         self.went.append((*where, zoom))
 
     def paint(self, layer: str, colors: object) -> None:
@@ -245,6 +246,8 @@ def test_a_deleted_layer_leaves_a_table_that_works(bench: Bench) -> None:
     bench.write("one", 4, Box(30, 30, 33, 34))
     del bench.stage.layers["one"]
     bench.choose("jump", (2, True))  # before anybody has told
+    bench.stage.edited.emit("one", None)
+    assert bench.session.error == ""
     bench.stage.layers["two"] = blocks(6)
     bench.part.refresh()
     assert (bench.shown.layer, bench.ids) == ("two", [6])
@@ -334,9 +337,7 @@ def test_colours_follow_the_classes(bench: Bench) -> None:
     bench.choose("by_class", True)
     layer, colors = bench.stage.painted[-1]
     assert layer == "one"
-    assert np.allclose(
-        colors.color_dict[2], ClassColors(*[np.zeros(0)] * 2, {2: "#56b4e9"}).color(2)
-    )
+    assert np.allclose(colors.color_dict[2], rgba(DEBRIS.color))
     assert np.allclose(colors.color_dict[0], 0)
     drawn = len(bench.stage.painted)
     bench.write("one", 4, Box(30, 30, 33, 34))

@@ -143,8 +143,13 @@ class ObjectsPart(Part):
 
     # --- rows ------------------------------------------------------------------------------------
 
+    def _is_there(self) -> bool:
+        """Whether there is a layer with objects; the user may just have deleted it."""
+        stage, layer = self._stage, self._layer
+        return bool(stage.name(layer)) and not stage.is_unfinished(layer)
+
     def _measure(self) -> None:
-        if self._layer and not self._stage.is_unfinished(self._layer):
+        if self._is_there():
             self._measurer.look(self._layer, self._stage.subject(self._layer))
 
     def _on_found(self, layer: str) -> None:
@@ -159,7 +164,7 @@ class ObjectsPart(Part):
 
     def _make_rows(self, changed: frozenset[int] | None = frozenset()) -> None:
         """Bring the rows up to date; None for `changed` looks at every record."""
-        if not self._layer or self._stage.is_unfinished(self._layer):
+        if not self._is_there():
             return self.changed.emit()
         old, table = self._rows, self._tables.of(self._layer)
         found = self._measurer.found(self._layer)
@@ -216,7 +221,7 @@ class ObjectsPart(Part):
         label, zoom = to
         places = self._rows.places
         row = places.row(label)
-        if row < 0 or not self._layer:
+        if row < 0 or not self._is_there():
             return
         at, size = places.first[row], places.high[row] - places.low[row]
         if np.isnan(places.sizes[row]):
