@@ -138,7 +138,8 @@ def show_view(viewer: Viewer, view: SessionView) -> None:
         for axis, at in enumerate(view.point):
             dims.set_point(axis, at)
     if view.zoom > 0 and len(view.center) == 3:
-        viewer.camera.center, viewer.camera.zoom = view.center, view.zoom
+        camera = viewer.scene.camera
+        camera.center, camera.zoom = view.center, view.zoom
 
 
 def placed(place: Mapping[str, Any], ndim: int) -> dict[str, Any]:

@@ -128,7 +128,7 @@ def take_prompts(layer: Any, key: str) -> SessionPrompts:  # noqa: ANN401 - Poin
 
 def take_view(viewer: Viewer) -> SessionView:
     """Return what the viewer shows."""
-    dims, camera = viewer.dims, viewer.camera
+    dims, camera = viewer.dims, viewer.scene.camera
     return SessionView(
         int(dims.ndisplay),
         tuple(int(axis) for axis in dims.order),
