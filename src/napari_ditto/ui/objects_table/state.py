@@ -59,3 +59,9 @@ class ObjectsState:
     current: int = NO_CLASS
     per_layer: bool = False
     by_class: bool = False
+
+    @property
+    def class_choices(self) -> tuple[Choice, ...]:
+        """What the class of the next object can be."""
+        kinds = (Choice(str(c.id), c.name) for c in self.classes)
+        return (Choice(str(NO_CLASS), "no class"), *kinds)

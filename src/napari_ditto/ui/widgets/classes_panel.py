@@ -26,7 +26,6 @@ from napari_ditto.data.object_records import COLORS, MAX_TEXT, NO_CLASS, ObjectC
 from napari_ditto.ui.keymap import KEYS
 from napari_ditto.ui.keys.spelling import shown
 from napari_ditto.ui.objects_table.state import ObjectsState
-from napari_ditto.ui.session import Choice
 from napari_ditto.ui.widgets.buttons import dot
 from napari_ditto.ui.widgets.choices import ChoiceBox
 from napari_ditto.ui.widgets.layout import UprightArea
@@ -86,8 +85,7 @@ class ClassesPanel(QWidget):
     def show_state(self, state: ObjectsState) -> None:
         """Show the classes and what is chosen."""
         self._show_rows(state)
-        choices = [Choice(str(c.id), c.name) for c in state.classes]
-        self.next.show_choices((Choice(str(NO_CLASS), "no class"), *choices), str(state.current))
+        self.next.show_choices(state.class_choices, str(state.current))
         some = bool(state.classes)
         self.empty.setVisible(not some)
         self._area.setVisible(some)

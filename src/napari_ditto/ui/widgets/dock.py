@@ -19,6 +19,7 @@ from napari_ditto.core.refinement import Refinement
 from napari_ditto.ui.batch.part import BatchState
 from napari_ditto.ui.hover.part import HoverState
 from napari_ditto.ui.keymap import ACTIONS, button_text
+from napari_ditto.ui.objects_table.state import ObjectsState
 from napari_ditto.ui.project.state import ProjectState
 from napari_ditto.ui.prompt_layers import COLORS, NEGATIVE, POSITIVE
 from napari_ditto.ui.view.part import ViewState
@@ -57,6 +58,8 @@ class DockWidget(Dock):
 
     def _make_widgets(self) -> None:
         self.image, self.target = ChoiceBox(self), ChoiceBox(self)
+        self.kind, self.kind_label = ChoiceBox(self), QLabel("Class", self)
+        self.kind.setToolTip("What the next object is; classes are made in the dock Ditto objects")
         self.model = ChoiceBox(self, free_text=True)
         self.models = QToolButton(self)
         self.models.setText("…")
@@ -99,6 +102,7 @@ class DockWidget(Dock):
         form.addRow("Find", self.words)
         self.form = form
         form.addRow("Labels", self.target)
+        form.addRow(self.kind_label, self.kind)
         button = self.buttons
         inside = QWidget(self)
         layout = QVBoxLayout(inside)
@@ -137,6 +141,7 @@ class DockWidget(Dock):
         self.image.picked.connect(lambda key: self.chose.emit("images", (key,)))
         self.model.picked.connect(lambda key: self.chose.emit("model", key))
         self.target.picked.connect(lambda key: self.chose.emit("target", key))
+        self.kind.picked.connect(lambda key: self.chose.emit("objects.current", int(key)))
         self.models.clicked.connect(partial(self._act, "open_models"))
         self.words.named.connect(lambda text: self.chose.emit("text", text))
         self.words.wanted.connect(lambda: self.acted.emit("segment_all"))
@@ -168,6 +173,7 @@ class DockWidget(Dock):
         self.form.setRowVisible(self.words, state.text is not None)
         self.words.show_text(state.text or "")
         self.target.show_choices(state.targets, state.target)
+        self._draw_classes()
         for name, button in self.buttons.items():
             button.show_state(state.buttons[name])
         self.buttons["segment_all"].call_it("" if state.text is None else "Find all of it here")
@@ -197,6 +203,15 @@ class DockWidget(Dock):
         project = self.parts.get("project")
         if isinstance(project, ProjectState):
             self.project.show_state(project)
+
+    def _draw_classes(self) -> None:
+        """Offer the classes, once there is something to choose."""
+        objects = self.parts.get("objects")
+        if isinstance(objects, ObjectsState):
+            self.kind.show_choices(objects.class_choices, str(objects.current))
+        several = isinstance(objects, ObjectsState) and len(objects.classes) > 1
+        self.kind.setVisible(several)
+        self.kind_label.setVisible(several)
 
 
 class DittoDock(DockWidget):
