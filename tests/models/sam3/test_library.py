@@ -18,7 +18,7 @@ from transformers.image_utils import PILImageResampling
 from napari_ditto.core.prompts import BoxPrompt, PromptSet
 from napari_ditto.errors import ModelError
 from napari_ditto.models.registry import load_model
-from tests.models.sam3.conftest import SIZE, make_words
+from napari_ditto.testing.small_sam3 import SIZE, make_words
 
 modeling_sam3 = import_module("transformers.models.sam3.modeling_sam3")
 

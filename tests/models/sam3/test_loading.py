@@ -18,8 +18,9 @@ from napari_ditto.models.added import add_steps
 from napari_ditto.models.estimate import measure
 from napari_ditto.models.protocols import ContextModel, PromptModel, TextModel
 from napari_ditto.models.registry import load_model
+from napari_ditto.models.sam3.loading import _check
 from napari_ditto.models.sam3.model import Instances, pick
-from tests.models.sam3.conftest import SIZE
+from napari_ditto.testing.small_sam3 import SIZE
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +45,12 @@ def test_both_layouts_are_the_same_network(model, sam3_folder, tile):
     one, two = (m.encode(image)[0].arrays["state"] for m in (model, other))
     np.testing.assert_array_equal(one, two)
     assert other.spec.key != model.spec.key
+
+
+def test_the_published_sizes_fit():
+    import transformers
+
+    _check(transformers.Sam3Config(), "config.json")
 
 
 def test_answers_do_not_depend_on_what_was_asked_before(model, tile):
