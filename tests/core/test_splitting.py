@@ -49,6 +49,28 @@ def test_clicks_get_a_part_each_and_it_holds_them(mask, data):
     assert [parts[seed] for seed in seeds] == list(range(1, len(seeds) + 1))
 
 
+@settings(max_examples=40, deadline=None)
+@given(masks(), st.data())
+def test_large_volumes_are_looked_at_roughly_and_lose_nothing(mask, data):
+    volume = np.stack([mask, mask, np.roll(mask, 3, axis=1), mask])
+    at = [tuple(p) for p in np.argwhere(volume).tolist()]
+    assume(len(at) > 3)
+    seeds = data.draw(st.lists(st.sampled_from(at), min_size=2, max_size=3, unique=True))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("napari_ditto.core.splitting.MOST_COSTED", 500)
+        parts = split_at(volume, seeds)
+    np.testing.assert_array_equal(parts > 0, volume)
+    assert [parts[seed] for seed in seeds] == list(range(1, len(seeds) + 1))
+
+
+def test_two_balls_are_parted():
+    z, y, x = np.ogrid[:30, :30, :50]
+    near = [(z - 15) ** 2 + (y - 15) ** 2 + (x - at) ** 2 <= 12**2 for at in (16, 35)]
+    parts = split_at(near[0] | near[1], [(12, 13, 13), (18, 17, 39)])
+    assert (parts[:, :, :22][near[0][:, :, :22]] == 1).mean() > 0.98
+    assert (parts[:, :, 29:][near[1][:, :, 29:]] == 2).mean() > 0.98
+
+
 @pytest.mark.parametrize("turn", range(4))
 def test_a_diagonal_line_lets_no_pixel_through(turn):
     mask = np.ones((20, 20), dtype=bool)

@@ -29,6 +29,9 @@ ROUND = 0.8
 
 BORDER_POINTS, CHORDS, LARGEST_SIDE = 120, 150, 192
 
+MOST_COSTED = 1 << 17
+"""Pixels between which ways are looked for: a second of work in a volume."""
+
 
 def cut_along(mask: Mask, path: Line) -> Parts:
     """Return the pieces that a mask falls into when it is cut along a line.
@@ -173,6 +176,28 @@ def _depth(mask: Mask, spacing: Sequence[float] | None = None) -> NDArray[np.flo
 
 
 def _by_cost(mask: Mask, seeds: Sequence[Position], spacing: Sequence[float] | None) -> Parts:
+    step = math.ceil((mask.size / MOST_COSTED) ** (1 / mask.ndim))
+    if step == 1:
+        return _by_ways(mask, seeds, spacing)
+    # A larger mask is looked at roughly, which leaves the border between parts as wide a step.
+    coarse = (slice(None, None, step),) * mask.ndim
+    rough = mask[coarse].copy()
+    at = [tuple(min(p // step, n - 1) for p, n in zip(s, rough.shape, strict=True)) for s in seeds]
+    if len(set(at)) < len(at):
+        return _by_ways(mask, seeds, spacing)
+    for position in at:
+        rough[position] = True
+    markers = np.zeros(mask.shape, dtype=np.intp)
+    markers[coarse] = np.where(mask[coarse], _by_ways(rough, at, spacing), 0)
+    for number, seed in enumerate(seeds, 1):
+        markers[seed] = number
+    parts = _spread(markers, mask)
+    parts[mask & (parts == 0)] = 1
+    return parts
+
+
+def _by_ways(mask: Mask, seeds: Sequence[Position], spacing: Sequence[float] | None) -> Parts:
+    """Return for each pixel the click with the cheapest way to it."""
     from skimage.graph import MCP_Geometric
 
     pixel = min(spacing) if spacing is not None else 1.0

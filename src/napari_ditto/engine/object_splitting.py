@@ -20,7 +20,7 @@ from napari_ditto.data.label_search import Place, find_labels
 from napari_ditto.engine.objects import Changed, LabelImage, Steps, rewrite
 from napari_ditto.errors import LabelsError
 
-LARGEST = 1 << 26
+LARGEST = 1 << 25
 """Most pixels of one object's box that are held in memory to split it."""
 
 Line = NDArray[np.float64]
