@@ -42,3 +42,25 @@ def test_layers_are_saved_and_opened_again(viewer, tmp_path):
     layer.save(str(tmp_path / "a.json"))  # no other plugin writes labels so
     viewer.layers.save(str(tmp_path / "b.tif"), plugin="napari-ditto", selected=True)
     assert tifffile.imread(tmp_path / "b.tif").shape == (40, 50)
+
+
+def test_the_row_shows_how_far_an_export_is(qtbot):
+    from napari_ditto.ui.export.part import ExportState
+    from napari_ditto.ui.widgets.export_row import ExportRow
+
+    row = ExportRow()
+    qtbot.addWidget(row)
+    row.show()
+    assert row.button.isEnabled()
+    assert not row.stop.isVisible()
+    told = []
+    row.acted.connect(told.append)
+    row.chose.connect(lambda field, _: told.append(field))
+    row.button.click()
+    row.show_state(ExportState(busy=True, text="a.gpkg: object 3 of 10", fraction=0.3))
+    assert not row.button.isEnabled()
+    assert row.bar.value() == 0.3 * row.bar.maximum()
+    row.stop.click()
+    row.show_state(ExportState(text="the disk is full", failed=True))
+    assert row.text.text() == "the disk is full"
+    assert told == ["export_labels", "export.stop"]
