@@ -175,12 +175,12 @@ BOMBS = """
 
 
 def test_bombs_do_not_fill_the_memory(tmp_path):
-    a_zip(tmp_path / "zeros.zip", a=b"Iout" + bytes(1 << 28))
+    a_zip(tmp_path / "zeros.zip", a=b"Iout" + bytes(1 << 26))
     zigzag = [[0 if n % 2 else 3000, 0 if n % 4 < 2 else 3000] for n in range(4_000)]
     (tmp_path / "zigzag.geojson").write_text(geojson([zigzag]))
-    (tmp_path / "holes.geojson").write_text(geojson([SQUARE] * 20_000))
-    runs = {"size": [8_000, 8_000], "counts": [0, 64_000_000]}
-    (tmp_path / "whole.json").write_text(coco(runs, width=8_000, height=8_000))
+    (tmp_path / "holes.geojson").write_text(geojson([SQUARE] * 5_000))
+    runs = {"size": [4_000, 4_000], "counts": [0, 16_000_000]}
+    (tmp_path / "whole.json").write_text(coco(runs, width=4_000, height=4_000))
     limit = {"OPENBLAS_NUM_THREADS": "1", **os.environ}
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(BOMBS), str(tmp_path)],
