@@ -13,7 +13,7 @@ from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.core.masks import PlacedMask
 from napari_ditto.ui.adapters import source_axes, transform_kwargs
 from napari_ditto.ui.overlay import FADED
-from napari_ditto.ui.preview import above_images, in_axes, move
+from napari_ditto.ui.preview import OWN, above_images, in_axes, move
 
 if TYPE_CHECKING:
     from napari.layers import Labels, Layer
@@ -97,7 +97,7 @@ class ViewerEditStage:
         image = self._by_id().get(images[0]) if images else None
         if image is None or not objects:
             return self.hide()
-        shown, box = _together(objects)
+        shown, box = together(objects)
         axes = source_axes(image)
         data, offset = in_axes(outlines(shown, box), box, address, axes)
         placed = transform_kwargs(image, offset, ndim=len(axes))
@@ -141,7 +141,8 @@ class ViewerEditStage:
         from napari.utils.colormaps import DirectLabelColormap
 
         colors = DirectLabelColormap(color_dict={1: COLOR, None: "transparent"})
-        layer = Labels(data, name=NAME, colormap=colors, opacity=1.0, **placed)
+        metadata = {OWN: True}
+        layer = Labels(data, name=NAME, colormap=colors, opacity=1.0, metadata=metadata, **placed)
         layer.editable = False
         layers = self._viewer.layers
         before, active = set(layers.selection), layers.selection.active
@@ -214,7 +215,7 @@ class ViewerEditStage:
         self._remove()
 
 
-def _together(objects: Sequence[PlacedMask]) -> tuple[list[PlacedMask], Box]:
+def together(objects: Sequence[PlacedMask]) -> tuple[list[PlacedMask], Box]:
     """Return the last of some objects with those that are not too far from it, and their box."""
     shown: list[PlacedMask] = []
     box = Box(0, 0, 0, 0)
