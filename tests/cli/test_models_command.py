@@ -113,3 +113,25 @@ def test_info_does_not_load_torch_for_the_size_of_a_tile(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "tiles of 512 px" in done.stdout
+
+
+def test_all_of_a_name_on_the_command_line(capsys, tmp_path):
+    import numpy as np
+    import tifffile
+    import zarr
+
+    from napari_ditto.testing.small_sam3 import save_small_sam3
+
+    model = save_small_sam3(tmp_path / "sam3")
+    image = np.random.default_rng(0).integers(0, 255, (120, 130), np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", image)
+    out = tmp_path / "a.zarr"
+    asked = ["all", str(tmp_path / "a.tif"), "-o", str(out), "--model", f"sam3:{model}", "--json"]
+    assert main([*asked, "--text", " coin "]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["made_by"]["text"] == "coin"
+    assert zarr.open(out)["0"].shape == (120, 130)
+    assert main(asked) == 2
+    assert "finds things by name" in capsys.readouterr().err
+    assert main([*asked[:-3], "--model", "classic", "--text", "coin"]) == 2
+    assert "classic reads no words" in capsys.readouterr().err
