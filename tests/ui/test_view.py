@@ -138,7 +138,7 @@ def test_the_grid_shows_what_is_ready_and_the_level_is_told(part, stage, scene, 
     assert stage.boxes is None
     scene.stage.view_box.return_value = Box(0, 0, 640, 640)
     stage.rested.emit()
-    assert part.shown() == ViewState("level 2 (1/4)")
+    assert part.shown() == ViewState("level 1 (1/2)")
     assert told[-1] == part.shown()
     controller.session.images = ()
     stage.rested.emit()
@@ -169,10 +169,10 @@ def test_the_grid_is_one_quiet_layer(make_napari_viewer_proxy, qtbot, monkeypatc
     viewer = make_napari_viewer_proxy()
     image = viewer.add_image(np.zeros((3, 640, 640), dtype=np.uint8), name="image", scale=(1, 2, 2))
     quick = BlobModel()
-    controller = controller_for(viewer, Workshop(lambda: None, lambda name, device: quick))
+    its = controller_for(viewer, Workshop(lambda: None, lambda name, device: quick))
     viewer.window.add_dock_widget(DittoDock(viewer), name="Ditto")
-    session = controller.session
-    controller.act("new_points")
+    session = its.session
+    its.act("new_points")
     points = viewer.layers.selection.active
     grid = ViewerView(viewer)
     seen = []

@@ -15,7 +15,7 @@ from napari_ditto.core.tiling import Grid, Tile
 from napari_ditto.engine.encode import TileEncoder
 from napari_ditto.engine.predict import Pyramid
 
-MOST_IN_VIEW = 64
+MOST_IN_VIEW = 100
 """A view that holds more tiles is looked at on a coarser level, where its objects fit."""
 
 SLOW_SECONDS = 2.0
