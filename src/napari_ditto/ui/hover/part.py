@@ -286,10 +286,8 @@ class Hover(Part):
         self._forget()
         self._stage.refresh()
         if self.on and self._stage.is_active(self._session.prompt_layers):
-            try:
-                self._stage.prepare(self._session.images)
-            except DittoError:
-                return  # no plane is on show
+            quietly(lambda: self._stage.prepare(self._session.images))
+            self._stage.look_again()
 
     def cancelled(self) -> None:
         """Show nothing until the mouse moves."""
