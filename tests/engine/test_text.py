@@ -35,6 +35,16 @@ def test_only_what_has_the_name_is_found_over_many_tiles():
     assert_same_objects(segment_all(truth_source(truth), model, min_area=1), truth)
 
 
+def test_a_whole_image_is_searched_for_a_name_and_resumed(tmp_path):
+    truth = blobs((150, 203), 40, radius=9, seed=1)
+    source, model, out = truth_source(truth), named(truth), tmp_path / "labels.zarr"
+    found = segment_all(source, model, text="nucleus", min_area=1, out=out)
+    wanted = np.where(truth % 3 == 0, truth, 0)
+    assert_same_objects(np.asarray(found), wanted)
+    again = segment_all(source, model, text="nucleus", min_area=1, out=out, resume=True)
+    assert_same_objects(np.asarray(again), wanted)
+
+
 def test_a_named_object_larger_than_a_tile_is_whole():
     truth = np.zeros((200, 260), np.uint8)
     truth[disc(truth.shape, (100, 100), 70)] = 3

@@ -56,6 +56,7 @@ def prompt_sets(draw: st.DrawFn, shape: Shape) -> PromptSet:
         tuple(strokes),
         draw(st.none() | boxes_in(shape).map(_as_prompt)),
         draw(st.none() | _masks(shape)),
+        text=draw(st.sampled_from(("", "nucleus"))),
     )
     if made.has_positive:
         return made
