@@ -23,8 +23,8 @@ from napari_ditto.data.exporting.label_image import LabelImage
 from napari_ditto.errors import StoreError
 
 LAYER = "labels"
-BATCH = 5000
-"""Features that are handed to GDAL at once."""
+BATCH = 500
+"""Features that are handed to GDAL at once, which lets no other Python run meanwhile."""
 
 PIXELS = (
     'ENGCRS["pixels of the image",EDATUM["image"],CS[Cartesian,2],AXIS["x",east],AXIS["y",south],'
