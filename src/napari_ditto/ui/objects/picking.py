@@ -132,8 +132,8 @@ class Picking:
         self._hold(Picked(target, look.store, ids, look.address, masks))
         return None
 
-    def pick(self, layer: str, ids: Sequence[int], hint: str = "") -> None:
-        """Pick these objects and no others; say `hint` about them."""
+    def pick(self, layer: str, ids: Sequence[int], hint: str | None = "") -> None:
+        """Pick these objects and no others; say `hint` about them, None for nothing new."""
         look = replace(self._look(layer), ids=tuple(ids))
         self._turn += 1
         turn = self._turn
@@ -155,13 +155,14 @@ class Picking:
         view = self._scene.stage.view_box(images)
         return Look(store, address, source.plane_shape(address), view)
 
-    def _hold(self, picked: Picked, hint: str = "") -> None:
+    def _hold(self, picked: Picked, hint: str | None = "") -> None:
         self._turn += 1
         before, self.picked = self.picked, picked
         if picked.ids:
             shown = tuple(picked.masks.values())
             self._stage.outline(self._session.images, picked.address, shown)
-            self._session.hint = hint or _told(picked)
+            if hint is not None:
+                self._session.hint = hint or _told(picked)
         elif before.ids:
             self._stage.hide()
             self._session.hint = ""
@@ -192,7 +193,7 @@ class Picking:
         if self._address() is None:
             self._stage.hide()
         else:
-            self.pick(self.picked.layer, self.picked.ids)
+            self.pick(self.picked.layer, self.picked.ids, None)
 
     def _on_written(self, layer: str) -> None:
         if layer == self.picked.layer and self.picked.ids:
