@@ -153,7 +153,7 @@ def _write_examples(folder: Path, examples: Sequence[PlaneExample]) -> str:
 
 
 def _write_index(path: Path, record: SessionRecord) -> None:
-    raw = json.dumps(record.to_json(), allow_nan=False, separators=(",", ":")).encode()
+    raw = _as_text(record).encode()
     if len(raw) > MAX_INDEX:
         raise StoreError(
             f"a session of {record.steps:,} objects is too large", todo="Export the labels instead"
@@ -164,6 +164,20 @@ def _write_index(path: Path, record: SessionRecord) -> None:
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
+
+
+def _as_text(record: SessionRecord) -> str:
+    """Return the index, one step a line; no call is long, so that other threads go on."""
+    told = record.to_json()
+    labels = []
+    for entry in told.pop("labels"):
+        steps = ",\n".join(map(_dumps, entry.pop("steps")))
+        labels.append(f'{_dumps(entry)[:-1]}, "steps": [\n{steps}\n]}}')
+    return f'{_dumps(told)[:-1]}, "labels": [\n{",".join(labels)}]}}\n'
+
+
+def _dumps(told: object) -> str:
+    return json.dumps(told, allow_nan=False)
 
 
 def _sweep(target: Path, kept: frozenset[str], before: frozenset[str]) -> None:

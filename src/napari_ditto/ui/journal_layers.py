@@ -134,7 +134,9 @@ class JournalLayers:
         ``""`` if it is neither here nor in its place.
         """
         found = self._here(note)
-        if not found and note.path and Path(note.path).exists():
+        # napari would run a script.
+        is_script = Path(note.path).suffix.lower() == ".py"
+        if not found and note.path and Path(note.path).exists() and not is_script:
             # Whatever the reader raises, the labels can be shown without the image.
             try:
                 self._viewer.open(note.path, plugin=note.reader or "napari")

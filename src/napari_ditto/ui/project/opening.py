@@ -184,6 +184,7 @@ def take_settings(session: Session, told: Mapping[str, Any]) -> list[str]:
     try:
         session.diameter = max(0.0, facts.number("diameter", 0.0))
         session.positive = facts.flag("positive", True)
+        session.text = facts.text("text", "")
         window = _window(facts)
         if window is not None:
             session.window, session.window_mode = window, "given"

@@ -120,10 +120,15 @@ class ProjectPart(Part):
             self.save_at(self._path)
             return
         chosen = self._tools.ask.ask_save(
-            "Save session", f"session{SUFFIX}", f"Sessions (*{SUFFIX})"
+            "Save session", f"{self._suggestion()}{SUFFIX}", f"Sessions (*{SUFFIX})"
         )
         if chosen:
             self.save_at(Path(chosen))
+
+    def _suggestion(self) -> str:
+        """Return a name for a session: that of the image."""
+        chosen = (c.text for c in self._session.image_choices if c.key in self._session.images)
+        return "".join(c if c.isalnum() or c in "-_ ." else "_" for c in next(chosen, "session"))
 
     def save_at(self, path: Path) -> None:
         """Save to a folder."""
@@ -145,6 +150,7 @@ class ProjectPart(Part):
                 entry.key for part in ("images", "labels", "prompts")
                 for entry in getattr(saved.record, part)
             )  # fmt: skip
+            self._stage.open_by_us()
             tell(saved)
             self.changed.emit()
 

@@ -25,7 +25,7 @@ from napari_ditto.ui.session import Session
 
 KEPT = (
     *("model", "device", "overlap", "window_mode", "min_area_px", "min_score", "diameter"),
-    "positive",
+    *("positive", "text"),
 )
 """Fields of the session that are saved as they are."""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from napari_ditto.data.image_file import ImageFile
 from napari_ditto.data.protocols import LabelStore
+from napari_ditto.data.session_folder import SUFFIX
 from napari_ditto.data.session_pixels import can_keep, fingerprint
 from napari_ditto.data.session_records import (
     SessionImage,
@@ -18,6 +19,7 @@ from napari_ditto.errors import DittoError
 from napari_ditto.ui.image_layers import level_0
 from napari_ditto.ui.preview import above_images
 from napari_ditto.ui.project import putting, taking
+from napari_ditto.ui.settings import PLUGIN
 from napari_ditto.ui.transforms import copy_transform
 
 if TYPE_CHECKING:
@@ -87,6 +89,10 @@ class ProjectStage(Protocol):
 
     def has(self, key: str) -> bool:
         """Whether a layer is there."""
+        ...
+
+    def open_by_us(self) -> None:
+        """Let sessions that are dropped on the window be opened by us, unless the user chose."""
         ...
 
 
@@ -199,6 +205,17 @@ class ViewerProject:
     def has(self, key: str) -> bool:
         """Whether a layer is there."""
         return key in self._by_id()
+
+    def open_by_us(self) -> None:
+        """Let sessions that are dropped on the window be opened by us, unless the user chose.
+
+        napari's own reader takes every folder, so that it would ask who is meant.
+        """
+        from napari.settings import get_settings
+
+        plugins = get_settings().plugins
+        if not any(SUFFIX in pattern for pattern in plugins.extension2reader):
+            plugins.extension2reader = {**plugins.extension2reader, f"*{SUFFIX}/": PLUGIN}
 
     def _by_id(self) -> dict[str, Any]:
         return {str(layer.unique_id): layer for layer in self._viewer.layers}
