@@ -10,7 +10,9 @@ import pytest
 from napari_ditto.core.prompts import PointPrompt, PromptSet
 from napari_ditto.core.window import Window
 from napari_ditto.data.source import open_source
+from napari_ditto.engine.jobs import drain
 from napari_ditto.testing.fakes import NamingModel, paint_truth
+from napari_ditto.ui.workshop import Workshop
 from tests.ui.test_controller import (  # noqa: F401  # fixtures
     controller,
     last,
@@ -56,10 +58,17 @@ def test_all_of_a_name_in_one_step_of_undo(named, scene):  # noqa: F811
     store = scene.add_labels.call_args.args[2]
     np.testing.assert_array_equal(store.data > 0, np.isin(TRUTH, (1, 3)))
     assert len(np.unique(store.data)) == 3
-    told = scene.refresh_labels.call_args.args[1]
-    assert {note["text"] for note in told} == {"nucleus"}
     named.act("undo")
     assert not np.asarray(store.data).any()
+
+
+def test_labels_say_what_they_were_looked_for_as(named, model):
+    workshop = Workshop(lambda: None, load_model=lambda name, device: model)
+    setup = named._proposing.setup()
+    for text, told in (("nucleus", "named nucleus"), ("", "everything")):
+        found = drain(workshop.everything(setup, setup.source.plane(), 1, 0.5, text))
+        written = drain(workshop.write_all(setup, None, found, "keep"))
+        assert {note["prompts"] for note in written.provenance} == {told}
 
 
 def test_without_a_name_it_asks_for_one(named):

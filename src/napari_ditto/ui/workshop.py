@@ -347,8 +347,8 @@ class Workshop:
                     continue
                 delta = store.write(found.address, where, mask, first + len(deltas), overlap)
                 if not delta.box.is_empty:
-                    note = _note(model.spec, delta.label, float(found.scores[index]))
-                    notes.append(note | ({"text": found.text} if found.text else {}))
+                    score = float(found.scores[index])
+                    notes.append(_note(model.spec, delta.label, score, found.text))
                     deltas.append(delta)
         return Written(store, tuple(deltas), tuple(notes))
 
@@ -475,12 +475,12 @@ class Workshop:
         return self._cache
 
 
-def _note(spec: ModelSpec, label: int, score: float) -> dict[str, object]:
-    """Return where a label comes from that no prompt asked for, JSON-able."""
+def _note(spec: ModelSpec, label: int, score: float, text: str) -> dict[str, object]:
+    """Return where a label comes from that was found by itself, or by its name, JSON-able."""
     return {
         "label": label,
         **spec.provenance,
-        "prompts": "everything",
+        "prompts": f"named {text}" if text else "everything",
         "score": score,
     }
 

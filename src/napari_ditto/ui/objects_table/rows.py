@@ -25,7 +25,8 @@ def origin(record: ObjectRecord) -> str:
     """Return how an object was found, in a word: digests of prompts say nothing to a user."""
     if not record.prompts:
         return ""
-    return record.prompts if record.prompts in _WORDS else "prompted"
+    told = record.prompts in _WORDS or record.prompts.startswith("named ")
+    return record.prompts if told else "prompted"
 
 
 @dataclass(frozen=True, eq=False)
