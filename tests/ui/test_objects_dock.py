@@ -99,6 +99,9 @@ def test_what_the_user_does_is_told(dock, qtbot, monkeypatch):
     assert row == ["2", "cell", "6", "0.50", "", "ditto", "prompted", ""]
     table.selectRow(1)
     assert dock.told.pop() == ("objects.jump", (2, False))
+    dock.edit_fold.expand()
+    table.selectRow(2)
+    assert dock.told[-2:] == [("objects.jump", (3, False)), ("objects_edit.pick", ("lab", (3,)))]
     table.selectAll()
     assert dock.told.pop() == ("objects_edit.pick", ("lab", (1, 2, 3, 4, 5)))
     table._classify(2)

@@ -15,6 +15,8 @@ from napari_ditto.errors import DittoError
 log = logging.getLogger(__name__)
 
 CALM_SECONDS = 0.5
+MANY = 10_000
+"""So many objects take 0.15 s to write; a larger table waits longer for the next change."""
 
 
 def _log(error: DittoError) -> None:
@@ -39,12 +41,13 @@ class TableFile:
         self._lock = threading.Lock()
         self._wanted: ObjectTable | None = None
         self._writer: threading.Thread | None = None
-        self._put_at = 0.0
+        self._put_at, self._calm = 0.0, CALM_SECONDS
 
     def put(self, table: ObjectTable) -> None:
         """Have a table written soon; of several only the last is."""
         with self._lock:
             self._wanted, self._put_at = table, time.monotonic()
+            self._calm = CALM_SECONDS * (1 + len(table.records) / MANY)
             if self._writer is None:
                 self._writer = threading.Thread(target=self._write, name="ditto objects")
                 self._writer.start()
@@ -65,7 +68,7 @@ class TableFile:
 
     def _next(self) -> ObjectTable | None:
         """Return what is to be written once it is calm; None, and no thread, if nothing is."""
-        while (rest := self._put_at + CALM_SECONDS - time.monotonic()) > 0:
+        while (rest := self._put_at + self._calm - time.monotonic()) > 0:
             time.sleep(min(rest, CALM_SECONDS / 10))
         with self._lock:
             table, self._wanted = self._wanted, None

@@ -98,6 +98,7 @@ def _read(content: Mapping[str, Any]) -> ObjectTable:
     classes = tuple(_read_class(row) for row in _rows(content, "classes", MAX_CLASSES))
     check_classes(classes)
     models = {_text(row, "key"): _facts(row) for row in _rows(content, "models", _MAX_MODELS)}
+    told = {model: facts for model, facts in models.items() if facts}
     planes = [_read_plane(row) for row in _rows(content, "planes", MAX_OBJECTS)]
     records: dict[int, ObjectRecord] = {}
     for row in _rows(content, "objects", MAX_OBJECTS):
@@ -108,7 +109,7 @@ def _read(content: Mapping[str, Any]) -> ObjectTable:
     unknown = {r.class_id for r in records.values()} - {NO_CLASS} - {c.id for c in classes}
     if unknown:
         raise ValueError(f"there is no class {min(unknown)}")
-    return ObjectTable(records, classes, models)
+    return ObjectTable(records, classes, told)
 
 
 def _read_class(row: Mapping[str, Any]) -> ObjectClass:

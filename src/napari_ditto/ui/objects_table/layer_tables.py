@@ -71,6 +71,7 @@ class LayerTables:
     def __init__(self, viewer: Viewer, fail: Callable[[DittoError], None]) -> None:
         self._viewer, self._fail = viewer, fail
         self._files: dict[Path, TableFile] = {}
+        self._beforehand: dict[str, ObjectTable] = {}
 
     def get(self, layer: str) -> ObjectTable:
         """Return the table of a layer; what is damaged on disk is told, and counts as nothing."""
@@ -78,13 +79,30 @@ class LayerTables:
         if found is None:
             return ObjectTable()
         if KEY not in found.metadata:
-            try:
-                found.metadata[KEY] = table_of(found)
-            except DittoError as error:
-                found.metadata[KEY] = _old_notes(found)
-                self._fail(error)
+            found.metadata[KEY] = self._read(found)
         table: ObjectTable = found.metadata[KEY]
         return table
+
+    def unread(self, layer: str) -> Callable[[], ObjectTable] | None:
+        """Return what reads the table of a layer from the disk."""
+        found = self._layer(layer)
+        if found is None or KEY in found.metadata or labels_folder(found) is None:
+            return None
+
+        def read() -> ObjectTable:
+            return self._beforehand.setdefault(layer, table_of(found))
+
+        return read
+
+    def _read(self, found: Labels) -> ObjectTable:
+        key = str(found.unique_id)
+        if key in self._beforehand:
+            return self._beforehand.pop(key)
+        try:
+            return table_of(found)
+        except DittoError as error:
+            self._fail(error)
+            return _old_notes(found)
 
     def put(self, layer: str, table: ObjectTable) -> None:
         """Keep a table with its layer, and soon beside its labels on disk."""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from napari_ditto.core.progress import Progress
 from napari_ditto.data.arrays import Index
 from napari_ditto.data.measuring import pixel_size
 from napari_ditto.data.object_extents import Extents
-from napari_ditto.data.object_records import NO_CLASS, ObjectClass
+from napari_ditto.data.object_records import NO_CLASS, ObjectClass, ObjectTable
 from napari_ditto.data.regions import plane_region
 from napari_ditto.errors import LabelsError
 from napari_ditto.ui.desk import Desk
@@ -70,7 +71,7 @@ class ObjectsPart(Part):
         self._tables, self._classes = labelling.tables, labelling.classes
         self._editing = ClassEditing(labelling, stage.all_labels)
         self._measurer = Measurer(runner, self._on_found, desk.fail)
-        self._layer = ""
+        self._layer = self._reading = ""
         self._rows, self._extents = NO_ROWS, _NOT_MEASURED
         self._coloured: dict[str, ClassColors] = {}
         self._by_class: set[str] = set()
@@ -134,11 +135,34 @@ class ObjectsPart(Part):
         self._stage.follow(layer)
         self._rows = replace(NO_ROWS, sort=self._rows.sort, filter=self._rows.filter)
         self._extents = _NOT_MEASURED
-        if layer:
-            table = self._tables.of(layer)
+        self._measure()
+        unread = self._tables.unread(layer)
+        if unread is None:
+            self._take_table()
+        else:
+            self._read_first(layer, unread)
+
+    def _read_first(self, layer: str, unread: Callable[[], ObjectTable]) -> None:
+        """Read a table from the disk in the background; objects are listed with it."""
+
+        def steps() -> Generator[Progress, None, ObjectTable]:
+            yield Progress("read", text="reading the table of objects")
+            return unread()
+
+        def done(_: object) -> None:
+            if self._layer == layer:
+                self._desk.guarded(self._take_table)
+
+        # What went wrong is told when the table is asked for.
+        self._reading = layer
+        self._runner.submit(Job("reading objects", steps, on_done=done, on_error=done))
+
+    def _take_table(self) -> None:
+        self._reading = ""
+        if self._layer:
+            table = self._tables.of(self._layer)
             if table.classes or not self._classes.offered:
                 self._classes.offer(table.classes)
-        self._measure()
         self._make_rows()
 
     # --- rows ------------------------------------------------------------------------------------
@@ -146,7 +170,7 @@ class ObjectsPart(Part):
     def _is_there(self) -> bool:
         """Whether there is a layer with objects; the user may just have deleted it."""
         stage, layer = self._stage, self._layer
-        return bool(stage.name(layer)) and not stage.is_unfinished(layer)
+        return bool(layer and stage.name(layer)) and not stage.is_unfinished(layer)
 
     def _measure(self) -> None:
         if self._is_there():
@@ -164,7 +188,7 @@ class ObjectsPart(Part):
 
     def _make_rows(self, changed: frozenset[int] | None = frozenset()) -> None:
         """Bring the rows up to date; None for `changed` looks at every record."""
-        if not self._is_there():
+        if not self._is_there() or self._reading == self._layer:
             return self.changed.emit()
         old, table = self._rows, self._tables.of(self._layer)
         found = self._measurer.found(self._layer)

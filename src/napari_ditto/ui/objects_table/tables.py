@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Protocol
@@ -34,6 +34,13 @@ class TableHolder(Protocol):
         """Keep a table; nothing happens if the layer is gone."""
         ...
 
+    def unread(self, layer: str) -> Callable[[], ObjectTable] | None:
+        """Return what reads the table of a layer from the disk, on any thread; None if it is here.
+
+        The table is kept as soon as :meth:`get` is asked for it.
+        """
+        ...
+
 
 class MemoryTables:
     """A :class:`TableHolder` without a viewer."""
@@ -48,6 +55,9 @@ class MemoryTables:
     def put(self, layer: str, table: ObjectTable) -> None:
         """Keep a table."""
         self._tables[layer] = table
+
+    def unread(self, layer: str) -> None:
+        """Return None: all tables are here."""
 
 
 class ObjectTables:
@@ -69,6 +79,10 @@ class ObjectTables:
     def of(self, layer: str) -> ObjectTable:
         """Return the table of a Labels layer, an empty one if nothing is known."""
         return self._holder.get(layer)
+
+    def unread(self, layer: str) -> Callable[[], ObjectTable] | None:
+        """Return what reads the table of a layer beforehand, on any thread; None if it is here."""
+        return self._holder.unread(layer)
 
     def put(self, layer: str, table: ObjectTable) -> None:
         """Give a layer another table, without a way back."""

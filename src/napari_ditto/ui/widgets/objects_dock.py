@@ -88,7 +88,8 @@ class ObjectsWidget(Dock):
         table.objects.sorted_by.connect(lambda name, falls: choose("objects.sort", (name, falls)))
         table.visited.connect(lambda label, zoom: choose("objects.jump", (label, zoom)))
         table.classified.connect(lambda ids, kind: choose("objects.class_of", (ids, kind)))
-        table.picked.connect(self._on_picked)
+        table.picked.connect(self._pick)
+        table.chosen.connect(self._on_chosen)
         table.noted.connect(self._on_noted)
         self.classes.chose.connect(lambda field, value: choose(field, value))
         self.editing.chose.connect(lambda field, value: choose(field, value))
@@ -111,10 +112,15 @@ class ObjectsWidget(Dock):
             ),
         )
 
-    def _on_picked(self, ids: tuple[int, ...]) -> None:
-        picked = cast("EditState | None", self.parts.get("objects_edit"))
-        if ids or (picked is not None and len(picked.ids) > 1):
-            self.chose.emit("objects_edit.pick", (self._objects().layer, ids))
+    def _on_chosen(self, ids: tuple[int, ...]) -> None:
+        # A click on one row is a look at it, unless the buttons that work on it are open.
+        picked = self.parts.get("objects_edit")
+        held = isinstance(picked, EditState) and picked.ids
+        if len(ids) > 1 or held or self.edit_fold.is_expanded:
+            self._pick(ids)
+
+    def _pick(self, ids: tuple[int, ...]) -> None:
+        self.chose.emit("objects_edit.pick", (self._objects().layer, ids))
 
     def _on_noted(self, label: int) -> None:
         known = self._objects().rows.table.record(label).note

@@ -40,8 +40,10 @@ class ObjectsTable(QTableView):
     """An object is to be shown; whether with a close look."""
     classified = QtSignal(tuple, int)
     """Objects are to get a class."""
+    chosen = QtSignal(tuple)
+    """These rows are selected now."""
     picked = QtSignal(tuple)
-    """Objects are to be picked for editing; none lets them go."""
+    """Objects are to be picked for editing."""
     noted = QtSignal(int)
     """A note is to be written about an object."""
 
@@ -134,8 +136,7 @@ class ObjectsTable(QTableView):
         if len(labels) == 1:
             self._selected = labels[0]
             self.visited.emit(labels[0], False)
-        # Several rows are selected to do something to them together.
-        self.picked.emit(labels if len(labels) > 1 else ())
+        self.chosen.emit(labels)
 
     def _on_double_click(self, index: QModelIndex) -> None:
         if COLUMNS[index.column()] == "class" and self._classes:
@@ -148,10 +149,10 @@ class ObjectsTable(QTableView):
         index = self.indexAt(at)
         if not index.isValid():
             return
-        label, labels = self.objects.label(index.row()), self.labels()
+        label = self.objects.label(index.row())
         menu = QMenu(self)
         _add(menu, "Look closely", lambda: self.visited.emit(label, True))
-        _add(menu, "Pick, to refine, split or delete", lambda: self.picked.emit(labels))
+        _add(menu, "Pick, to refine, split or delete", lambda: self.picked.emit(self.labels()))
         _add(menu, "Note…", lambda: self.noted.emit(label))
         if self._classes:
             menu.addSeparator()
