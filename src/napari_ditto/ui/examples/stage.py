@@ -18,8 +18,7 @@ from napari_ditto.ui.examples.drawings import drawing_on_plane
 from napari_ditto.ui.keymap import bind
 from napari_ditto.ui.objects_table.layer_tables import table_of
 from napari_ditto.ui.overlay import NAME as IN_HAND
-from napari_ditto.ui.preview import NAME as PREVIEW
-from napari_ditto.ui.preview import above_images
+from napari_ditto.ui.preview import OWN, above_images
 from napari_ditto.ui.transforms import data_to_world, transform
 
 if TYPE_CHECKING:
@@ -78,8 +77,7 @@ class ViewerStage:
         from napari.layers import Labels
 
         active = self._viewer.layers.selection.active
-        ours = (PREVIEW, IN_HAND)
-        found = [x for x in self._viewer.layers if isinstance(x, Labels) and x.name not in ours]
+        found = [x for x in self._viewer.layers if isinstance(x, Labels) and not _is_own(x)]
         found.sort(key=lambda layer: (layer == active, layer.visible))
         return str(found[-1].unique_id) if found else ""
 
@@ -233,3 +231,7 @@ class ViewerStage:
         """Disconnect."""
         self._edits_soon.stop()
         self.watch(())
+
+
+def _is_own(layer: Layer) -> bool:
+    return OWN in layer.metadata or layer.name == IN_HAND
