@@ -78,6 +78,7 @@ docs-images: $(STAMP) ## screenshots of the real program, for the docs
 	xvfb-run -a -s "-screen 0 1600x1200x24" $(BIN)/python docs/screenshots.py
 	xvfb-run -a -s "-screen 0 1600x1200x24" $(BIN)/python docs/screenshots_examples.py
 	xvfb-run -a -s "-screen 0 1600x1200x24" $(BIN)/python docs/screenshots_whole.py
+	xvfb-run -a -s "-screen 0 1600x1200x24" $(BIN)/python docs/screenshots_objects.py
 
 reference: $(STAMP) ## docs/reference from docstrings and --help
 	$(BIN)/python docs/make_reference.py
