@@ -40,9 +40,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_FILE = 1 << 20
-TIMES = 2
+TIMES, ENOUGH_SECONDS = 5, 1.0
+"""A call is repeated so often, or until so much time has gone by; the median counts."""
+
 LONG_SECONDS = 5.0
-"""What takes longer is timed once, at its first call; the rest is the median of a few more."""
+"""What takes longer is timed once, at its first call."""
 
 ASK_EVERY = 0.1
 """Seconds between two looks at the process."""
@@ -247,7 +249,8 @@ def _time(call: Callable[[int], T]) -> tuple[float, T]:
         start = time.perf_counter()
         result = call(len(seconds))
         seconds.append(time.perf_counter() - start)
-        if seconds[0] > LONG_SECONDS or len(seconds) > TIMES:
+        enough = len(seconds) > 1 and (sum(seconds) > ENOUGH_SECONDS or len(seconds) > TIMES)
+        if enough or seconds[0] > LONG_SECONDS:
             return median(seconds[1:] or seconds), result
 
 

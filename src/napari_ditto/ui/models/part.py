@@ -5,7 +5,7 @@ What takes long runs in a thread of its own, so that prompts are answered meanwh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,13 @@ from napari_ditto.models.registry import DEFAULT_MODEL, ModelEntry, available_mo
 from napari_ditto.models.speed_check import Speed, speed_steps
 from napari_ditto.models.verification import Verified, verify_steps
 from napari_ditto.ui.model_choices import download_question, model_choices
-from napari_ditto.ui.models.state import ModelsState, details_of, listed, megabytes
+from napari_ditto.ui.models.state import (
+    ModelDetails,
+    ModelsState,
+    details_of,
+    listed,
+    megabytes,
+)
 from napari_ditto.ui.part import Part
 from napari_ditto.ui.runner import Job, Runner, Steps
 from napari_ditto.ui.session import Session
@@ -70,7 +76,6 @@ class ModelsPart(Part):
         self._state: ModelsState | None = None
         session.events.model.connect(self._again)
         self._do: dict[str, Callable[[str], None]] = {
-            "select": self._select,
             "use": partial(choose, "model"),
             "get": self._get,
             "discard": self._discard,
@@ -92,13 +97,15 @@ class ModelsPart(Part):
 
     def choose(self, field: str, value: object) -> None:
         """Do something with a model, ``"models.get"`` and its id; trouble is shown here."""
-        if field != "models.select":
-            self._note, self._trouble = "", False
+        verb = field.partition(".")[2]
+        if verb == "select":
+            return self._select(str(value))
+        self._note, self._trouble = "", False
         try:
-            self._do[field.partition(".")[2]](str(value))
+            self._do[verb](str(value))
         except DittoError as error:
             self._fail(error)
-        self._again()
+        return self._again()
 
     def shown(self) -> ModelsState:
         """Return what the dock draws; looked up when something has changed."""
@@ -112,17 +119,24 @@ class ModelsPart(Part):
         self._runner.close()
 
     def _look(self) -> ModelsState:
-        entries, chosen, busy = available_models(), self._session.model, bool(self._working)
-        entry = next((e for e in entries if e.id == self._selected), entries[0])
-        checked = self._checked.get(entry.id, "")
+        entries = available_models()
         return ModelsState(
-            rows=listed(entries, chosen),
-            details=details_of(entry, busy=busy, chosen=chosen, checked=checked),
+            rows=listed(entries, self._session.model),
+            details=self._details(entries),
             never_online=online.never_goes_online(),
             forced_offline=online.offline_by_environment(),
             working=self._working,
             note=self._note,
             trouble=self._trouble,
+        )
+
+    def _details(self, entries: Sequence[ModelEntry]) -> ModelDetails:
+        entry = next((e for e in entries if e.id == self._selected), entries[0])
+        return details_of(
+            entry,
+            busy=bool(self._working),
+            chosen=self._session.model,
+            checked=self._checked.get(entry.id, ""),
         )
 
     def _again(self, *_: object) -> None:
@@ -132,7 +146,10 @@ class ModelsPart(Part):
     # --- what the user asks for -------------------------------------------------------------------
 
     def _select(self, name: str) -> None:
-        self._selected = name
+        # The list stays as it is: looking at all models anew would take ten times as long.
+        state, self._selected = self.shown(), name
+        self._state = replace(state, details=self._details(available_models()))
+        self.changed.emit()
 
     def _get(self, name: str) -> None:
         entry = _published(name)
