@@ -39,6 +39,6 @@ def own_folders(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("NAPARI_DITTO_CACHE", str(folder / "cache"))
     monkeypatch.setenv("NAPARI_DITTO_MODELS", str(folder / "models"))
     monkeypatch.setenv("NAPARI_DITTO_JOURNAL", str(folder / "journals"))
-    monkeypatch.setattr("napari.settings._CFG_PATH", str(folder / "settings.yaml"))
-    monkeypatch.setattr("napari.settings._PLUGIN_SETTINGS", {})
+    monkeypatch.setattr("napari.settings._CFG_PATH", str(folder / "settings.yaml"), raising=False)
+    monkeypatch.setattr("napari.settings._PLUGIN_SETTINGS", {}, raising=False)  # 0.9
     return folder

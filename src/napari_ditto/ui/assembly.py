@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal, cast
 from weakref import WeakValueDictionary
 
+from napari_ditto.errors import DittoError
 from napari_ditto.ui import settings
 from napari_ditto.ui.bridge import MainThread
 from napari_ditto.ui.controller import Controller
@@ -22,13 +23,22 @@ if TYPE_CHECKING:
     from napari_ditto.data.embeddings import EmbeddingCache
     from napari_ditto.data.protocols import OverlapPolicy
 
+OLDEST_NAPARI = "0.9"
+
 # Keyed by the id of the viewer itself: plugins get a new proxy each time. The controller holds
 # the viewer, so the id cannot be used again while the entry is there.
 _controllers: WeakValueDictionary[int, Controller] = WeakValueDictionary()
 
 
 def controller_for(viewer: Viewer, workshop: Workshop | None = None) -> Controller:
-    """Return the one controller of a viewer; it lives as long as a dock shows it."""
+    """Return the one controller of a viewer; it lives as long as a dock shows it.
+
+    Raises
+    ------
+    DittoError
+        If this napari is too old.
+    """
+    _check_napari(viewer)
     key = id(getattr(viewer, "__wrapped__", viewer))
     controller = _controllers.get(key)
     if controller is None or controller.is_closed:
@@ -44,6 +54,16 @@ def controller_for(viewer: Viewer, workshop: Workshop | None = None) -> Controll
         )  # fmt: skip
         _controllers[key] = controller
     return controller
+
+
+def _check_napari(viewer: Viewer) -> None:
+    if not hasattr(viewer, "scene"):
+        import napari
+
+        raise DittoError(
+            f"Ditto works with napari {OLDEST_NAPARI} and newer, this is {napari.__version__}",
+            todo="Update napari: pip install --upgrade napari",
+        )
 
 
 def _new_workshop(chosen: settings.Settings) -> Workshop:
