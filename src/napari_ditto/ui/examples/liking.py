@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_ditto.core.geometry import Box, PlaneAddress
+from napari_ditto.data.object_records import ObjectClass
 from napari_ditto.errors import DittoError, ModelError, PromptError
 from napari_ditto.models.protocols import Memory
 from napari_ditto.ui.examples.bench import Bench
 from napari_ditto.ui.examples.collecting import Collecting
 from napari_ditto.ui.examples.jobs import Liked, Work
+from napari_ditto.ui.examples.naming import classes_of, found_objects
 from napari_ditto.ui.workshop import Setup
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ class Liking:
     def __init__(self, bench: Bench, collecting: Collecting) -> None:
         self._bench, self._state, self._collecting = bench, bench.state, collecting
         self._found: list[Found] = []
+        self._classes: dict[int, ObjectClass] = {}
         self._rewriting = False
 
     @property
@@ -112,6 +115,7 @@ class Liking:
         """Search one place after the other; a new run begins a new set of results."""
         before = {(f.place.images, f.place.address): f for f in self._present()}
         self._found, self._state.found = [], ""
+        self._classes = classes_of(self._state.rows, self._bench.labelling.tables)
         if one_kind is not None:
             self._state.one_kind = one_kind  # a tuned prompt is for what it was tuned for
         self._next(places, memory, self._state.enabled, before)
@@ -151,10 +155,15 @@ class Liking:
         else:
             layer = stage.add_result(place.images, place.setup.source, liked.store, NAME)
             self._bench.labelling.note_layers("more like this", layer)
-        stage.describe_labels(layer, liked.ids, liked.scores, liked.model)
+        self._describe(layer, liked)
         self._found.append(Found(layer, place, liked))
         self._state.has_result = True
         self._tell()
+
+    def _describe(self, layer: str, liked: Liked) -> None:
+        """Put what is known of the objects beside their labels, and draw these again."""
+        self._bench.labelling.tables.put(layer, found_objects(liked, self._classes))
+        self._bench.stage.describe_labels(layer, liked.ids, liked.scores, liked.model)
 
     def _tell(self) -> None:
         if not self._found:
@@ -187,7 +196,7 @@ class Liking:
             self._rewriting = False
             if number >= len(self._found) or self._found[number] is not found:
                 return  # another search has begun
-            self._bench.stage.describe_labels(found.layer, liked.ids, liked.scores, liked.model)
+            self._describe(found.layer, liked)
             self._found[number] = Found(found.layer, found.place, liked)
             if number + 1 < len(self._found):
                 self._rewrite(number + 1, threshold)
