@@ -10,7 +10,7 @@ from napari_ditto.core.window import Window
 from napari_ditto.ui import adapters
 from napari_ditto.ui.keymap import bind
 
-pytestmark = pytest.mark.gui
+pytestmark = [pytest.mark.gui, pytest.mark.once]
 
 STACK = np.random.default_rng(0).integers(0, 255, (4, 64, 80), dtype=np.uint8)
 

@@ -10,7 +10,7 @@ from napari_ditto.core.lineage import Lineage
 from napari_ditto.ui.examples.stage import ViewerStage
 from napari_ditto.ui.keymap import ACTIONS, REVIEW_ACTIONS
 
-pytestmark = pytest.mark.gui
+pytestmark = [pytest.mark.gui, pytest.mark.once]
 
 WHOLE = Box(0, 0, 20, 30)
 

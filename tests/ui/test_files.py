@@ -7,7 +7,7 @@ import pytest
 import tifffile
 from npe2 import PluginManifest
 
-pytestmark = pytest.mark.gui
+pytestmark = [pytest.mark.gui, pytest.mark.once]
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from napari_ditto.testing.blobs import BlobModel
 from napari_ditto.ui.assembly import controller_for
 from napari_ditto.ui.workshop import Workshop
 
-pytestmark = pytest.mark.gui
+pytestmark = [pytest.mark.gui, pytest.mark.once]
 
 DISCS = {1: (40, 50), 2: (90, 60), 3: (45, 120)}
 

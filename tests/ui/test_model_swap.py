@@ -17,7 +17,7 @@ from napari_ditto.ui.assembly import controller_for
 from napari_ditto.ui.keymap import ACTIONS
 from napari_ditto.ui.workshop import Workshop
 
-pytestmark = pytest.mark.gui
+pytestmark = [pytest.mark.gui, pytest.mark.once]
 
 MIDDLE = (48.0, 56.0)
 

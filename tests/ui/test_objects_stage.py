@@ -49,6 +49,7 @@ def clicks_told(layer, stage):
     return told
 
 
+@pytest.mark.once
 @pytest.mark.gui
 def test_outlines_lie_on_the_image_and_leave_the_tool_alone(viewer, stage):
     square = PlacedMask(Box(10, 20, 14, 26), np.ones((4, 6), bool))
@@ -74,6 +75,7 @@ def test_outlines_lie_on_the_image_and_leave_the_tool_alone(viewer, stage):
     assert NAME not in viewer.layers
 
 
+@pytest.mark.once
 @pytest.mark.gui
 def test_tools_go_back_into_the_hand(viewer, stage):
     stage.take_up_line(lambda: str(viewer.add_shapes(ndim=3, name="boxes").unique_id))

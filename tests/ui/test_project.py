@@ -20,7 +20,7 @@ from napari_ditto.ui.views import DockView
 from napari_ditto.ui.workshop import Workshop
 from tests.ui.inline import InlineRunner
 
-pytestmark = pytest.mark.gui
+pytestmark = [pytest.mark.gui, pytest.mark.once]
 
 SPOTS = [(20, 20), (22, 60), (60, 25)]
 
@@ -119,6 +119,8 @@ def test_a_session_comes_back_bit_for_bit(window, tmp_path):
     one.act("undo")  # gives the label's prompt back
     one.click((1 / 3, 90.1), accept=False)
     one.controller.choose("overlap", "replace")
+    one.controller.choose("refine.smooth", 1.5)
+    one.controller.choose("where", "view")
     one.camera.zoom = 3.25
     (points,) = one.layers("Ditto points")
     assert one.part.is_changed
@@ -140,6 +142,9 @@ def test_a_session_comes_back_bit_for_bit(window, tmp_path):
         np.testing.assert_array_equal(getattr(new, name), getattr(old, name))
     assert new.colormap.name == "viridis"
     assert two.session.overlap == "replace"
+    assert two.controller.examples.state.where == "view"
+    refine = next(part for part in two.controller.parts if part.name == "refine")
+    assert refine.shown().smooth == 1.5
     assert two.camera.zoom == 3.25
     assert two.session.target == str(two.layers("Ditto labels")[0].unique_id)
     assert two.session.images == (str(new.unique_id),)

@@ -160,6 +160,7 @@ def test_the_sides_of_neighbours_are_drawn_once():
     assert not placed[:, 1, 1].any()
 
 
+@pytest.mark.once
 @pytest.mark.gui
 def test_the_grid_is_one_quiet_layer(make_napari_viewer_proxy, qtbot, monkeypatch):
     monkeypatch.setattr("napari_ditto.ui.settings._napari_section", lambda: None)
