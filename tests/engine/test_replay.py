@@ -198,3 +198,15 @@ def test_images_and_models_are_opened_once(tmp_path, model):
     assert drain(job.steps()).is_identical
     assert asked == [("classic", "cpu")]
     assert read_session(path).steps == 3
+
+
+@pytest.mark.parametrize(
+    "told", [{"smooth": 1e9}, {"smooth": "a"}, {"pieces": "x"}, {"min_area": 1.5}, {"x": 1}]
+)
+def test_a_refinement_that_makes_no_sense(tmp_path, model, told):
+    image = scene()
+    labels, steps = annotate(model, image)
+    steps[0] = replace(steps[0], refinement=told)
+    path = save(tmp_path / "a.ditto-session", image, labels, steps)
+    with pytest.raises(SourceError, match="refined in an unknown way"):
+        replay(path)

@@ -16,8 +16,9 @@ filled piece counts with its holes, and a chosen piece can still be too small.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,9 @@ from napari_ditto.core.masks import (
 )
 
 Pieces = Literal["all", "largest", "clicked"]
+
+MAX_SMOOTH = 100.0
+"""Most smoothing in pixels that a file may ask for."""
 
 REACH = 4.0
 """A Gaussian is cut where it has fallen to e^-8, in sigmas."""
@@ -93,6 +97,24 @@ class Refinement:
             for name in self.__slots__
             if getattr(self, name) != getattr(Refinement(), name)
         }
+
+
+def checked(told: Mapping[str, object]) -> Refinement:
+    """Return the refinement that somebody else's JSON tells.
+
+    Raises
+    ------
+    ValueError
+        If it is none, or would take more time than is sensible.
+    """
+    kinds = {"fill_holes": (bool,), "pieces": (str,), "min_area": (int,)}
+    for name, value in told.items():
+        if name not in Refinement.__slots__ or type(value) not in kinds.get(name, (int, float)):
+            raise ValueError(f"{name:.20} cannot be {value!r:.20}")
+    how = Refinement(**told)  # type: ignore[arg-type]
+    if how.pieces not in get_args(Pieces) or how.smooth > MAX_SMOOTH:
+        raise ValueError(f"pieces {how.pieces!r:.20} and smoothing by {how.smooth} pixels")
+    return how
 
 
 @dataclass(frozen=True, eq=False)

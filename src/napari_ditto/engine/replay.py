@@ -18,7 +18,7 @@ from napari_ditto.core.geometry import Box
 from napari_ditto.core.masks import PlacedMask, place
 from napari_ditto.core.progress import Progress
 from napari_ditto.core.proposals import Proposals
-from napari_ditto.core.refinement import Refinement
+from napari_ditto.core.refinement import Refinement, checked
 from napari_ditto.core.window import Window
 from napari_ditto.data.checked import Misfit
 from napari_ditto.data.packed_mask import PackedMask
@@ -305,8 +305,8 @@ Pair = tuple[PromptStep, PlacedMask, PlacedMask]
 
 def _refinement(step: PromptStep) -> Refinement:
     try:
-        return Refinement(**step.refinement)
-    except (TypeError, ValueError) as error:
+        return checked(step.refinement)
+    except ValueError as error:
         raise SourceError(f"a step was refined in an unknown way: {error}") from error
 
 

@@ -27,6 +27,16 @@ SETTINGS = frozenset(
 )
 """Fields of the session that the dock sets as they are."""
 
+KEPT: Mapping[str, tuple[object, ...]] = {
+    "one_kind": (False, True),
+    "only_selected": (False, True),
+    "keep_fixed": (False, True),
+    "where": ("view", "plane", "images"),
+    "kind": ("objects", "cells"),
+    "into": ("same", "new"),
+}
+"""Settings that a saved session keeps, and what they can be."""
+
 
 class Examples:
     """Collects examples, and finds, follows and reviews what is like them.
@@ -112,13 +122,25 @@ class Examples:
         else:
             self._choices[field](value)
 
+    def kept(self) -> dict[str, object]:
+        """Return the settings that a saved session keeps."""
+        return {name: getattr(self.state, name) for name in KEPT}
+
+    def put_back(self, kept: Mapping[str, object]) -> None:
+        """Take over the settings of a saved session; what makes no sense is left out."""
+        for name, choices in KEPT.items():
+            if kept.get(name) in choices:
+                setattr(self.state, name, kept[name])
+
     def open_set(self, path: Path) -> None:
         """Take the examples of a file in the place of those in the list."""
         self.state.rows = ()
         self._collecting.load_from(path)
 
     def _act(self, name: str, call: Callable[[], None]) -> None:
-        """Do what a key or a menu asks for, unless the button would not."""
+        """Do what a key or a menu asks for, unless the button would not; the dock may be closed."""
+        if not self._is_open:
+            self.open()
         button = self.shown.buttons[name]
         self._bench.session.hint = "" if button.enabled else button.why
         if button.enabled:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import cast
 
 from napari_ditto.core.prompts import PromptSet
-from napari_ditto.core.refinement import Pieces, Refinement
+from napari_ditto.core.refinement import Pieces, Refinement, checked
 from napari_ditto.ui.part import Part
 from napari_ditto.ui.proposing import Proposing
 from napari_ditto.ui.session import Session
@@ -64,6 +64,18 @@ class Refining(Part):
     def shown(self) -> Refinement:
         """Return what is done to every mask."""
         return self._proposing.refinement
+
+    def kept(self) -> Mapping[str, object]:
+        """Return what a saved session keeps: all but the threshold of the object in hand."""
+        return {name: getattr(self._proposing.refinement, name) for name in STORED}
+
+    def put_back(self, kept: Mapping[str, object]) -> None:
+        """Refine as another session did; what makes no sense is left out."""
+        known = {name: value for name, value in kept.items() if name in STORED}
+        try:
+            self._take(checked(known))
+        except ValueError as error:
+            self._session.hint = f"Masks are refined as before: {error}"
 
     def choose(self, field: str, value: object) -> None:
         """Take over ``"refine.threshold"``, ``"refine.smooth"`` and so on."""

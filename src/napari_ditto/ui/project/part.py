@@ -10,7 +10,14 @@ from napari_ditto.data.session_folder import SUFFIX
 from napari_ditto.ui.part import Part
 from napari_ditto.ui.parts import Tools
 from napari_ditto.ui.project.opening import Opened, Showing, open_steps
-from napari_ditto.ui.project.saving import KEPT, Saved, Sources, gather, save_steps
+from napari_ditto.ui.project.saving import (
+    KEPT,
+    Saved,
+    Sources,
+    gather,
+    keepers,
+    save_steps,
+)
 from napari_ditto.ui.project.series import SeriesWalk
 from napari_ditto.ui.project.stage import ProjectStage
 from napari_ditto.ui.project.state import ProjectState, resolve
@@ -38,7 +45,9 @@ class ProjectPart(Part):
         self._tools, self._stage, self._others = tools, stage, others
         self._session, self._desk = tools.session, tools.desk
         self.log = StepLog()
-        self.sources = Sources(tools.session, stage, tools.labelling, self.log, others)
+        self.sources = Sources(
+            tools.session, stage, tools.labelling, self.log, keepers(others, tools.examples)
+        )
         self._path: Path | None = None
         self._changes = self._saved = 0
         self._layers: tuple[str, ...] = ()
@@ -208,8 +217,8 @@ class ProjectPart(Part):
         session.prompt_choices = tools.scene.prompt_choices()
         if opened.has_examples:
             tools.examples.open_set(opened.path / opened.record.examples)
-        for part in self._others:
-            kept = opened.record.parts.get(part.name)
+        for name, part in keepers(self._others, tools.examples).items():
+            kept = opened.record.parts.get(name)
             if isinstance(kept, dict):
                 part.put_back(kept)
         tools.proposing.start_over()

@@ -6,7 +6,7 @@ import os
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from napari_ditto import __version__
 from napari_ditto.core.progress import Progress
@@ -28,6 +28,24 @@ KEPT = (
     *("positive", "text"),
 )
 """Fields of the session that are saved as they are."""
+
+
+class Keeper(Protocol):
+    """A capability with settings of its own."""
+
+    def kept(self) -> Mapping[str, object]:
+        """Return its settings, as JSON types."""
+        ...
+
+    def put_back(self, kept: Mapping[str, object], /) -> None:
+        """Take over settings of another session; they may be damaged."""
+        ...
+
+
+def keepers(parts: Sequence[Part], examples: Keeper) -> dict[str, Keeper]:
+    """Return all capabilities by the names that they have in a session."""
+    named: dict[str, Keeper] = {part.name: part for part in parts}
+    return {**named, "examples": examples}
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +90,7 @@ class Sources:
     stage: ProjectStage
     labelling: Labelling
     log: StepLog
-    parts: Sequence[Part] = ()
+    parts: Mapping[str, Keeper] = field(default_factory=dict)
     absent: dict[str, SessionImage] = field(default_factory=dict)
     """Images that a session speaks of and that could not be opened, by key."""
 
@@ -97,7 +115,7 @@ def gather(sources: Sources, examples: Sequence[Any], series: Series | None) -> 
         (*(entry for entry, _ in taken), *absent), tuple(labels),
         stage.prompts(session.prompt_layers), session.images, session.target,
         session.prompt_layers, settings(session),
-        {part.name: dict(part.kept()) for part in sources.parts if part.kept()},
+        {name: dict(kept) for name, part in sources.parts.items() if (kept := part.kept())},
         series=series.to_json() if series else {}, view=stage.view(),
         program=f"napari-ditto {__version__}",
     )  # fmt: skip

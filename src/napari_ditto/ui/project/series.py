@@ -250,7 +250,7 @@ class SeriesWalk:
 
     def put_back(self, opened: Opened, showing: Showing) -> None:
         """Go on with the series of a session that was opened."""
-        self.series = opened.series
+        self.series, self._stored = opened.series, {}
         chosen = opened.record.chosen[:1]
         self._image = showing.keys.get(chosen[0], "") if chosen and opened.series else ""
         if self.series is not None:
