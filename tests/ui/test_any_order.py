@@ -328,3 +328,26 @@ def test_any_order():
             phases=[Phase.generate],
         ),
     )
+
+
+@pytest.mark.usefixtures("by_hand")
+def test_two_viewers_share_nothing():
+    one, other = AnyOrder.__new__(AnyOrder), AnyOrder.__new__(AnyOrder)
+    for state in (one, other):
+        state.open()
+    session = other.controller.session
+    before = {name: getattr(session, name) for name in session.__dataclass_fields__}
+    for at in ((0, 20, 20), (1, 20, 20)):
+        one.accept_keeps_others(at)
+        one.classify(1, 2)
+        one.pick(at, "delete_objects")
+        one.press("batch")
+        one.choose_layers(per_layer=True, by_class=True)
+    one.press("touch_up")
+    assert {name: getattr(session, name) for name in before} == before
+    assert other.shown() == {}
+    assert len(other.history) == 0
+    other.accept_keeps_others((0, 20, 20))
+    assert len(other.labels()) == 1
+    for state in (one, other):
+        state.teardown()
