@@ -62,11 +62,8 @@ class Georeference:
     @property
     def unit(self) -> str:
         """What `affine` counts, if that is metres and pyproj is there to tell; else ``""``."""
-        try:
-            from pyproj import CRS
-        except ImportError:
-            return ""
-        axes = CRS.from_user_input(self.crs).axis_info if self.crs else []
+        found = _crs_of_pyproj(self.crs)
+        axes = [] if found is None else found.axis_info
         return "meter" if axes and axes[0].unit_name == "metre" else ""
 
     @property
@@ -168,14 +165,26 @@ def _keys_of(crs: str) -> tuple[Tag, ...]:
     authority, _, code = crs.partition(":")
     if authority.upper() != "EPSG" or not code.isdecimal():
         return ()
-    try:
-        from pyproj import CRS
-    except ImportError:
+    found = _crs_of_pyproj(crs)
+    if found is None:
         return ()
-    geographic = CRS.from_epsg(int(code)).is_geographic
+    geographic = found.is_geographic
     flat = (1, 1, 0, 3, _MODEL_TYPE, 0, 1, 2 if geographic else 1, _RASTER_TYPE, 0, 1, 1)
     last = (_GEOGRAPHIC if geographic else _PROJECTED, 0, 1, int(code))
     return ((KEYS, _SHORT, 16, (*flat, *last), True),)
+
+
+def _crs_of_pyproj(crs: str) -> Any:  # noqa: ANN401
+    """Return a system as pyproj knows it; None if it does not, or is not there."""
+    try:
+        from pyproj import CRS
+        from pyproj.exceptions import CRSError
+    except ImportError:
+        return None
+    try:
+        return CRS.from_user_input(crs) if crs else None
+    except CRSError:
+        return None
 
 
 def _crs_of_rasterio(path: Path) -> str:

@@ -42,9 +42,8 @@ def whole_or_nothing(
         raise StoreError(
             f"{what} cannot be written: there is no folder {target.parent.name}", where=str(target)
         )
-    # The suffix stays, since some libraries choose the format by it.
-    stem, suffix = target.name.removesuffix(target.suffix), target.suffix
-    partial = target.with_name(f".{stem}.{uuid.uuid4().hex[:8]}.partial{suffix}")
+    # The suffixes stay, since formats go by them.
+    partial = target.with_name(f".{uuid.uuid4().hex[:8]}.partial.{target.name}")
     try:
         yield partial
         check_free(target, folder=folder, overwrite=overwrite)

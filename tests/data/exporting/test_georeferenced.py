@@ -111,6 +111,17 @@ def test_a_world_file_is_enough(tmp_path, labels):
     assert read.total_bounds.tolist() == [453005.75, 36165.75, 453045.25, 36198.25]
 
 
+def test_a_projection_that_is_none_is_said(tmp_path, labels):
+    from PIL import Image
+
+    Image.new("L", (90, 70)).save(tmp_path / "image.png")
+    (tmp_path / "image.pgw").write_text("0.5\n0\n0\n-0.5\n453000.5\n36200.5\n")
+    (tmp_path / "image.prj").write_text("Mars, somewhere")
+    with pytest.raises(StoreError, match="--crs"):
+        export(labels, tmp_path / "a.gpkg", image=tmp_path / "image.png")
+    export(labels, tmp_path / "a.csv", image=tmp_path / "image.png")
+
+
 @pytest.mark.parametrize("text", ["", "1 2 3", "a b c d e f", "0 0 0 0 1 1", "nan 0 0 1 1 1"])
 def test_a_world_file_that_is_none_is_refused_in_one_line(tmp_path, text):
     (tmp_path / "image.png").write_bytes(b"")

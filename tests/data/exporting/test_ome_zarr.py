@@ -117,6 +117,13 @@ def test_labels_of_an_image_are_listed_in_it(tmp_path):
     assert zarr.open_group(path, mode="r").attrs["ome"]["image-label"]["source"]
 
 
+def test_a_label_store_is_exported_too(tmp_path):
+    store = PyramidLabels.create(tmp_path / "a.zarr", (9, 9), "yx")
+    store.paint(PlaneAddress(), Box(0, 0, 9, 9), np.eye(9, dtype="u4"))
+    path = export(store, tmp_path / "b.zarr")
+    np.testing.assert_array_equal(zarr.open_group(path, mode="r")["0"][...], np.eye(9))
+
+
 def test_what_is_exported_can_be_edited_on(tmp_path):
     path = write_ome_zarr_labels(tmp_path / "a.zarr", np.full((9, 9), 41, "u2"), "yx")
     store = PyramidLabels.open(path)

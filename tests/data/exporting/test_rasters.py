@@ -38,6 +38,7 @@ def test_stacks_keep_their_axes_and_steps(tmp_path, name):
     path = export(stack, tmp_path / name, axes="tzyx", scale=(2.5, 9, 4, 3), units=units)
     with tifffile.TiffFile(path) as file:
         assert file.series[0].axes == "TZYX"
+        assert file.is_ome == (name == "a.ome.tif")
         np.testing.assert_array_equal(file.asarray(), stack)
     grid = read_grid(path)
     assert grid.scale == pytest.approx({"t": 2.5, "z": 9, "y": 4, "x": 3})

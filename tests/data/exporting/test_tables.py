@@ -38,6 +38,11 @@ def test_units_are_kept_in_parquet(tmp_path, labels):
     assert schema.field("area").metadata == {b"unit": "µm²".encode()}
 
 
+def test_the_format_may_be_told_in_place_of_the_suffix(tmp_path, labels):
+    path = export(labels, tmp_path / "a.data", format="parquet")
+    assert pandas.read_parquet(path).label.tolist() == [1, 2, 3, 4, 60_000]
+
+
 @pytest.mark.parametrize("name", ["=1+1", "+x", "@a", "-2"])
 def test_a_name_is_never_a_formula(tmp_path, labels, name):
     table = ObjectTable({1: ObjectRecord(1, 1)}, (ObjectClass(1, name, "#000000"),))

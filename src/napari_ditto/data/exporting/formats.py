@@ -63,21 +63,21 @@ class Format:
     suffixes : tuple of str
         The first one is suggested.
     module : str
-        In this package; it has a function ``write``.
-    kind : "labels", "shapes" or "table"
-        Whether pixels, outlines or numbers are kept.
+        In this package.
+    function : str
+        What writes it there.
     """
 
     name: str
     title: str
     suffixes: tuple[str, ...]
     module: str
-    kind: Literal["labels", "shapes", "table"] = "shapes"
+    function: str = "write"
 
     @property
     def writer(self) -> Writer:
         """Its function."""
-        writer: Writer = import_module(f"{HOME}.{self.module}").write
+        writer: Writer = getattr(import_module(f"{HOME}.{self.module}"), self.function)
         return writer
 
     @property
@@ -87,15 +87,15 @@ class Format:
 
 
 FORMATS = (
-    Format("ome-zarr", "OME-Zarr labels", (".ome.zarr", ".zarr"), "ome_zarr", "labels"),
-    Format("tiff", "TIFF labels", (".tif", ".tiff"), "tiff", "labels"),
-    Format("png", "PNG labels", (".png",), "png", "labels"),
+    Format("ome-zarr", "OME-Zarr labels", (".ome.zarr", ".zarr"), "ome_zarr"),
+    Format("tiff", "TIFF labels", (".tif", ".tiff"), "tiff"),
+    Format("png", "PNG labels", (".png",), "png"),
     Format("geojson", "GeoJSON polygons", (".geojson",), "geojson"),
     Format("geopackage", "GeoPackage polygons", (".gpkg",), "geopackage"),
     Format("coco", "COCO", (".json",), "coco"),
     Format("imagej", "ImageJ ROIs", (".zip",), "imagej"),
-    Format("csv", "CSV of measurements", (".csv",), "tables", "table"),
-    Format("parquet", "Parquet of measurements", (".parquet",), "tables", "table"),
+    Format("csv", "CSV of measurements", (".csv",), "tables", "write_csv"),
+    Format("parquet", "Parquet of measurements", (".parquet",), "tables", "write_parquet"),
 )
 NAMES = tuple(f.name for f in FORMATS)
 

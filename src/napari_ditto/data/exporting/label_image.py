@@ -20,6 +20,7 @@ from napari_ditto.data.georeference import Georeference
 from napari_ditto.data.grid import PixelGrid, read_grid, unit_name
 from napari_ditto.data.measured import short_unit
 from napari_ditto.data.object_records import ObjectTable
+from napari_ditto.data.protocols import LabelStore
 from napari_ditto.errors import LabelsError
 
 Index = tuple[tuple[str, int], ...]
@@ -182,7 +183,7 @@ def label_image(
 
     Parameters
     ----------
-    data : array or path
+    data : array, LabelStore or path
         Numpy, dask or zarr, or a file or folder that napari-ditto reads.
     axes : str or sequence of str, optional
         Names, rows and columns last; by default from the file, else ``tzyx`` from the right.
@@ -198,6 +199,8 @@ def label_image(
     SourceError
         If the file cannot be read.
     """
+    if isinstance(data, LabelStore):
+        data, axes = data.data, axes or getattr(data, "axes", None)
     if not isinstance(data, str | Path):
         return _label_image(data, axes, PixelGrid(), scale, translate, units, known)
     from napari_ditto.data.opening import open_path

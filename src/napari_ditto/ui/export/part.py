@@ -18,6 +18,7 @@ from napari_ditto.ui.session import Session
 
 TITLE = "Export labels"
 PATTERN = ";;".join(one.pattern for one in FORMATS)
+SUGGESTED = ".geojson"
 STOPPED = "Stopped: nothing was written"
 
 
@@ -113,7 +114,7 @@ class ExportPart(Part):
         layer = self._stage.labels(self._session.target)
         if not layer:
             raise LabelsError("there are no labels to export", todo="Select a Labels layer")
-        suggestion = f"{self._stage.name(layer)}{FORMATS[3].suffixes[0]}"
+        suggestion = self._stage.name(layer) + SUGGESTED
         answer = self._ask.ask_save(TITLE, suggestion, PATTERN)
         if not answer:
             return
