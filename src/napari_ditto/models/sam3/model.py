@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from torch.nn.functional import interpolate  # noqa: TID253
 
 from napari_ditto.core.embedding import Embedding
-from napari_ditto.core.masks import bounding_box
 from napari_ditto.core.prompts import BoxPrompt, PromptSet
 from napari_ditto.errors import ModelError, PromptError
 from napari_ditto.models.canvas import Canvas
@@ -261,30 +260,32 @@ def pick(found: Instances, prompts: PromptSet, shape: tuple[int, int]) -> int | 
     """
     if not len(found.scores):
         return None
-    masks = (found.masks > 0).numpy()
-    worth = np.ones(len(masks))
+    grid = (int(found.masks.shape[1]), int(found.masks.shape[2]))
+    worth = np.ones(len(found.scores))
     if prompts.mask is not None and prompts.mask.mask.any():
-        share = _cells(prompts.mask.rasterize(shape), masks.shape[1:], masks)
+        share = _inside(found, _cells(np.argwhere(prompts.mask.rasterize(shape)), shape, grid))
         worth = np.where(share > LEAST_SHARE, share, 0)
     elif prompts.box is not None:
         worth = np.array([BoxPrompt(*edges).iou(prompts.box) for edges in found.boxes.tolist()])
     for positive in (True, False):
         places = prompts.positions(positive=positive)
         if len(places):
-            cells = np.floor((places + 0.5) * np.divide(masks.shape[1:], shape)).astype(int)
-            rows, columns = np.clip(cells, 0, np.array(masks.shape[1:]) - 1).T
-            inside = masks[:, rows, columns]
-            worth = worth * (inside if positive else ~inside).mean(axis=1)
+            inside = _inside(found, _cells(places, shape, grid))
+            worth = worth * (inside if positive else 1 - inside)
     best = int(worth.argmax())
     return best if worth[best] > 0 else None
 
 
 def _cells(
-    known: NDArray[np.bool_], grid: tuple[int, ...], masks: NDArray[np.bool_]
-) -> NDArray[np.float64]:
-    """Return the share of a mask of the tile that each of the coarse masks covers."""
-    box = bounding_box(known)
-    rows, columns = np.nonzero(known[box.slices])
-    y = ((rows + box.y0 + 0.5) * grid[0] / known.shape[0]).astype(int)
-    x = ((columns + box.x0 + 0.5) * grid[1] / known.shape[1]).astype(int)
-    return np.asarray(masks[:, y, x].mean(axis=1))
+    places: NDArray[np.number], shape: tuple[int, int], grid: tuple[int, int]
+) -> NDArray[np.intp]:
+    """Return the cells of a coarse mask that places of a tile lie in, shape (n, 2)."""
+    cells = np.floor((places + 0.5) * np.divide(grid, shape))
+    return np.asarray(np.clip(cells, 0, np.array(grid) - 1), dtype=np.intp)
+
+
+def _inside(found: Instances, cells: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return the share of some cells that lies in each of the instances."""
+    rows, columns = torch.from_numpy(cells).T
+    share: NDArray[np.float64] = (found.masks[:, rows, columns] > 0).double().mean(dim=1).numpy()
+    return share
