@@ -404,6 +404,23 @@ class TestDoubts:
         assert (bench.shown.ids, bench.plane.index) == ((4,), {"z": 2})
         bench.scene.runs.go_to_tile.assert_not_called()
 
+    def test_large_labels_are_looked_through_once_a_round(self, flat, monkeypatch):
+        monkeypatch.setattr("napari_ditto.ui.objects.doubting.QUICK_PIXELS", 0)
+        scores = {4: 0.3, 7: 0.4, 9: 0.5}
+        flat.tables.put(
+            "lab", ObjectTable({i: ObjectRecord(i, score=s) for i, s in scores.items()})
+        )
+        flat.act("next_doubt")
+        flat.pick(B)
+        flat.act("delete_objects")
+        flat.labels[0, 0, 0] = 1
+        flat.act("next_doubt")
+        assert flat.shown.ids == (9,)
+        flat.act("next_doubt")
+        assert flat.session.hint == "Nothing more is doubtful"
+        flat.act("next_doubt")
+        assert flat.shown.ids == (9,)
+
     def test_what_was_followed_comes_first(self, flat):
         flat.controller.examples.state.doubts = (MagicMock(),)
         flat.act("next_doubt")

@@ -29,7 +29,7 @@ LARGEST_BOX = 1 << 22
 
 
 def find_doubts(
-    image: LabelImage, table: ObjectTable, plane: PlaneAddress
+    image: LabelImage, table: ObjectTable, plane: PlaneAddress, found: Extents | None = None
 ) -> Generator[Progress, None, tuple[Doubt, ...]]:
     """Return the objects about which something speaks against them, the worst first.
 
@@ -45,8 +45,11 @@ def find_doubts(
         What is known of the objects.
     plane : PlaneAddress
         How planes are looked at; each doubt names the middle one of its object.
+    found : Extents, optional
+        Where the objects are, if that is known.
     """
-    found = yield from scan(wrap(image.store.data, "labels"), image.axes)
+    if found is None:
+        found = yield from scan(wrap(image.store.data, "labels"), image.axes)
     usual = float(np.median(found.counts)) if found.ids.size else 0.0
     doubts = [_doubt(found, i, image, table, usual, plane) for i in range(found.ids.size)]
     order = sorted(range(len(doubts)), key=lambda i: doubts[i].confidence)

@@ -22,6 +22,9 @@ from napari_ditto.ui.whole.runs import WholeRuns
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
+    from napari_ditto.data.object_extents import Extents
+    from napari_ditto.ui.objects_table.part import ObjectsPart
+
 
 class Ask(Protocol):
     """What only the user knows; without a dock every answer is no."""
@@ -79,8 +82,10 @@ def make_parts(tools: Tools) -> tuple[Part, ...]:
     parts: list[Part] = [_batch(tools)]
     viewer = tools.scene.viewer_for_parts
     if viewer is not None:
-        parts += [*_hover(tools, viewer), _keys(tools, viewer), _objects_edit(tools, viewer)]
-        parts += [_objects(tools, viewer), _models(tools, viewer), _view(tools, viewer)]
+        objects = _objects(tools, viewer)
+        edit = _objects_edit(tools, viewer, objects.known_extents)
+        parts += [*_hover(tools, viewer), _keys(tools, viewer), edit, objects]
+        parts += [_models(tools, viewer), _view(tools, viewer)]
         parts.append(_export(tools, viewer))
         parts.append(_project(tools, viewer, parts))
     return tuple(parts)
@@ -122,14 +127,14 @@ def _view(tools: Tools, viewer: Viewer) -> Part:
     return ViewPart(tools.desk, tools.proposing, ViewerView(viewer), lambda: settings.load()[0])
 
 
-def _objects_edit(tools: Tools, viewer: Viewer) -> Part:
+def _objects_edit(tools: Tools, viewer: Viewer, extents: Callable[[str], Extents | None]) -> Part:
     from napari_ditto.ui.objects.edit_part import EditPart
     from napari_ditto.ui.objects.edit_stage import ViewerEditStage
 
-    return EditPart(tools, ViewerEditStage(viewer))
+    return EditPart(tools, ViewerEditStage(viewer), extents)
 
 
-def _objects(tools: Tools, viewer: Viewer) -> Part:
+def _objects(tools: Tools, viewer: Viewer) -> ObjectsPart:
     from napari_ditto.ui.bridge import MainThread
     from napari_ditto.ui.commands import show_objects
     from napari_ditto.ui.objects_table.part import ObjectsPart

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Mapping
 
 from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.core.progress import Progress
 from napari_ditto.core.propagation import Doubt
 from napari_ditto.data.label_extent import label_extent
+from napari_ditto.data.object_extents import Extents
 from napari_ditto.engine import objects
 from napari_ditto.engine.doubts import find_doubts
 from napari_ditto.engine.objects import LabelImage
@@ -16,6 +18,10 @@ from napari_ditto.ui.parts import Tools
 from napari_ditto.ui.workshop import Written
 
 Act = Callable[[], None]
+KnownExtents = Callable[[str], Extents | None]
+
+QUICK_PIXELS = 1 << 25
+"""So many pixels of labels are looked through again after every change."""
 
 LOST = 30
 """An object so many times smaller than the view is zoomed in on."""
@@ -32,14 +38,14 @@ class Doubting:
     which the same keys work through first.
     """
 
-    def __init__(self, tools: Tools, picking: Picking) -> None:
+    def __init__(self, tools: Tools, picking: Picking, extents: KnownExtents) -> None:
         self._tools, self._session, self._scene = tools, tools.session, tools.scene
-        self._picking = picking
+        self._picking, self._extents = picking, extents
         self._layer = ""
         self._left: list[Doubt] = []
         self._settled: set[int] = set()
         self._current: Doubt | None = None
-        self._is_stale = True
+        self._is_stale, self._is_quick = True, False
         tools.labelling.written.connect(self._on_written)
 
     def actions(self, review: Mapping[str, Act]) -> dict[str, Act]:
@@ -58,7 +64,7 @@ class Doubting:
     # --- going there -----------------------------------------------------------------------------
 
     def next(self) -> None:
-        """Show the next doubtful object; look for them first if labels have changed."""
+        """Show the next doubtful object; look for them first, and again where that is quick."""
         layer = self._picking.picked.layer or self._picking.target()
         if layer != self._layer:
             self._layer, self._settled, self._is_stale = layer, set(), True
@@ -67,10 +73,11 @@ class Doubting:
         if not self._is_stale:
             return self._show_next()
         image, plane = self._image(layer)
-        table = self._tools.labelling.tables.of(layer)
+        self._is_quick = math.prod(image.store.shape) <= QUICK_PIXELS
+        table, known = self._tools.labelling.tables.of(layer), self._extents(layer)
         self._tools.desk.run(
             "looking for doubtful objects",
-            lambda: find_doubts(image, table, plane),
+            lambda: find_doubts(image, table, plane, known),
             self._take_over,
         )
         return None
@@ -102,15 +109,18 @@ class Doubting:
         )
 
     def _go(self, doubt: Doubt, address: PlaneAddress, box: Box) -> None:
+        if box.is_empty:
+            return self._show_next()  # it has gone since
         images, stage = self._session.images, self._scene.stage
         self._current = doubt
         stage.go_to(images, address)
         view, side = stage.view_box(images), max(box.shape)
-        if side and (side * LOST < max(view.shape) or not view.covers(box)):
+        if side * LOST < max(view.shape) or not view.covers(box):
             self._scene.runs.go_to_tile(images, address, box.grow(CONTEXT * side))
         left = f"{len(self._left)} more" if self._left else "the last one"
         reasons = ", ".join(doubt.reasons)
         self._picking.pick(self._layer, (doubt.label,), f"Object {doubt.label}: {reasons} ({left})")
+        return None
 
     # --- deciding --------------------------------------------------------------------------------
 
@@ -141,7 +151,7 @@ class Doubting:
 
     def _on_written(self, layer: str) -> None:
         if layer == self._layer:
-            self._is_stale = True
+            self._is_stale |= self._is_quick
 
 
 def find_plane(

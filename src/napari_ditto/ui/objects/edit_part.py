@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import cast
 
-from napari_ditto.ui.objects.doubting import Doubting
+from napari_ditto.ui.objects.doubting import Doubting, KnownExtents
 from napari_ditto.ui.objects.edit_stage import EditStage
 from napari_ditto.ui.objects.edit_state import EditState, resolve_edit
 from napari_ditto.ui.objects.editing import Editing
@@ -19,15 +19,26 @@ class EditPart(Part):
 
     Settings: ``objects_edit.everywhere`` (bool) and ``objects_edit.pick`` (layer and ids), which
     picks these objects and no others.
+
+    Parameters
+    ----------
+    tools : Tools
+        The rest of the session.
+    stage : EditStage
+        The viewer.
+    extents : callable
+        Where the objects of a layer are, if somebody knows.
     """
 
     name = "objects_edit"
 
-    def __init__(self, tools: Tools, stage: EditStage) -> None:
+    def __init__(
+        self, tools: Tools, stage: EditStage, extents: KnownExtents = lambda _: None
+    ) -> None:
         self._tools, self._stage = tools, stage
         self._picking = Picking(tools.desk, tools.proposing, tools.labelling, stage)
         self._editing = Editing(tools, self._picking, stage)
-        self._doubting = Doubting(tools, self._picking)
+        self._doubting = Doubting(tools, self._picking, extents)
         self._by_clicks = False
         stage.clicked.connect(self._on_clicked)
         self._picking.changed.connect(self.changed.emit)

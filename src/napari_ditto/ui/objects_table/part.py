@@ -103,6 +103,10 @@ class ObjectsPart(Part):
         }
         take[field.partition(".")[2]](value)
 
+    def known_extents(self, layer: str) -> Extents | None:
+        """Return where the objects of a layer are, if that has been found out and still holds."""
+        return None if self._measurer.is_working(layer) else self._measurer.found(layer)
+
     def _open(self) -> None:
         self._open_dock()
 
