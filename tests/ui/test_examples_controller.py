@@ -39,7 +39,7 @@ def truth(planes=6):
 class Fake:
     """A viewer of one stack with one Labels layer, told by plain arrays."""
 
-    def __init__(self, planes=6):
+    def __init__(self, planes=6, open_dock=True):
         self.truth = truth(planes)
         self.source = open_source(
             np.where(self.truth > 0, 200, 10).astype(np.uint8), axes="zyx", window=(0, 255)
@@ -59,7 +59,8 @@ class Fake:
         workshop = Workshop(memory_cache, load_model=lambda name, device: self.model)
         self.controller = Controller(self.scene, self.runner, workshop=workshop)
         self.controller.attach(self.view)
-        self.controller.examples.open()
+        if open_dock:
+            self.controller.examples.open()
         self.state, self.session = self.controller.examples.state, self.controller.session
 
     def _scene(self):
@@ -335,6 +336,14 @@ def test_nothing_switched_on_is_one_line(fake):
 
 
 # --- follow ---------------------------------------------------------------------------------------
+
+
+def test_a_key_follows_before_the_dock_was_ever_opened():
+    fake = Fake(open_dock=False)
+    fake.controller.act("follow")
+    assert fake.state.axis == "z"
+    labels = np.asarray(fake.layers["lab"].data)
+    assert all(labels[z].any() for z in range(6))
 
 
 def test_axis_is_chosen_by_itself(fake):
