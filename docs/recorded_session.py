@@ -63,8 +63,8 @@ class Session:
 
     def rest(self, seconds: float = 120.0) -> None:
         """Wait until nothing is at work, and no error is shown."""
-        for _ in range(2):
-            settle(0.1)
+        for pause in (0.2, 0.1):
+            settle(pause)
             wait(lambda: not self.state.working, f"the end of '{self.state.working}'", seconds)
         assert not self.state.error, self.state.error
 

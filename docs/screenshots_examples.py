@@ -1,10 +1,10 @@
-"""Make docs/images/tutorial-*.png: the steps of three tutorials, done in the real program.
+"""Make docs/images/tutorial-*.png: the steps of tutorials, done in the real program.
 
 Without a display run it under Xvfb:
 
 xvfb-run -a -s "-screen 0 1600x1200x24" python docs/screenshots_examples.py [folder [part ...]]
 
-The parts are coins, stack and movie.
+The parts are coins, stack, movie, em and village.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import napari  # noqa: TID253
+import numpy as np
 from screenshots import finish, settle, wait
 
 from napari_ditto.ui import samples
@@ -112,6 +113,36 @@ def movie(folder: Path) -> None:
     shoot(viewer, folder / "tutorial-movie.png")
 
 
+def em(folder: Path) -> None:
+    """Follow three mitochondria through an EM stack."""
+    viewer, dock, examples = opened("em")
+    viewer.dims.set_current_step(0, 10)
+    spots = middles(viewer.layers[1].data[10])[:3]
+    follow(viewer, dock, examples, spots)
+    print("em:", examples.follow.text.text())
+    viewer.dims.set_current_step(0, 12)
+    shoot(viewer, folder / "tutorial-em.png")
+
+
+def village(folder: Path) -> None:
+    """Find all roofs after three of them."""
+    viewer, dock, examples = opened("village")
+    click_on(viewer, dock, [middles(viewer.layers[1].data)[i] for i in (9, 13, 14)])
+    show(viewer, examples)
+    examples.buttons["add_example"].click()
+    finish(examples)
+    examples.like.run.click()
+    finish(examples)
+    print("village:", examples.like.found.text())
+    shoot(viewer, folder / "tutorial-village.png")
+
+
+def middles(labels: np.ndarray) -> list[tuple[int, int]]:
+    """Return where one would click on each object."""
+    spots = [np.argwhere(labels == i).mean(0).round() for i in np.unique(labels)[1:]]
+    return [(int(y), int(x)) for y, x in spots]
+
+
 def follow(
     viewer: napari.Viewer, dock: DittoDock, examples: ExamplesDock, spots: Sequence[tuple[int, int]]
 ) -> None:
@@ -124,7 +155,7 @@ def follow(
     finish(examples)
 
 
-PARTS = {"coins": coins, "stack": stack, "movie": movie}
+PARTS = {"coins": coins, "stack": stack, "movie": movie, "em": em, "village": village}
 
 if __name__ == "__main__":
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "images"
