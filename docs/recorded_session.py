@@ -10,7 +10,9 @@ looked at.
 
 from __future__ import annotations
 
+import json
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +29,7 @@ from robot import Hand, settle, wait
 
 from napari_ditto.ui.widgets.dock import DittoDock
 from napari_ditto.ui.widgets.examples_dock import ExamplesDock
+from napari_ditto.ui.widgets.objects_dock import ObjectsDock
 
 CRACKED = (43, 317)
 """On the left half of the cracked coin at the upper right; a click there finds that half."""
@@ -55,6 +58,10 @@ class Session:
     @property
     def examples(self) -> ExamplesDock:
         return self.hand.window.findChildren(ExamplesDock)[0]
+
+    @property
+    def objects(self) -> ObjectsDock:
+        return self.hand.window.findChildren(ObjectsDock)[0]
 
     @property
     def state(self):
@@ -151,6 +158,17 @@ def coins(session: Session) -> None:
     assert 22 <= len(ids(found)) <= 27
     session.shot("6-like")
 
+    hand.click_layer(f"Ditto like [{dock_of}]")
+    session.open_dock("Ditto objects")
+    written = Path(tempfile.mkdtemp()) / "coins.geojson"
+    asked = hand.then_save_as(written)
+    hand.click(session.objects.exporting.button)
+    asked()
+    wait(written.exists, "the exported file")
+    session.rest()
+    assert len(json.loads(written.read_text())["features"]) == len(ids(found))
+    session.shot("7-export")
+
 
 def stack(session: Session) -> None:
     """Follow nuclei through a stack, and fix the first doubt."""
@@ -174,7 +192,7 @@ def stack(session: Session) -> None:
     followed = session.labels(target)
     assert ids(followed[middle]) == [1, 2, 3, 4]
     assert all((followed == i).any((1, 2)).sum() >= 3 for i in (1, 2, 3, 4))
-    session.shot("7-follow")
+    session.shot("8-follow")
 
     review = session.examples.review
     hand.click_tab(session.examples.tabs, "Review")
@@ -184,7 +202,7 @@ def stack(session: Session) -> None:
     doubt, _ = doubts[0]
     here = session.viewer.dims.current_step[0]
     assert here == doubt.address.index["z"]
-    session.shot("8-review")
+    session.shot("9-review")
 
     before = session.labels(target).copy()
     y, x = np.argwhere(before[here] == doubt.label).mean(0)
@@ -192,7 +210,7 @@ def stack(session: Session) -> None:
     session.rest()
     hand.click_image(y * 0.25, x * 0.25)
     wait(lambda: session.state.has_object, "a mask")
-    session.shot("9-fix")
+    session.shot("10-fix")
     hand.key("Q")
     session.rest()
     after = session.labels(target)
@@ -200,7 +218,7 @@ def stack(session: Session) -> None:
     assert set(np.unique(after[changed])) <= {0, doubt.label}, "fixed under its own id"
     assert not np.delete(changed, here, axis=0).any(), "no other plane was touched"
     assert len(session.examples.examples.doubts) < len(doubts)
-    session.shot("10-fixed")
+    session.shot("11-fixed")
 
 
 def ids(labels: NDArray[np.integer]) -> list[int]:

@@ -1,6 +1,6 @@
 """A hand on mouse and keyboard: real events at places of a real window, and a count of them.
 
-Events enter at the window, as those of a mouse do, so they reach whatever is in front at that place:
+Events enter at the window, as those of a mouse do, and reach whatever is in front at that place:
 a button that is hidden, scrolled away or disabled is not pressed. Works with PyQt6 and PySide6.
 """
 
@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
     QLineEdit,
+    QListView,
     QMainWindow,
     QMenu,
     QMenuBar,
@@ -118,6 +119,19 @@ class Hand:
         """Press napari's button that shows all of the image."""
         buttons = self.window.findChildren(QPushButton)
         self.click(next(b for b in buttons if b.property("mode") == "home"))
+
+    def click_layer(self, name: str) -> None:
+        """Click a layer in napari's list of them."""
+        for view in self.window.findChildren(QListView):
+            model = view.model()
+            rows = range(model.rowCount() if model else 0)
+            for place in (model.index(row, 0) for row in rows):
+                if place.data() == name:
+                    view.scrollTo(place)
+                    self._press_at(view.viewport(), view.visualRect(place).center())
+                    self.did["click"] += 1
+                    return
+        raise LookupError(f"no layer {name}")
 
     def click_tab(self, tabs: QTabWidget, title: str) -> None:
         """Click the tab whose title begins so."""
