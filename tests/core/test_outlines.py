@@ -1,8 +1,10 @@
 """Outlines are exact, valid, and lead back to the mask they came from."""
 
+import os
+
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
@@ -16,6 +18,9 @@ RING = np.array([[0, 1, 1, 1], [1, 0, 0, 1], [1, 0, 0, 1], [1, 1, 1, 1]], bool)
 CHECKS = np.indices((5, 6)).sum(axis=0) % 2 == 0
 
 
+few = settings(max_examples=2000 if os.environ.get("DITTO_STRESS") else 40)
+
+
 def rings_of(outlines):
     return [ring for outline in outlines for ring in outline.rings]
 
@@ -27,6 +32,7 @@ def polygons(outlines):
     )
 
 
+@few
 @given(masks, st.integers(0, 5), st.integers(0, 5))
 @example(RING, 0, 0)
 @example(~RING, 3, 4)
@@ -39,6 +45,7 @@ def test_filled_outlines_are_the_mask(mask, y, x):
     assert fill(rings_of(outlines), wider).sum() == mask.sum()
 
 
+@few
 @given(masks)
 @example(RING)
 @example(CHECKS)
@@ -53,6 +60,7 @@ def test_every_polygon_is_valid_and_one_piece(mask):
     assert all(len(np.unique(ring, axis=0)) == len(ring) for ring in rings_of(outlines))
 
 
+@few
 @given(masks)
 def test_another_program_fills_them_alike(mask):
     features = pytest.importorskip("rasterio.features")
@@ -102,6 +110,7 @@ def test_simplified_outlines_are_valid_and_near(seed, tolerance):
         assert len(simple.shell) <= len(outline.shell)
 
 
+@few
 @given(masks, st.floats(0, 4))
 def test_a_simplified_outline_never_crosses_itself(mask, tolerance):
     assert all(polygons([simplify(o, tolerance)]).is_valid for o in trace(mask))

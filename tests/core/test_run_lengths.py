@@ -1,8 +1,10 @@
 """Our run lengths are COCO's."""
 
+import os
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
@@ -13,6 +15,7 @@ coco = pytest.importorskip("pycocotools.mask")
 masks = arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=9))
 
 
+@settings(max_examples=2000 if os.environ.get("DITTO_STRESS") else 40)
 @given(masks, st.integers(0, 3), st.integers(0, 3), st.integers(0, 3), st.integers(0, 3))
 def test_the_text_is_pycocotools_own(mask, top, left, bottom, right):
     full = np.pad(mask, [(top, bottom), (left, right)])
