@@ -7,7 +7,8 @@ plugin could switch it off, and leaves no faint fill.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,15 +36,47 @@ OWN = "ditto_own"
 """Key in the metadata of layers that only show something: no prompts, and never written to."""
 
 
+@dataclass(frozen=True)
+class Style:
+    """How outlines are drawn.
+
+    Attributes
+    ----------
+    name : str
+        Of the layer.
+    color : str
+        ``"#rrggbb"``.
+    fill : float
+        Opacity of what they go round.
+    place : callable
+        Where in a viewer the layer goes.
+    most_cells : int
+        What is larger is drawn more coarsely.
+    """
+
+    name: str
+    color: str
+    fill: float
+    place: Callable[[Viewer], int]
+    most_cells: int
+
+
 class Preview:
     """Shows one mask at a time in a viewer, or those that are accepted together.
 
     The layer covers only the masks' box and never becomes the active one. A user who deletes it
     gets a new one with the next proposal.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Proxied or not; only public attributes are used.
+    style : Style, optional
+        That of proposals by default.
     """
 
-    def __init__(self, viewer: Viewer) -> None:
-        self._viewer = viewer
+    def __init__(self, viewer: Viewer, style: Style | None = None) -> None:
+        self._viewer, self._style = viewer, style or STYLE
         self._layer: Labels | None = None
 
     @property
@@ -68,7 +101,7 @@ class Preview:
         """Draw the outlines of some masks on an image, later ones over earlier ones."""
         axes = source_axes(image)
         width = self._width(transform_kwargs(image, ndim=len(axes)))
-        outlines, box, step = _outlines(masks, width)
+        outlines, box, step = _outlines(masks, width, self._style.most_cells)
         data, offset = in_axes(outlines, box, address, axes)
         steps = np.array([step if name in (address.rows, address.columns) else 1 for name in axes])
         placed = transform_kwargs(image, (offset + (steps - 1) / 2).tolist(), ndim=len(axes))
@@ -96,16 +129,16 @@ class Preview:
         from napari.utils.colormaps import DirectLabelColormap
         from napari.utils.colormaps.standardize_color import transform_color
 
-        fill = np.array([*transform_color(COLOR)[0][:3], FILL_ALPHA])
+        style, shown = self._style, {OWN: True}
+        fill = np.array([*transform_color(style.color)[0][:3], style.fill])
         colors = DirectLabelColormap(
-            color_dict={_OUTLINE: COLOR, _INSIDE: fill, None: "transparent"}
+            color_dict={_OUTLINE: style.color, _INSIDE: fill, None: "transparent"}
         )
-        shown = {OWN: True}
         layer = Labels(
-            data, name=NAME, colormap=colors, opacity=1.0, metadata=shown, **placed
+            data, name=style.name, colormap=colors, opacity=1.0, metadata=shown, **placed
         )
         layer.editable = False
-        add_quietly(self._viewer, layer, above_images(self._viewer))
+        add_quietly(self._viewer, layer, style.place(self._viewer))
         self._layer = layer
         return layer
 
@@ -135,7 +168,12 @@ def above_images(viewer: Viewer) -> int:
     return max(images, default=-1) + 1
 
 
-def _outlines(masks: Sequence[PlacedMask], width: int) -> tuple[NDArray[np.uint8], Box, int]:
+STYLE = Style(NAME, COLOR, FILL_ALPHA, above_images, MOST_CELLS)
+
+
+def _outlines(
+    masks: Sequence[PlacedMask], width: int, most_cells: int = MOST_CELLS
+) -> tuple[NDArray[np.uint8], Box, int]:
     """Return outlines, the box of pixels from which every `step`-th is shown, and the step."""
     tight = [mask.cropped() for mask in masks]
     box = Box(0, 0, 0, 0)
@@ -143,7 +181,7 @@ def _outlines(masks: Sequence[PlacedMask], width: int) -> tuple[NDArray[np.uint8
         box = box.union(mask.box)
     if box.is_empty:
         return np.zeros((1, 1), dtype=np.uint8), Box(0, 0, 1, 1), 1
-    step = math.ceil(math.sqrt(box.area / MOST_CELLS))
+    step = math.ceil(math.sqrt(box.area / most_cells))
     data = np.zeros((-(-box.height // step), -(-box.width // step)), dtype=np.uint8)
     for mask in tight:
         top, left = mask.box.y0 - box.y0, mask.box.x0 - box.x0

@@ -5,25 +5,33 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
 from psygnal import Signal, SignalInstance
 
-from napari_ditto.core.geometry import Box, PlaneAddress
+from napari_ditto.core.geometry import PlaneAddress
 from napari_ditto.core.masks import PlacedMask
-from napari_ditto.ui.adapters import source_axes, transform_kwargs
 from napari_ditto.ui.overlay import FADED
-from napari_ditto.ui.preview import OWN, above_images, in_axes, move
+from napari_ditto.ui.preview import Preview, Style, above_images
 
 if TYPE_CHECKING:
-    from napari.layers import Labels, Layer
+    from napari.layers import Layer
     from napari.viewer import Viewer
 
 NAME = "Ditto picked"
 # Okabe and Ito's yellow: told from the preview's blue and the points' green and vermilion.
 COLOR = "#f0e442"
-LARGEST = 1 << 22
-"""Pixels round the picked objects that are drawn at most."""
+MOST_CELLS = 1 << 22
+"""Objects that are picked far apart are outlined more coarsely; this takes some 10 ms."""
+
+
+def above_labels(viewer: Viewer) -> int:
+    """Return where a layer goes that covers all labels, but no prompts."""
+    from napari.layers import Labels
+
+    labels = [i for i, layer in enumerate(viewer.layers) if isinstance(layer, Labels)]
+    return max(above_images(viewer), max(labels, default=-1) + 1)
+
+
+STYLE = Style(NAME, COLOR, 0.0, above_labels, MOST_CELLS)
 
 
 class EditStage(Protocol):
@@ -80,7 +88,7 @@ class ViewerEditStage:
 
     def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
-        self._layer: Labels | None = None
+        self._outlines = Preview(viewer, STYLE)
         self._faded: dict[str, float] = {}
         self._armed: tuple[Layer, str] | None = None
         self._active: Layer | None = None
@@ -93,32 +101,19 @@ class ViewerEditStage:
     def outline(
         self, images: Sequence[str], address: PlaneAddress, objects: Sequence[PlacedMask]
     ) -> None:
-        """Draw the outlines of objects; those far from the last one are left out."""
+        """Draw the outlines of objects."""
         image = self._by_id().get(images[0]) if images else None
         if image is None or not objects:
             return self.hide()
-        shown, box = together(objects)
-        axes = source_axes(image)
-        data, offset = in_axes(outlines(shown, box), box, address, axes)
-        placed = transform_kwargs(image, offset, ndim=len(axes))
-        layer = self._present()
-        if layer is None or layer.ndim != len(axes):
-            self._remove()
-            layer = self._add(data, placed)
-        else:
-            move(layer, data, placed)
-        layer.visible = True
-        return None
+        return self._outlines.show_all(image, address, objects)
 
     def hide(self) -> None:
         """Draw no outlines; the layer stays."""
-        layer = self._present()
-        if layer is not None:
-            layer.visible = False
+        self._outlines.hide()
 
     def step_back(self, labels: str) -> None:
         """Fade a Labels layer and the outlines."""
-        outline = self._present()
+        outline = self._outlines.layer
         for layer in (self._by_id().get(labels), outline):
             if layer is not None and str(layer.unique_id) not in self._faded:
                 self._faded[str(layer.unique_id)] = layer.opacity
@@ -131,36 +126,6 @@ class ViewerEditStage:
             if key in present:
                 present[key].opacity = opacity
         self._faded.clear()
-
-    def _present(self) -> Labels | None:
-        layers = self._viewer.layers
-        return self._layer if self._layer is not None and self._layer in layers else None
-
-    def _add(self, data: NDArray[np.uint8], placed: dict[str, Any]) -> Labels:
-        from napari.layers import Labels
-        from napari.utils.colormaps import DirectLabelColormap
-
-        colors = DirectLabelColormap(color_dict={1: COLOR, None: "transparent"})
-        metadata = {OWN: True}
-        layer = Labels(data, name=NAME, colormap=colors, opacity=1.0, metadata=metadata, **placed)
-        layer.editable = False
-        layers = self._viewer.layers
-        before, active = set(layers.selection), layers.selection.active
-        top = above_images(self._viewer)
-        labels = [i for i, other in enumerate(layers) if isinstance(other, Labels)]
-        layers.insert(max([top, *(i + 1 for i in labels)]), layer)
-        # Adding selects; the tool in the user's hand must stay armed.
-        layers.selection.active = active
-        layers.selection.update(before)
-        layers.selection.discard(layer)
-        self._layer = layer
-        return layer
-
-    def _remove(self) -> None:
-        layer = self._present()
-        if layer is not None:
-            self._viewer.layers.remove(layer)
-        self._layer = None
 
     # --- tools -----------------------------------------------------------------------------------
 
@@ -212,29 +177,4 @@ class ViewerEditStage:
         """Let go of the viewer."""
         self.put_down()
         self.come_forward()
-        self._remove()
-
-
-def together(objects: Sequence[PlacedMask]) -> tuple[list[PlacedMask], Box]:
-    """Return the last of some objects with those that are not too far from it, and their box."""
-    shown: list[PlacedMask] = []
-    box = Box(0, 0, 0, 0)
-    for item in reversed(objects):
-        wider = box.union(item.box)
-        if not shown or wider.area <= LARGEST:
-            shown.append(item)
-            box = wider
-    return shown, box
-
-
-def outlines(objects: Sequence[PlacedMask], box: Box) -> NDArray[np.uint8]:
-    """Return 1 on the outermost pixels of objects, shape ``box.shape``."""
-    drawn = np.zeros(box.shape, dtype=np.uint8)
-    for item in objects:
-        mask = np.pad(item.mask, 1)
-        core = (
-            mask[1:-1, 1:-1] & mask[:-2, 1:-1] & mask[2:, 1:-1] & mask[1:-1, :-2] & mask[1:-1, 2:]
-        )
-        view = drawn[item.box.shift(-box.y0, -box.x0).slices]
-        view[item.mask & ~core] = 1
-    return drawn
+        self._outlines.hide(remove=True)
