@@ -39,7 +39,8 @@ class Window:
         self.view.acted = psygnal.SignalInstance((str,))
         self.view.chose = psygnal.SignalInstance((str, object))
         workshop = Workshop(lambda: None, load_model=lambda name, device: self.model)
-        self.controller = Controller(ViewerScene(self.viewer), InlineRunner(), workshop=workshop)
+        self.runner = InlineRunner()
+        self.controller = Controller(ViewerScene(self.viewer), self.runner, workshop=workshop)
         self.controller.attach(self.view)
         self.session = self.controller.session
         self.part = next(p for p in self.controller.parts if p.name == "project")
@@ -248,6 +249,7 @@ def test_examples_and_classes_come_back(window, tmp_path):
     two = window()
     two.choose("open", path)
     assert len(two.controller.examples.state.rows) == 1
+    assert not two.part.is_changed
     again = two.part.sources.labelling.tables.of(two.session.target)
     assert again.classes == (nucleus,)
     assert again.records == table.records
@@ -298,6 +300,24 @@ def test_a_series_is_walked_saved_and_replayed(window, images, tmp_path):
     outcomes = [drain(job.steps(name)) for name in job.names]
     assert sorted(one.steps for one in outcomes) == [1, 3]
     assert all(one.is_identical for one in outcomes)
+
+
+def test_going_on_waits_for_what_was_accepted(window, images):
+    """The label layer of the image is not there yet when the key is pressed."""
+    one = window()
+    one.choose("series", [str(images)])
+    one.click(SPOTS[0], accept=False)
+    one.runner.hold = True
+    one.controller.act("accept")
+    one.controller.act("next_image")
+    one.controller.act("next_image")
+    assert not one.layers("Ditto labels")
+    one.runner.release()
+    one.calm()
+    assert one.part.shown().image == "2: im1.png"
+    assert one.part.shown().progress == "1 of 3 done"
+    one.act("previous_image")
+    assert one.labels().max() == 1
 
 
 def test_a_series_goes_on_over_a_file_that_is_none(window, images):

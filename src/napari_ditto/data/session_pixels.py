@@ -25,7 +25,7 @@ from napari_ditto.errors import DittoError, LabelsError, SourceError, StoreError
 MAX_KEPT = 1 << 28
 """Largest image in bytes that is copied into a session because it is on no disk."""
 
-_WHOLE = 1 << 22  # bytes up to which a fingerprint is of all pixels
+_WHOLE = 1 << 26  # bytes up to which a fingerprint is of all pixels
 _PATCH, _PATCHES = 64, 3  # side of what is looked at of a larger image, and how often along an axis
 _BLOCK = 1 << 24  # pixels read at once
 _MAX_FILES = 1 << 20

@@ -327,6 +327,13 @@ class SessionRecord:
         return frozenset(filter(None, (*named, self.examples)))
 
     @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of all layers."""
+        images = [layer.key for layer in self.images]
+        labels = [layer.key for layer in self.labels]
+        return (*images, *labels, *(layer.key for layer in self.prompts))
+
+    @property
     def steps(self) -> int:
         """How many objects were accepted after prompts."""
         return sum(len(labels.steps) for labels in self.labels)
@@ -369,16 +376,9 @@ class SessionRecord:
             SessionView.from_json(told.facts("view")) if "view" in told else None,
             told.text("program"),
         )
-        _check_keys(record)
+        if len(set(record.keys)) < len(record.keys):
+            raise Misfit("two layers have the same key")
         return record
-
-
-def _check_keys(record: SessionRecord) -> None:
-    keys = [layer.key for layer in record.images]
-    keys += [layer.key for layer in record.labels]
-    keys += [layer.key for layer in record.prompts]
-    if len(set(keys)) < len(keys):
-        raise Misfit("two layers have the same key")
 
 
 def _told(value: Any, **changed: object) -> dict[str, Any]:  # noqa: ANN401 - one of ours

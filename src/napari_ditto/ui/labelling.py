@@ -235,6 +235,10 @@ class Labelling:
 
     # --- one after the other -------------------------------------------------------------------
 
+    def after_writes(self, call: Callable[[], None]) -> None:
+        """Call once all that was asked for before is written and recorded; now if nothing was."""
+        self._in_turn(call)
+
     def _in_turn(self, act: Callable[[], None]) -> None:
         """Do something to the labels once all that was asked for before is done and recorded."""
         self._turns.append(act)

@@ -254,11 +254,12 @@ class Collecting:
         self._bench.desk.run(f"reading {path.name}", lambda: jobs.load(path), self._on_loaded)
 
     def _on_loaded(self, loaded: tuple[tuple[PlaneExample, Picture], ...]) -> None:
+        rows = []
         for example, picture in loaded:
             objects = len(np.unique(example.labels[example.labels > 0]))
             key = str(next(self._numbers))
-            row = Row(key, example, "", "", example.address, objects, example.ids, picture)
-            self._state.rows = (*self._state.rows, row)
+            rows.append(Row(key, example, "", "", example.address, objects, example.ids, picture))
+        self._state.rows = (*self._state.rows, *rows)
         self._rows_changed()
         self._tell(f"{len(loaded)} examples were added")
 

@@ -17,6 +17,7 @@ from napari_ditto.data.series import Series
 from napari_ditto.data.session_folder import read_examples, read_session
 from napari_ditto.data.session_pixels import find_path, fingerprint, read_labels, read_levels
 from napari_ditto.data.session_records import SessionImage, SessionLabels, SessionRecord
+from napari_ditto.data.session_steps import PromptStep
 from napari_ditto.errors import DittoError
 from napari_ditto.ui.project.saving import Sources
 from napari_ditto.ui.project.stage import Levels
@@ -144,11 +145,7 @@ class Showing:
         sources = self.sources
         images = [self.keys[key] for key in entry.images if key in self.keys]
         key = self.keys[entry.key] = sources.stage.add_labels(entry, store, images)
-        moved = (
-            replace(step, images=tuple(self.keys.get(i, i) for i in step.images))
-            for step in entry.steps
-        )
-        sources.log.put(key, moved)
+        sources.log.put(key, moved_steps(entry, self.keys))
         if entry.objects:
             try:
                 sources.labelling.tables.put(key, from_json(dict(entry.objects), entry.name))
@@ -164,6 +161,14 @@ class Showing:
         for key in record.used:
             if key in self.keys:
                 self.use(self.keys[key])
+
+
+def moved_steps(entry: SessionLabels, keys: Mapping[str, str]) -> tuple[PromptStep, ...]:
+    """Return the steps of an entry about images that have other ids now."""
+    return tuple(
+        replace(step, images=tuple(keys.get(key, key) for key in step.images))
+        for step in entry.steps
+    )
 
 
 def take_settings(session: Session, told: Mapping[str, Any]) -> list[str]:

@@ -6,18 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from napari_ditto.data.plane_example import PlaneExample
 from napari_ditto.data.session_folder import SUFFIX
 from napari_ditto.ui.part import Part
 from napari_ditto.ui.parts import Tools
 from napari_ditto.ui.project.opening import Opened, Showing, open_steps
-from napari_ditto.ui.project.saving import (
-    KEPT,
-    Saved,
-    Sources,
-    gather,
-    keepers,
-    save_steps,
-)
+from napari_ditto.ui.project.saving import KEPT, Saved, Sources, gather, keepers, save_steps
 from napari_ditto.ui.project.series import SeriesWalk
 from napari_ditto.ui.project.stage import ProjectStage
 from napari_ditto.ui.project.state import ProjectState, resolve
@@ -51,12 +45,13 @@ class ProjectPart(Part):
         self._path: Path | None = None
         self._changes = self._saved = 0
         self._layers: tuple[str, ...] = ()
-        self._series = SeriesWalk(tools, self.sources, self._series_changed, self.save_quietly)
-        self._opening = False
+        self._series = SeriesWalk(tools, self.sources, self._changed, self.save_quietly)
+        self._opening = self._loading = False
+        self._examples: tuple[object, ...] = ()
         tools.labelling.stepped.connect(self.log.note)
         tools.labelling.acted.connect(self._changed)
         tools.prompting.changed.connect(self._changed)
-        tools.examples.state.events.rows.connect(self._changed)
+        tools.examples.state.events.rows.connect(self._rows_changed)
         for field in KEPT:
             getattr(tools.session.events, field).connect(self._changed)
         tools.session.events.working.connect(self._tell)
@@ -103,6 +98,10 @@ class ProjectPart(Part):
         """Layers came or went."""
         self.changed.emit()
 
+    def cancelled(self) -> None:
+        """Hear that the user gave up what is running."""
+        self._series.cancelled()
+
     # --- what is not saved -----------------------------------------------------------------------
 
     @property
@@ -115,8 +114,18 @@ class ProjectPart(Part):
             self._changes += 1
             self.changed.emit()
 
-    def _series_changed(self) -> None:
+    def _rows_changed(self, *_: object) -> None:
+        """Look whether there are other examples now, or only other pictures of them."""
+        before, self._examples = self._examples, self._listed_examples()
+        if before == self._examples:
+            return
+        if self._loading:
+            self._loading = not self._examples
+            return
         self._changed()
+
+    def _listed_examples(self) -> tuple[PlaneExample, ...]:
+        return tuple(row.example for row in self._tools.examples.state.rows)
 
     def _tell(self, *_: object) -> None:
         self.changed.emit()
@@ -142,7 +151,7 @@ class ProjectPart(Part):
     def save_at(self, path: Path) -> None:
         """Save to a folder."""
         path = path if path.name.endswith(SUFFIX) else path.with_name(path.name + SUFFIX)
-        self._save(path, self._told)
+        self._tools.labelling.after_writes(lambda: self._save(path, self._told))
 
     def save_quietly(self) -> None:
         """Save once more if there is a session, as going on in a series does."""
@@ -150,15 +159,12 @@ class ProjectPart(Part):
             self._save(self._path, lambda _: None)
 
     def _save(self, path: Path, tell: Callable[[Saved], None]) -> None:
-        examples = tuple(row.example for row in self._tools.examples.state.rows)
-        gathered, changes = gather(self.sources, examples, self._series.series), self._changes
+        gathered = gather(self.sources, self._listed_examples(), self._series.series)
+        changes = self._changes
 
         def done(saved: Saved) -> None:
             self._path, self._saved = saved.path.absolute(), changes
-            self._layers = tuple(
-                entry.key for part in ("images", "labels", "prompts")
-                for entry in getattr(saved.record, part)
-            )  # fmt: skip
+            self._layers = saved.record.keys
             self._stage.open_by_us()
             tell(saved)
             self.changed.emit()
@@ -216,6 +222,7 @@ class ProjectPart(Part):
         session.target_choices = tools.scene.target_choices()
         session.prompt_choices = tools.scene.prompt_choices()
         if opened.has_examples:
+            self._loading = True
             tools.examples.open_set(opened.path / opened.record.examples)
         for name, part in keepers(self._others, tools.examples).items():
             kept = opened.record.parts.get(name)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from napari_ditto.data.series import Item, Series, list_images, series_of
 from napari_ditto.data.session_records import SessionPrompts
-from napari_ditto.errors import DittoError, LabelsError, SourceError
+from napari_ditto.errors import DittoError, SourceError
 from napari_ditto.ui.parts import Tools
-from napari_ditto.ui.project.opening import Opened, Showing
+from napari_ditto.ui.project.opening import Opened, Showing, moved_steps
 from napari_ditto.ui.project.saving import Sources, labels_entry
 from napari_ditto.ui.project.series_jobs import Arrived, Leaving, arrive_steps, leave_steps
 from napari_ditto.ui.session import NEW_LABELS
@@ -46,6 +46,7 @@ class SeriesWalk:
         self._image = ""
         self._others = frozenset[str]()  # labels that do not belong to the image on show
         self._stored: dict[str, list[str]] = {}  # labels of layers that stay open, target first
+        self._is_going = False
 
     # --- which images ----------------------------------------------------------------------------
 
@@ -77,9 +78,9 @@ class SeriesWalk:
 
     def _start(self, series: Series) -> None:
         if self.series is None:
-            self._arrive(series)
+            self._begin(lambda: self._arrive(series))
         else:
-            self._leave(lambda left: self._arrive(series), "")
+            self._begin(lambda: self._leave(lambda left: self._arrive(series)))
 
     def end(self) -> None:
         """Let the series go; the image that is shown stays."""
@@ -113,36 +114,58 @@ class SeriesWalk:
         if to is None:
             self._tools.session.hint = f"{self.series.progress}: there is no further image"
             return
-        self._leave(lambda series: self._arrive(series.go(to)), "done" if done else "")
+        self._begin(lambda: self._leave(lambda series: self._arrive(series.go(to)), done))
 
-    def _leave(self, then: Callable[[Series], None], mark: str) -> None:
+    def _begin(self, go: Callable[[], None]) -> None:
+        """Go once all that was accepted is written; a second press on the way is not heard."""
+        if not self._is_going:
+            self._is_going = True
+            self._tools.labelling.after_writes(lambda: self._try(go))
+
+    def _try(self, go: Callable[[], None]) -> None:
+        try:
+            go()
+        except DittoError as error:
+            self._stay(error)
+
+    def _stay(self, error: DittoError) -> None:
+        self._is_going = False
+        self._tools.desk.fail(error)
+
+    def cancelled(self) -> None:
+        """Stay where we are."""
+        self._is_going = False
+
+    def _leave(self, then: Callable[[Series], None], done: bool = False) -> None:
         """Save what is labelled on the image that is shown; nothing is closed before that."""
         series, leaving = self.series, self._leaving()
         if series is None:
             return
-        at = series.current
         if leaving is None:
             then(series)
             return
+        is_done = series.item.done or (done and leaving.has_labels)
 
         def left(parked: object) -> None:
-            is_done = series.item.done or (bool(mark) and leaving.has_labels)
-            then(series.change(at, parked=parked, done=is_done))
+            then(series.change(series.current, parked=parked, done=is_done))
 
-        self._tools.desk.run("saving the labels", lambda: leave_steps(leaving), left)
+        self._tools.desk.run("saving the labels", lambda: leave_steps(leaving), left, self._stay)
 
     def _leaving(self) -> Leaving | None:
-        """Return what is on the image that is shown, None if that was closed."""
+        """Return what is on the image that is shown, None if that was closed.
+
+        Raises
+        ------
+        LabelsError
+            If there are labels that cannot be saved: they are not to be closed.
+        """
         stage, series = self._sources.stage, self.series
         if series is None or not stage.has(self._image):
             return None
         entry, levels = stage.image(self._image)
         labels = []
         for key in self._label_layers():
-            try:
-                found, store = labels_entry(self._sources, key)
-            except LabelsError:
-                continue
+            found, store = labels_entry(self._sources, key)
             labels.append((found, store, self._sources.labelling.tables.of(key)))
         return Leaving(entry, levels, tuple(labels), series.labels_path(series.current))
 
@@ -179,7 +202,7 @@ class SeriesWalk:
         self._close()
         self.series, self._image = series, ""
         self._changed()
-        self._tools.desk.fail(error)
+        self._stay(error)
 
     def _show_layer(self, series: Series) -> None:
         session, layer = self._tools.session, series.item.layer
@@ -202,14 +225,7 @@ class SeriesWalk:
         targets = []
         for entry, store, table in arrived.labels:
             key = stage.add_labels(entry, store, (self._image,))
-            moved = (
-                replace(
-                    step,
-                    images=tuple(self._image if i == arrived.image else i for i in step.images),
-                )
-                for step in entry.steps
-            )
-            self._sources.log.put(key, moved)
+            self._sources.log.put(key, moved_steps(entry, {arrived.image: self._image}))
             self._sources.labelling.tables.put(key, table)
             targets.append(key)
         self._set_labels(targets)
@@ -219,7 +235,7 @@ class SeriesWalk:
 
     def _settle(self, series: Series, armed: str) -> None:
         """Let everything know of the image that is shown now."""
-        first, self.series = self.series is None, series
+        first, self.series, self._is_going = self.series is None, series, False
         self._tools.proposing.start_over()
         if armed:
             self._tools.act("new_points" if armed == "points" else "new_boxes")

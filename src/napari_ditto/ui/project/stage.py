@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 Levels = tuple[Any, ...]
 
+QUICK_BYTES = 1 << 23
+"""Images up to this size are compared on the main thread."""
+
 
 class ProjectStage(Protocol):
     """The layers of a viewer, as entries of a session; layers go by their unique ids."""
@@ -97,9 +100,9 @@ class ProjectStage(Protocol):
 
 
 def _same_pixels(layer: Any, entry: SessionImage) -> bool:  # noqa: ANN401 - an Image
-    """Whether an image shows what a session says; what is not in memory is not read for it."""
+    """Whether an image shows what a session says, as far as that is told in no time."""
     levels = tuple(layer.data) if layer.multiscale else (layer.data,)
-    if not entry.fingerprint or not can_keep(levels):
+    if not entry.fingerprint or not can_keep(levels) or levels[0].nbytes > QUICK_BYTES:
         return True
     return fingerprint(levels, entry.name) == entry.fingerprint
 
