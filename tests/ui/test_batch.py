@@ -138,16 +138,15 @@ def test_layers_are_read_object_by_object():
     assert len(sets[4].scribbles) == 1
 
 
-def test_outlines_of_objects_far_apart_are_drawn_coarsely(monkeypatch):
-    monkeypatch.setattr("napari_ditto.ui.preview.MOST_CELLS", 10_000)
+def test_outlines_of_objects_far_apart_are_drawn_coarsely():
     full = np.ones((100, 100), dtype=bool)
     masks = [PlacedMask(Box(y, y, y + 100, y + 100), full) for y in (7, 1507)]
-    data, box, step = _outlines(masks, 2)
+    data, box, step = _outlines(masks, 2, 10_000)
     assert (box, step) == (Box(7, 7, 1607, 1607), 16)
     assert data.shape == (100, 100)
     rows, columns = np.nonzero(data)
     assert set(zip((rows * step + 7) // 1500, (columns * step + 7) // 1500, strict=True)) == {
         (0, 0), (1, 1),
     }  # fmt: skip
-    fine, box, step = _outlines(masks[:1], 2)
+    fine, box, step = _outlines(masks[:1], 2, 10_000)
     assert (fine.shape, step, (fine == 1).sum()) == ((100, 100), 1, 100**2 - 96**2)

@@ -172,7 +172,7 @@ STYLE = Style(NAME, COLOR, FILL_ALPHA, above_images, MOST_CELLS)
 
 
 def _outlines(
-    masks: Sequence[PlacedMask], width: int, most_cells: int = MOST_CELLS
+    masks: Sequence[PlacedMask], width: int, most_cells: int
 ) -> tuple[NDArray[np.uint8], Box, int]:
     """Return outlines, the box of pixels from which every `step`-th is shown, and the step."""
     tight = [mask.cropped() for mask in masks]
