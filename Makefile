@@ -78,6 +78,7 @@ docs-images: $(STAMP) ## screenshots of the real program, and its clicks counted
 	xvfb-run -a -s "-screen 0 1600x1200x24" $(BIN)/python docs/screenshots.py
 	xvfb-run -a -s "-screen 0 1600x1200x24" $(BIN)/python docs/screenshots_examples.py
 	xvfb-run -a -s "-screen 0 1600x1200x24" $(BIN)/python docs/screenshots_whole.py
+	xvfb-run -a -s "-screen 0 1600x1200x24" $(BIN)/python docs/screenshots_hover.py
 	xvfb-run -a -s "-screen 0 1600x1200x24" $(BIN)/python docs/recorded_session.py
 	xvfb-run -a -s "-screen 0 1600x1200x24" $(BIN)/python docs/ten_tasks.py
 	xvfb-run -a -s "-screen 0 1600x1200x24" $(BIN)/python docs/screenshots_objects.py
