@@ -8,8 +8,6 @@ import numpy as np
 import psygnal
 import pytest
 
-from napari_ditto.core.prompts import PromptSet
-from napari_ditto.core.run_plan import Polygon  # noqa: F401 - imported before Qt is
 from napari_ditto.data.session_folder import read_session
 from napari_ditto.engine.jobs import drain
 from napari_ditto.engine.replay import Replay
@@ -158,12 +156,14 @@ def test_undone_steps_vanish_and_replay_is_identical(window, tmp_path):
     path = tmp_path / "work.ditto-session"
     one = window()
     one.open_image(discs(), name="discs")
+    one.controller.choose("refine.smooth", 1.5)
     for spot in SPOTS:
         one.click(spot)
     one.act("undo", "undo", "redo", "undo", "redo")
     one.labels()[80:84, 80:90] = 55  # napari's brush
     one.choose("save", path)
     assert [step.label for step in read_session(path).labels[0].steps] == [1, 2]
+    assert read_session(path).labels[0].steps[0].refinement == {"smooth": 1.5}
     result = one.replay(path)
     assert (result.is_identical, result.steps) == (True, 2)
     np.testing.assert_array_equal(result.labels.data, one.labels())
@@ -372,8 +372,22 @@ def test_the_end_of_a_series_is_told(window, images):
     assert one.part.shown().progress == ""
 
 
+def test_without_a_viewer_the_reader_gives_the_labels(window, tmp_path, monkeypatch):
+    from napari_ditto.ui.project.reader import get_reader
+
+    path = tmp_path / "work.ditto-session"
+    one = window()
+    one.open_image(discs(), name="discs")
+    one.click(SPOTS[0])
+    one.choose("save", path)
+    monkeypatch.setattr("napari.current_viewer", lambda: None)
+    assert get_reader(str(tmp_path)) is None
+    ((data, facts, kind),) = get_reader(str(path))(str(path))
+    assert (facts["name"], kind) == ("Ditto labels [discs]", "labels")
+    np.testing.assert_array_equal(data, one.labels())
+
+
 def test_buttons_say_why_not():
     state = resolve("", "", False, None, False, True)
     assert state.buttons["save_session"].why == "Open an image first"
     assert state.buttons["next_image"].why == "Choose a folder of images first"
-    assert PromptSet().is_empty
