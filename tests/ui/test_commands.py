@@ -20,7 +20,7 @@ def opened(monkeypatch):
         class controller:  # noqa: N801
             act = staticmethod(told.append)
 
-    for name in ("show_dock", "show_examples"):
+    for name in ("show_dock", "show_examples", "show_objects"):
         monkeypatch.setattr(commands, name, lambda viewer: Dock)
     monkeypatch.setattr("napari.current_viewer", lambda: object())
     return told
