@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_ditto.core.geometry import Box, PlaneAddress
-from napari_ditto.data.arrays import wrap
+from napari_ditto.data.label_reading import wrap_labels
 from napari_ditto.data.measuring import measure
 from napari_ditto.data.object_extents import Extents, rescan, scan
 from napari_ditto.data.object_json import read_objects, write_objects
@@ -127,12 +127,12 @@ def large(tmp_path_factory):
 
 
 def test_look_through_16k(benchmark, large):
-    found = benchmark.pedantic(lambda: drain(scan(wrap(large.data, "l"), "yx")), rounds=1)
+    found = benchmark.pedantic(lambda: drain(scan(wrap_labels(large.data, "l"), "yx")), rounds=1)
     assert found.ids.size == (SIDE // STEP) ** 2
 
 
 def test_look_again_after_one_object_on_16k(benchmark, large):
-    raw = wrap(large.data, "l")
+    raw = wrap_labels(large.data, "l")
     known = drain(scan(raw, "yx"))
     box = Box(5000, 5000, 5040, 5040)
     delta = large.write(PlaneAddress(), box, np.ones(box.shape, bool), 77_777, "replace")

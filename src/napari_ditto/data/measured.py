@@ -10,10 +10,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from napari_ditto.data.arrays import Index, RawArray, wrap
+from napari_ditto.data.arrays import Index, RawArray
 from napari_ditto.data.axes import default_names
 from napari_ditto.data.compose import ComposedSource
 from napari_ditto.data.grid import PixelGrid, read_grid, unit_name
+from napari_ditto.data.label_reading import wrap_labels
 from napari_ditto.data.labels import check_dtype
 from napari_ditto.data.opening import open_path
 from napari_ditto.data.source import ArraySource, is_source, open_source
@@ -93,7 +94,7 @@ def open_subject(
             found, names, grid = opened.levels[0], names or opened.axes, read_grid(path)
         elif hasattr(labels, "data") and hasattr(labels, "axes"):
             found, names = labels.data, names or tuple(labels.axes)
-        raw = wrap(found, where)
+        raw = wrap_labels(found, where)
         if raw.dtype.kind != "b":
             check_dtype(raw.dtype)
         names = names or default_names(len(raw.shape))

@@ -8,23 +8,21 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_ditto.core.geometry import Box
-from napari_ditto.data.arrays import RawArray, is_from, wrap
+from napari_ditto.data.arrays import RawArray
 from napari_ditto.data.axes import CHANNEL_NAMES, default_names
 from napari_ditto.data.georeference import Georeference
 from napari_ditto.data.grid import PixelGrid, read_grid, unit_name
+from napari_ditto.data.label_reading import wrap_labels
 from napari_ditto.data.measured import short_unit
 from napari_ditto.data.object_records import ObjectTable
 from napari_ditto.data.protocols import LabelStore
 from napari_ditto.errors import LabelsError
-
-if TYPE_CHECKING:
-    import zarr
 
 Index = tuple[tuple[str, int], ...]
 """Where a plane lies on the other axes."""
@@ -231,7 +229,7 @@ def _label_image(
     units: Sequence[str] | None,
     known: Mapping[str, Any],
 ) -> LabelImage:
-    raw = _quick(data, known.get("name", "labels"))
+    raw = wrap_labels(data, known.get("name", "labels"))
     if raw.dtype.kind not in "biu":
         raise LabelsError(
             f"labels must be whole numbers, not {raw.dtype}", where=raw.where, todo="Round them"
@@ -252,27 +250,6 @@ def _label_image(
     if len(named) != len(names):
         raise LabelsError(f"units {named} do not fit the axes {', '.join(names)}", where=raw.where)
     return LabelImage(raw, names, sizes, place, named, **known)
-
-
-def _quick(data: object, where: str) -> RawArray:
-    """Return an array to be read box by box, past zarr's event loop where that can be."""
-    raw = wrap(data, where)
-    if not is_from("zarr", data):
-        return raw
-    from napari_ditto.data.chunk_files import chunk_files
-    from napari_ditto.data.zarrs import metadata_file
-
-    array = cast("zarr.Array[Any]", data)
-    anchor, chunks = metadata_file(array), chunk_files(array)
-    if chunks is array or anchor is None:
-        return raw
-
-    def fetch(index: tuple[slice, ...]) -> NDArray[Any]:
-        block = chunks[index]
-        anchor.stat()  # chunks of a store that has gone would read as zeros
-        return np.asarray(block)
-
-    return replace(raw, fetch=fetch)
 
 
 def _each(

@@ -53,6 +53,8 @@ class Measurer:
         A background thread of its own, so that nothing waits for it and it waits for nothing.
     on_found : callable
         Told the layer about which there is news.
+    on_progress : callable
+        Told the layer that is still looked through.
     on_error : callable
         Told what went wrong.
     """
@@ -61,9 +63,11 @@ class Measurer:
         self,
         runner: Runner,
         on_found: Callable[[str], None],
+        on_progress: Callable[[str], None],
         on_error: Callable[[DittoError], None],
     ) -> None:
         self._runner, self._on_found, self._on_error = runner, on_found, on_error
+        self._on_progress = on_progress
         self._entries: dict[str, _Entry] = {}
         self.progress = Progress("read")
 
@@ -142,7 +146,7 @@ class Measurer:
     def _tell(self, layer: str, entry: _Entry, progress: Progress) -> None:
         self.progress = progress
         if self._entries.get(layer) is entry and entry.found is None:
-            self._on_found(layer)
+            self._on_progress(layer)
 
 
 def _steps(subject: Subject, found: Extents | None, edits: list[Edited]) -> Steps:

@@ -70,7 +70,7 @@ class ObjectsPart(Part):
         self._open_dock = open_dock
         self._tables, self._classes = labelling.tables, labelling.classes
         self._editing = ClassEditing(labelling, stage.all_labels)
-        self._measurer = Measurer(runner, self._on_found, desk.fail)
+        self._measurer = Measurer(runner, self._on_found, self._on_progress, desk.fail)
         self._layer = self._reading = ""
         self._rows, self._extents = NO_ROWS, _NOT_MEASURED
         self._coloured: dict[str, ClassColors] = {}
@@ -183,6 +183,10 @@ class ObjectsPart(Part):
     def _on_found(self, layer: str) -> None:
         if layer == self._layer:
             self._desk.guarded(self._make_rows)
+
+    def _on_progress(self, layer: str) -> None:
+        if layer == self._layer:
+            self.changed.emit()
 
     def _on_records(self, layer: str, ids: frozenset[int] | None) -> None:
         if layer == self._layer:

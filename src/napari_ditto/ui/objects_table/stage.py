@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from psygnal import Signal, SignalInstance
 
-from napari_ditto.data.arrays import wrap
+from napari_ditto.data.label_reading import wrap_labels
 from napari_ditto.data.measured import Subject, short_unit
 from napari_ditto.data.regions import Region
 from napari_ditto.ui.bridge import Debounce
@@ -171,7 +171,7 @@ class ViewerObjects:
         now = (axes, scale, units)
         if kept is data and subject and (subject.axes, subject.scale, subject.units) == now:
             return subject
-        made = Subject(wrap(data, f"layer '{found.name}'"), *now)
+        made = Subject(wrap_labels(data, f"layer '{found.name}'"), *now)
         self._subjects[layer] = (data, made)
         return made
 
