@@ -106,7 +106,7 @@ def operations(draw):
 
 
 class TestPixels:
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=40, deadline=None)
     @given(operations())
     def test_only_the_objects_change_and_undo_is_exact(self, operation):
         labels, steps, expected = operation
@@ -115,7 +115,7 @@ class TestPixels:
         np.testing.assert_array_equal(content(store), expected)
         check_undo(store, changed, labels)
 
-    @settings(max_examples=12, deadline=None)
+    @settings(max_examples=8, deadline=None)
     @given(operation=operations())
     def test_on_disk_across_chunks_too(self, operation, on_disk):
         labels, steps, expected = operation
@@ -136,7 +136,7 @@ class TestPixels:
         undo(store, changed)
         assert store.next_label() > 300
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=40, deadline=None)
     @given(st.integers(0, 10_000), st.booleans(), st.sampled_from([PLANE, SIDE]), st.data())
     def test_the_parts_of_a_split_are_the_object(self, seed, everywhere, plane, data):
         labels = blobs(seed)

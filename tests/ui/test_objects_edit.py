@@ -186,6 +186,14 @@ class TestPicking:
         _, address, outlined = bench.stage.outline.call_args.args
         assert (address, outlined[0].box) == (bench.plane, Box(20, 5, 30, 25))
 
+    def test_what_an_undo_removes_is_picked_no_more(self, flat):
+        flat.labels[0, 45:55, 45:55] = 0
+        flat.clicks(C)
+        flat.act("accept")
+        flat.pick(A, C)
+        flat.act("undo")
+        assert flat.shown.ids == (4,)
+
     def test_a_table_can_pick_too(self, bench):
         bench.choose("pick", ("lab", (7, 9)))
         assert bench.shown.ids == (7, 9)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -140,7 +141,10 @@ class Picking:
 
         def done(found: Mapping[int, PlacedMask]) -> None:
             if turn == self._turn:  # else something else was picked, or let go, meanwhile
-                self._hold(Picked(layer, look.store, look.ids, look.address, found), hint)
+                # In a stack an object may be elsewhere; where there is one plane, it is gone.
+                stacked = math.prod(look.store.shape) > math.prod(look.shape)
+                there = look.ids if stacked else tuple(found)
+                self._hold(Picked(layer, look.store, there, look.address, found), hint)
 
         self._desk.run("looking for the object", lambda: find_picked(look), done)
 
