@@ -32,6 +32,7 @@ def models(folder: Path) -> None:
     viewer.window.add_dock_widget(dock, name="Ditto models", area="right")
     settle(1.0)
     viewer.reset_view()
+    wait(lambda: not dock.controller.session.working)
     dock.panel.measure.click()
     settle()
     wait(lambda: not dock.work.isVisible() and dock.note.isVisible())
@@ -48,7 +49,7 @@ def models(folder: Path) -> None:
 def find(folder: Path) -> None:
     """The main dock while a model is chosen that reads words."""
     import napari
-    from screenshots import save, settle
+    from screenshots import save, settle, wait
     from skimage.data import coins
 
     from napari_ditto.ui.widgets.dock import DittoDock
@@ -59,6 +60,7 @@ def find(folder: Path) -> None:
     viewer.window.add_dock_widget(dock, name="Ditto", area="right")
     settle(1.0)
     session = dock.controller.session
+    wait(lambda: not session.working)
     session.choose_model("sam3:facebook/sam3")
     dock.chose.emit("text", "coin")
     settle()

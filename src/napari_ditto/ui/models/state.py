@@ -82,6 +82,7 @@ class ModelDetails:
     bibtex: str
     hash: str
     speed: str
+    here: bool
     can_use: bool
     use_label: str
     get_label: str
@@ -182,6 +183,7 @@ def details_of(entry: ModelEntry, *, busy: bool, chosen: str, checked: str = "")
         bibtex=told.bibtex,
         hash=checked or _hash(entry),
         speed=_speed(_speed_of(entry), _ASKED.get(entry.family, "click")),
+        here=here,
         can_use=here and entry.id != chosen,
         use_label="In use" if entry.id == chosen else "Use this one",
         get_label={"absent": "Download", "begun": "Go on downloading"}.get(place, ""),

@@ -51,6 +51,8 @@ class ChoiceBox(QComboBox):
         if index != self.currentIndex():
             blocker = QSignalBlocker(self)
             self.setCurrentIndex(index)
+            if (line := self.lineEdit()) is not None:
+                line.setCursorPosition(0)  # of a long name the beginning tells more
             blocker.unblock()
 
     def _fill(self, choices: Sequence[Choice]) -> None:

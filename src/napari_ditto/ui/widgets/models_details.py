@@ -6,8 +6,8 @@ from functools import partial
 from html import escape
 
 from psygnal import Signal
-from qtpy.QtCore import Qt
-from qtpy.QtGui import QGuiApplication
+from qtpy.QtCore import Qt, QUrl
+from qtpy.QtGui import QDesktopServices, QGuiApplication
 from qtpy.QtWidgets import QFormLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_ditto.ui.models.state import ModelDetails
@@ -43,12 +43,14 @@ class ModelPanel(QWidget):
         self.words = _text(self)
         self.facts = {name: _text(self) for name in _FACTS}
         self.use = self._button("use", "Use this one").make_primary()
-        self.get = self._button("get", "Download")
+        self.get = self._button("get", "Download").make_primary()
         self.discard = self._button("discard", "Throw away what is here")
         self.remove = self._button("remove", "Remove")
         self.measure = self._button("measure", "Measure speed")
         self.measure.setToolTip("How long a tile and a prompt take on this computer; half a minute")
         self.verify = self._button("verify", "Check fingerprint")
+        self.page = _Button("Open its page", self)
+        self.page.clicked.connect(lambda _: self._open_page())
         self.cite = _Button("Copy citation", self)
         self.bibtex = _Button("Copy BibTeX", self)
         self.cite.clicked.connect(lambda _: self._copy("citation"))
@@ -75,7 +77,7 @@ class ModelPanel(QWidget):
         layout.setSpacing(6)
         for widget in (self.title, self.badge, self.speed):
             layout.addWidget(widget)
-        layout.addLayout(row(self.use, self.get, self.measure))
+        layout.addLayout(row(self.use, self.measure, self.get, self.page))
         layout.addLayout(row(self.discard))
         layout.addWidget(line())
         layout.addWidget(self.words)
@@ -83,6 +85,8 @@ class ModelPanel(QWidget):
         layout.addLayout(row(self.cite, self.bibtex))
         layout.addLayout(row(self.verify, self.remove))
         layout.addStretch(1)
+        for button in (self.get, self.page, self.discard, self.remove):
+            button.hide()  # all of them side by side would widen the dock for good
 
     def show_details(self, details: ModelDetails) -> None:
         """Show a model."""
@@ -104,9 +108,16 @@ class ModelPanel(QWidget):
         self.discard.setVisible(details.can_discard)
         self.remove.setVisible(details.can_remove)
         self.measure.setEnabled(details.can_measure)
-        self.measure.setVisible(not details.get_label)
-        self.speed.setVisible(not details.get_label)
+        self.measure.setVisible(details.here)
+        self.speed.setVisible(details.here)
+        self.verify.setVisible(details.here)
+        self.use.setVisible(details.here)
+        self.page.setVisible(not details.here and details.source.startswith("https://"))
         self.verify.setEnabled(details.can_verify)
+
+    def _open_page(self) -> None:
+        if self._shown is not None:
+            QDesktopServices.openUrl(QUrl(self._shown.source))
 
     def _copy(self, name: str) -> None:
         clipboard = QGuiApplication.clipboard()
