@@ -63,7 +63,7 @@ def test_cells_suit_the_screen_and_are_never_too_many(screen, height, width):
     assert max(height, width) / step <= LARGEST
     assert step >= 1 or screen * step >= CELL_SCREEN_PX
     assert (1 / step if step < 1 else step) % 1 == 0
-    assert 1 <= line_width(screen, step) <= 2
+    assert 1 <= line_width(screen, step) <= 3
 
 
 @given(boxes_in(SHAPE), st.sampled_from([8, 16, 64, 512]))

@@ -11,7 +11,7 @@ from napari_ditto.core.geometry import Box
 
 DARK, BRIGHT = 1, 2
 
-CELL_SCREEN_PX = 2.0
+CELL_SCREEN_PX, LINE_SCREEN_PX = 2.0, 3.0
 FINEST = 8
 """Cells per pixel of the image at most."""
 
@@ -40,7 +40,7 @@ def cell_size(screen: float, box: Box) -> float:
 
 def line_width(screen: float, step: float) -> int:
     """Return how many cells make a line that is well seen."""
-    return math.ceil(CELL_SCREEN_PX / min(CELL_SCREEN_PX, max(screen * step, 1.0)))
+    return min(3, math.ceil(LINE_SCREEN_PX / (screen * step)))
 
 
 def sampled(mask: Mask, box: Box, step: float) -> tuple[Mask, Box]:
