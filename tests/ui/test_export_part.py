@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 
 from napari_ditto.data.exporting.label_image import label_image
+from napari_ditto.data.object_records import ObjectClass, ObjectRecord, ObjectTable
+from napari_ditto.errors import LabelsError
 from napari_ditto.ui.export.part import PATTERN, STOPPED, ExportPart, ExportState
 from napari_ditto.ui.runner import Runner
 from napari_ditto.ui.session import Session
+from tests.data.exporting.test_georeferenced import NORTH_UP, write_image
 from tests.ui.inline import InlineRunner
 
 
@@ -135,3 +138,57 @@ def test_a_running_export_can_be_stopped_and_leaves_nothing(user, layers, tmp_pa
         call()
     assert part.shown() == ExportState(text=STOPPED)
     assert not list(tmp_path.iterdir())
+
+
+# --- the layers of napari ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def viewer():
+    from napari.components import ViewerModel
+
+    return ViewerModel()
+
+
+def test_a_layer_is_taken_with_what_its_image_tells(viewer, tmp_path):
+    from napari.layers._source import layer_source
+
+    from napari_ditto.ui.export.stage import ViewerExport
+
+    path = write_image(tmp_path / "ortho.tif", NORTH_UP, shape=(9, 9))
+    with layer_source(path=str(path)):
+        image = viewer.add_image(np.full((9, 9), 5.0))
+    table = ObjectTable({1: ObjectRecord(1, 1)}, (ObjectClass(1, "roof", "#e69f00"),))
+    labels = viewer.add_labels(
+        np.eye(9, dtype=np.uint8),
+        name="roofs",
+        scale=(2, 3),
+        units=("um", "um"),
+        metadata={"napari-ditto": table, "ditto": {"model": "m"}},
+    )
+    stage = ViewerExport(viewer)
+    key = stage.labels("")
+    assert stage.name(key) == "roofs"
+    taken = stage.taken(key, str(image.unique_id))()
+    assert (taken.scale, taken.units) == ((2, 3), ("micrometer", "micrometer"))
+    assert (taken.image, taken.table, taken.provenance) == ("ortho.tif", table, {"model": "m"})
+    assert taken.georeference.crs == "EPSG:32636"
+    assert taken.pixels.shape == (9, 9)
+    labels.data[:] = 0
+    assert taken.raw.read((slice(0, 1), slice(0, 1))) == 1  # a copy
+
+
+def test_the_active_labels_are_meant_then_the_target(viewer):
+    from napari_ditto.ui.export.stage import ViewerExport
+
+    stage = ViewerExport(viewer)
+    assert stage.labels("") == ""
+    first = viewer.add_labels(np.eye(9, dtype=np.uint8))
+    second = viewer.add_labels(np.eye(9, dtype=np.uint8))
+    viewer.layers.selection.active = first
+    assert stage.labels(str(second.unique_id)) == str(first.unique_id)
+    viewer.layers.selection.clear()
+    assert stage.labels(str(first.unique_id)) == str(first.unique_id)
+    assert stage.labels("") == str(second.unique_id)
+    with pytest.raises(LabelsError, match="gone"):
+        stage.name("nonsense")
