@@ -61,7 +61,7 @@ def _thinned(ring: Ring, tolerance: float) -> Ring:
             break
         _, first = np.unique(span[at], return_index=True)
         ends = np.sort(np.concatenate([ends, at[first]]))
-    thin = ring[ends[:-1]]
+    thin: Ring = ring[ends[:-1]]
     return thin if len(thin) > 2 and signed_area(thin) else thin[:0]
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from qtpy.QtCore import QItemSelectionModel, QModelIndex, QPoint, Qt
 from qtpy.QtCore import Signal as QtSignal  # type: ignore[attr-defined]
-from qtpy.QtGui import QAction, QKeyEvent, QKeySequence
+from qtpy.QtGui import QAction, QKeyEvent, QKeySequence  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QApplication,
@@ -193,7 +193,7 @@ class ObjectsTable(QTableView):
 MOST_SELECTED = 500
 
 
-def _add(menu: QMenu, text: str, call: object) -> QAction:
+def _add(menu: QMenu, text: str, call: Callable[[], object]) -> QAction:
     action = menu.addAction(text)
     assert action is not None  # noqa: S101 - for the type checker
     action.triggered.connect(call)
