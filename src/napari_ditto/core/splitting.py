@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -232,28 +233,43 @@ def _best_chord(mask: Mask, a: Position, b: Position, free: float) -> Line | Non
     if not (mask[a] and mask[b]):
         return None
     depth = _depth(mask)
-    best, least = None, math.inf
-    for chord, length in _chords(mask, a, b, free * float(depth[a]), free * float(depth[b])):
-        found, _ = _components(mask & ~_drawn(chord, mask.shape))
-        if 0 != found[a] != found[b] != 0:
-            area = min(np.count_nonzero(found == found[p]) for p in (a, b))
-            if length / math.sqrt(area) < least:
-                best, least = chord, length / math.sqrt(area)
-    return best
+    for between in (True, False):
+        best, least = None, math.inf
+        for chord, length in _chords(mask, depth, a, b, free, between=between):
+            found, _ = _components(mask & ~_drawn(chord, mask.shape))
+            if 0 != found[a] != found[b] != 0:
+                area = min(np.count_nonzero(found == found[p]) for p in (a, b))
+                if length / math.sqrt(area) < least:
+                    best, least = chord, length / math.sqrt(area)
+        if best is not None:
+            return best
+    return None
 
 
 def _chords(
-    mask: Mask, a: Position, b: Position, radius_a: float, radius_b: float
+    mask: Mask,
+    depth: NDArray[np.float64],
+    a: Position,
+    b: Position,
+    free: float,
+    *,
+    between: bool,
 ) -> Iterator[tuple[Line, float]]:
-    """Yield straight ways through a mask that pass between two disks, the shortest first."""
-    border = np.argwhere(mask & (_depth(mask) <= 1)).astype(np.float64)
+    """Yield straight ways through a mask, the shortest first, that leave two disks alone.
+
+    They cross the straight way from one click to the other if `between`; in a bent mask none of
+    these may part them, and the others are worth a look.
+    """
+    border = np.argwhere(mask & (depth <= 1)).astype(np.float64)
     if len(border) > BORDER_POINTS:
         border = border[np.linspace(0, len(border) - 1, BORDER_POINTS).astype(np.intp)]
     i, j = np.triu_indices(len(border), 1)
     start, way = border[i], border[j] - border[i]
     length = np.hypot(way[:, 0], way[:, 1])
-    fits = _side(start, way, a) * _side(start, way, b) < 0
-    fits &= (_away(start, way, a) >= radius_a) & (_away(start, way, b) >= radius_b)
+    fits = _turn(way, a - start) * _turn(way, b - start) < 0
+    fits &= (_away(start, way, a) >= free * depth[a]) & (_away(start, way, b) >= free * depth[b])
+    ends = _turn(np.subtract(b, a), border - a)
+    fits &= (ends[i] * ends[j] < 0) == between
     chosen = np.flatnonzero(fits)
     for k in chosen[np.argsort(length[chosen], kind="stable")][:CHORDS]:
         steps = np.linspace(0, 1, 2 * math.ceil(length[k]) + 2)[:, None]
@@ -262,12 +278,10 @@ def _chords(
             yield np.stack([start[k], start[k] + way[k]]), float(length[k])
 
 
-def _side(start: Line, way: Line, point: Position) -> NDArray[np.float64]:
-    """Return on which side of each way a point lies, as a sign."""
-    side: NDArray[np.float64] = way[:, 0] * (point[1] - start[:, 1]) - way[:, 1] * (
-        point[0] - start[:, 0]
-    )
-    return side
+def _turn(way: NDArray[Any], offset: Line) -> NDArray[np.float64]:
+    """Return on which side of a way something lies, as a sign."""
+    turn: NDArray[np.float64] = way[..., 0] * offset[..., 1] - way[..., 1] * offset[..., 0]
+    return turn
 
 
 def _away(start: Line, way: Line, point: Position) -> NDArray[np.float64]:
