@@ -68,7 +68,7 @@ def test_killed_at_the_first_save(tmp_path):
     for kill in range(KILLS):
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
             writer.stdout.readline()
-            time.sleep(0.002 * (kill % 16))
+            time.sleep(0.02 * (kill % 16))
             os.kill(writer.pid, signal.SIGKILL)
         if path.exists():
             there += 1

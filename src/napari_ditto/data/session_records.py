@@ -19,6 +19,8 @@ MAX_LAYERS = 1000
 MAX_SIDE = 1 << 40
 MAX_STEPS = 1 << 20
 MAX_PROMPTS = 100_000
+FAR = 1e12
+"""No coordinate is larger."""
 SHAPES = ("rectangle", "ellipse", "polygon", "line", "path")
 
 Place = Mapping[str, Any]
@@ -270,13 +272,16 @@ class SessionView:
     @classmethod
     def from_json(cls, told: Facts) -> SessionView:
         """Check and return a view."""
-        return cls(
+        view = cls(
             told.whole("ndisplay", 2, 3),
             told.wholes("order", MAX_AXES),
             told.numbers("point", most=MAX_AXES),
             told.numbers("center", most=3),
             told.number("zoom"),
         )
+        if any(abs(number) > FAR for number in (*view.point, *view.center)):
+            raise Misfit("a view of something too far away")
+        return view
 
 
 @dataclass(frozen=True, eq=False)
@@ -399,7 +404,10 @@ def _vertices(told: object, ndim: int) -> tuple[tuple[float, ...], ...]:
     rows = Facts({"item": told}).items("item", MAX_PROMPTS)
     if not rows:
         raise Misfit("a prompt without a place")
-    return tuple(Facts({"at": row}).numbers("at", ndim) for row in rows)
+    found = tuple(Facts({"at": row}).numbers("at", ndim) for row in rows)
+    if any(abs(number) > FAR for vertex in found for number in vertex):
+        raise Misfit("a prompt is too far away")
+    return found
 
 
 def _column(columns: Facts, name: str, count: int) -> tuple[Any, ...]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_ditto.data.image_file import ImageFile
 from napari_ditto.data.protocols import LabelStore
@@ -32,6 +34,16 @@ BLENDINGS = (
     "minimum",
     "multiplicative",
 )
+FAR = 1e9
+"""No number of a layer's place is larger, none of its scale smaller than one over it."""
+
+Numbers = NDArray[np.float64]
+
+_UNIT = re.compile(
+    r"(femto|pico|nano|micro|milli|centi|deci|kilo)?(meter|second|pixel)"
+    r"|angstrom|minute|hour|day|inch|foot|mile|degree|radian|dimensionless"
+)
+_LABEL = re.compile(r"[^\x00-\x1f]{1,40}")
 _LIMITS = {"opacity": (0.0, 1.0), "gamma": (0.2, 2.0), "contour": (0, 1000)}
 
 
@@ -137,39 +149,50 @@ def show_view(viewer: Viewer, view: SessionView) -> None:
     if len(view.point) == dims.ndim:
         for axis, at in enumerate(view.point):
             dims.set_point(axis, at)
-    if view.zoom > 0 and len(view.center) == 3:
+    if 1 / FAR < view.zoom < FAR and len(view.center) == 3:
         camera = viewer.scene.camera
         camera.center, camera.zoom = view.center, view.zoom
 
 
 def placed(place: Mapping[str, Any], ndim: int) -> dict[str, Any]:
-    """Return layer arguments out of an entry, as far as they make sense."""
-    shapes = {
-        "scale": (ndim,), "translate": (ndim,), "rotate": (ndim, ndim), "affine": (ndim + 1,) * 2,
-        "shear": (ndim * (ndim - 1) // 2,),
-    }  # fmt: skip
+    """Return layer arguments out of an entry, as far as they make sense and napari can use them."""
     found: dict[str, Any] = {}
-    for name, shape in shapes.items():
-        value = _numbers(place.get(name), shape)
-        if value is not None and (name != "scale" or value.all()):
+    for name, is_good in _PLACES.items():
+        value = _numbers(place.get(name))
+        if value is not None and is_good(value, ndim):
             found[name] = value
-    for name in ("units", "axis_labels"):
+    for name, pattern in (("units", _UNIT), ("axis_labels", _LABEL)):
         words = place.get(name)
-        if isinstance(words, list) and len(words) == ndim and all(map(_is_word, words)):
-            found[name] = tuple(words)
+        if isinstance(words, list) and len(words) == ndim:
+            fit = [isinstance(word, str) and pattern.fullmatch(word) for word in words]
+            found.update({name: tuple(words)} if all(fit) else {})
     return found
 
 
-def _numbers(told: object, shape: tuple[int, ...]) -> Any:  # noqa: ANN401 - an array or None
+def _is_scale(value: Numbers, ndim: int) -> bool:
+    return value.shape == (ndim,) and bool((np.abs(value) > 1 / FAR).all())
+
+
+def _is_matrix(value: Numbers, side: int) -> bool:
+    return value.shape == (side, side) and bool(np.linalg.cond(value) < FAR)
+
+
+_PLACES: Mapping[str, Callable[[Numbers, int], bool]] = {
+    "scale": _is_scale,
+    "translate": lambda value, ndim: value.shape == (ndim,),
+    "rotate": _is_matrix,
+    "shear": lambda value, ndim: value.shape == (ndim * (ndim - 1) // 2,),
+    "affine": lambda value, ndim: _is_matrix(value, ndim + 1),
+}
+
+
+def _numbers(told: object) -> Numbers | None:
+    """Return numbers that are none too large for a viewer's arithmetic."""
     try:
         value = np.asarray(told, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
-    return value if value.shape == shape and np.isfinite(value).all() else None
-
-
-def _is_word(value: object) -> bool:
-    return isinstance(value, str) and 0 < len(value) < 40
+    return value if np.isfinite(value).all() and (np.abs(value) < FAR).all() else None
 
 
 def _set_look(layer: Any, look: Mapping[str, Any]) -> None:  # noqa: ANN401 - Image or Labels
@@ -183,8 +206,9 @@ def _set_look(layer: Any, look: Mapping[str, Any]) -> None:  # noqa: ANN401 - Im
             setattr(layer, name, value)
     if look.get("blending") in BLENDINGS:
         layer.blending = look["blending"]
-    limits = _numbers(look.get("contrast_limits"), (2,))
-    if limits is not None and limits[0] < limits[1] and not getattr(layer, "rgb", True):
+    limits = _numbers(look.get("contrast_limits"))
+    good = limits is not None and limits.shape == (2,) and limits[0] < limits[1]
+    if limits is not None and good and not getattr(layer, "rgb", True):
         layer.contrast_limits = limits.tolist()
     _set_colormap(layer, look.get("colormap"))
 
