@@ -64,6 +64,7 @@ def rows(extents: Extents) -> list[tuple[Any, ...]]:
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(object_extents, "BLOCK", 4)
+    monkeypatch.setattr(object_extents, "MOST_APART", 200)
 
 
 shapes = st.sampled_from(["yx", "tyx", "zyx", "tzyx"]).flatmap(
@@ -93,6 +94,7 @@ def test_a_look_after_an_edit_finds_what_a_scan_would(
     image: tuple[str, np.ndarray], data: st.DataObject
 ) -> None:
     axes, labels = image
+    object_extents.MOST_APART = data.draw(st.sampled_from([0, 200]))
     known = found(labels, axes)
     starts = [data.draw(st.integers(0, n - 1)) for n in labels.shape]
     region = tuple(

@@ -303,6 +303,20 @@ def test_names_and_colours_change_in_all_layers_with_the_same_classes(bench: Ben
     assert tables.of("one").classes == tables.of("two").classes == (CELL, DEBRIS)
 
 
+def test_a_layer_without_classes_takes_none_by_accident(bench: Bench) -> None:
+    bench.stage.layers |= {"two": blocks(6), "plain": blocks(7)}
+    bench.choose("classes", (CELL,))
+    bench.stage.active = "two"
+    bench.stage.selected.emit()
+    bench.choose("classes", (CELL, DEBRIS))
+    tables = bench.labelling.tables
+    assert tables.of("one").classes == tables.of("two").classes == (CELL, DEBRIS)
+    assert tables.of("plain").classes == ()
+    bench.labelling.undo()
+    assert tables.of("one").classes == (CELL,)
+    assert tables.of("two").classes == ()
+
+
 def test_two_classes_of_one_name_are_refused(bench: Bench) -> None:
     bench.choose("classes", (CELL, replace(DEBRIS, name="cell")))
     assert "two classes have the name cell" in bench.session.error

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import defaultdict
 from collections.abc import Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,6 +30,9 @@ MAX_BLOCK = 1 << 22
 
 DENSE_IDS = 1 << 20
 """Ids below are looked up in a table, higher ones are sorted."""
+
+MOST_APART = 200
+"""More boxes than these are read as one, since each is compared with all others."""
 
 FRAME_AXES = frozenset({"t", "time", "channel", "series"})
 """Along these, the same id is the same object at another time, not more of its volume."""
@@ -150,7 +154,7 @@ def rescan(
     ids = np.array(sorted(set(changed) - {0}), dtype=np.int64)
     stale = np.isin(known.ids, ids) & _in_frames(known, regions)
     boxes = [known.index(int(row)) for row in np.flatnonzero(stale)]
-    areas = _disjoint([part for box in (*boxes, *regions) for part in _by_frame(box, known)])
+    areas = _together([part for box in (*boxes, *regions) for part in _by_frame(box, known)], known)
     return (yield from _scan(labels, known.of(~stale), areas, ids))
 
 
@@ -247,6 +251,17 @@ def _in_frames(known: Extents, regions: Sequence[Index]) -> NDArray[np.bool_]:
         start, stop = ([getattr(region[i], end) for i in at] for end in ("start", "stop"))
         found |= ((known.frames >= start) & (known.frames < stop)).all(axis=1)
     return found
+
+
+def _together(regions: Sequence[Index], known: Extents) -> list[Index]:
+    """Return boxes that cover all regions and do not overlap; of many, one for each frame."""
+    if len(regions) <= MOST_APART:
+        return _disjoint(regions)
+    at = [known.axes.index(name) for name in known.frame_axes]
+    frames: dict[tuple[int, ...], list[Index]] = defaultdict(list)
+    for region in regions:
+        frames[tuple(region[i].start for i in at)].append(region)
+    return [_union(*parts) for parts in frames.values()]
 
 
 def _disjoint(regions: Sequence[Index]) -> list[Index]:

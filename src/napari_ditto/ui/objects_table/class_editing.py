@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from napari_ditto.data.object_records import MAX_TEXT, ObjectClass, ObjectTable, check_classes
+from napari_ditto.data.object_records import MAX_TEXT, ObjectClass, check_classes
 from napari_ditto.ui.history import ValueEdit
 from napari_ditto.ui.labelling import Labelling
 
@@ -63,8 +63,7 @@ class ClassEditing:
         offered = self._classes.offered
         if classes == offered:
             return
-        known = self._tables.of(layer).classes if layer else offered
-        sharing = [key for key in self._all_labels() if self._shares(key, known)] if layer else []
+        sharing = [key for key in self._all_labels() if key == layer or self._shares(key, offered)]
         edits = [
             self._tables.edit(key, "classes", self._tables.of(key).with_classes(classes))
             for key in sharing
@@ -81,8 +80,7 @@ class ClassEditing:
         )
 
     def _shares(self, layer: str, classes: tuple[ObjectClass, ...]) -> bool:
-        table: ObjectTable = self._tables.of(layer)
-        return table.classes == classes
+        return bool(classes) and self._tables.of(layer).classes == classes
 
     def _put(
         self, edits: list[ValueEdit], offered: tuple[ObjectClass, ...], *, forward: bool

@@ -254,6 +254,8 @@ class Followed:
         self.layer, self._stage = layer, stage
         self._places: dict[Place, int] = {}
         self._again = Debounce(self._compare, CALM_MILLISECONDS)
+        # A run that ends shows other data first, and is finished after that.
+        self._on_data = Debounce(self._tell_all)
         layer.events.selected_label.connect(stage.tell_selected)
         layer.events.paint.connect(self._on_paint)
         layer.events.set_data.connect(self._again)
@@ -264,6 +266,7 @@ class Followed:
     def close(self) -> None:
         """Hear no more."""
         self._again.stop()
+        self._on_data.stop()
         events = self.layer.events
         events.selected_label.disconnect(self._stage.tell_selected)
         events.paint.disconnect(self._on_paint)
@@ -271,7 +274,7 @@ class Followed:
         events.data.disconnect(self._on_data)
         events.features.disconnect(self._on_data)
 
-    def _on_data(self, _: Event) -> None:
+    def _tell_all(self) -> None:
         self._tell(None)
 
     def _on_paint(self, event: Event) -> None:
