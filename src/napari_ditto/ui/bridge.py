@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from qtpy.compat import isalive
 from qtpy.QtCore import QObject, Qt, QTimer
 from qtpy.QtCore import Signal as QtSignal  # type: ignore[attr-defined]
 
@@ -45,5 +46,6 @@ class Debounce(QObject):
         self._timer.start()
 
     def stop(self) -> None:
-        """Forget what was asked for."""
-        self._timer.stop()
+        """Forget what was asked for; Qt may have taken the timer along with its window."""
+        if isalive(self._timer):
+            self._timer.stop()
