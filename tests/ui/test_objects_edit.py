@@ -14,6 +14,7 @@ from napari_ditto.core.prompts import PointPrompt, PromptSet, ScribblePrompt
 from napari_ditto.data.labels import ArrayLabels
 from napari_ditto.data.object_records import ObjectRecord, ObjectTable
 from napari_ditto.data.source import open_source
+from napari_ditto.errors import LabelsError
 from napari_ditto.testing.fakes import TRUTH_WINDOW, PerfectModel, paint_truth
 from napari_ditto.ui.controller import Controller
 from napari_ditto.ui.objects.edit_part import EditPart
@@ -197,6 +198,20 @@ class TestPicking:
     def test_a_table_can_pick_too(self, bench):
         bench.choose("pick", ("lab", (7, 9)))
         assert bench.shown.ids == (7, 9)
+
+    def test_many_at_once(self, flat):
+        flat.labels[0, :4, ::3] = np.arange(100, 120)
+        flat.choose("pick", ("lab", (4, *range(100, 120), 999)))
+        assert flat.shown.ids == (4, *range(100, 120))
+        assert flat.shown.text == "21 objects are picked"
+        assert flat.stage.outline.call_args.args[2][1].box == Box(0, 0, 4, 1)
+
+    def test_labels_of_another_image_are_let_go(self, bench):
+        bench.pick(A)
+        bench.scene.label_store.side_effect = LabelsError("the labels have another shape")
+        bench.plane = bench.plane.with_index({"z": 2})
+        bench.scene.plane_changed.emit()
+        assert (bench.shown.ids, bench.session.error) == ((), "")
 
     def test_clicks_pick_while_the_tool_is_armed(self, bench):
         bench.act("pick_tool")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from napari_ditto.core.progress import Progress
 from napari_ditto.core.prompts import MaskPrompt, PromptSet
 from napari_ditto.core.proposals import Proposals
 from napari_ditto.data.label_extent import label_extent
+from napari_ditto.data.label_search import find_labels
 from napari_ditto.data.protocols import LabelStore
 from napari_ditto.errors import DittoError, LabelsError
 from napari_ditto.ui.desk import Desk
@@ -26,6 +28,11 @@ from napari_ditto.ui.touching import label_at
 NEAR = 0.5
 """Clicks this part of an object's side away from it are about the object."""
 NEAR_PIXELS = 8
+
+MANY = 8
+"""More objects are looked for all at once."""
+
+NOWHERE = Box(0, 0, 0, 0)
 
 ONE = (
     "Object {} is picked: click to refine it and accept, paint with Shift+T, or split, merge or "
@@ -68,6 +75,7 @@ class Look:
     """What to look for: an object under a pixel, or the places of objects that are known."""
 
     store: LabelStore
+    axes: tuple[str, ...]
     address: PlaneAddress
     shape: tuple[int, int]
     near: Box
@@ -157,7 +165,7 @@ class Picking:
         store = self._scene.label_store(layer, source, images)
         address = self._scene.address(images)
         view = self._scene.stage.view_box(images)
-        return Look(store, address, source.plane_shape(address), view)
+        return Look(store, source.axes, address, source.plane_shape(address), view)
 
     def _hold(self, picked: Picked, hint: str | None = "") -> None:
         self._turn += 1
@@ -195,9 +203,11 @@ class Picking:
 
     def _look_again(self) -> None:
         if self._address() is None:
-            self._stage.hide()
-        else:
-            self.pick(self.picked.layer, self.picked.ids, None)
+            return self._stage.hide()
+        try:
+            return self.pick(self.picked.layer, self.picked.ids, None)
+        except LabelsError:
+            return self.let_go()  # another image is chosen, which they do not fit
 
     def _on_written(self, layer: str) -> None:
         if layer == self.picked.layer and self.picked.ids:
@@ -217,11 +227,9 @@ class Picking:
         mask = self.picked.masks.get(self.picked.one)
         if mask is None or address != self.picked.address or prompts.mask or prompts.box:
             return prompts
-        return (
-            replace(prompts, mask=MaskPrompt(mask.box, mask.mask))
-            if _near(prompts, mask.box)
-            else prompts
-        )
+        if not _near(prompts, mask.box):
+            return prompts
+        return replace(prompts, mask=MaskPrompt(mask.box, mask.mask))
 
     def _settle(self, _: object = None) -> None:
         """Let the next accepted mask replace the picked object, unless it is another one."""
@@ -257,12 +265,25 @@ def find_picked(look: Look) -> Generator[Progress, None, dict[int, PlacedMask]]:
     if look.at is not None:
         label = label_at(look.store, look.address, look.shape, look.at)
         ids, near = (label,) if label else (), Box(*look.at, look.at[0] + 1, look.at[1] + 1)
-    found = {}
-    for label in ids:
-        box = label_extent(look.store, look.address, look.shape, label, near)
-        if not box.is_empty:
-            found[label] = PlacedMask(box, look.store.read(look.address, box) == label)
-    return found
+    if len(ids) > MANY:
+        boxes = yield from _many(look)
+    else:
+        place = look.store, look.address, look.shape
+        boxes = {label: label_extent(*place, label, near) for label in ids}
+    return {
+        label: PlacedMask(box, look.store.read(look.address, box) == label)
+        for label, box in boxes.items()
+        if not box.is_empty
+    }
+
+
+def _many(look: Look) -> Generator[Progress, None, dict[int, Box]]:
+    """Return the boxes of many objects of a plane, which is looked through once."""
+    found = yield from find_labels(look.store, look.axes, look.ids, look.address)
+    return {
+        label: functools.reduce(Box.union, (place.box for place in places), NOWHERE)
+        for label, places in found.items()
+    }
 
 
 def _near(prompts: PromptSet, box: Box) -> bool:
