@@ -86,10 +86,11 @@ class Stage:
 class Bench:
     """A session over a fake viewer, with hover and refining as a window has them."""
 
-    def __init__(self, model=None, on=True, how=None):
+    def __init__(self, model=None, on=True, how=None, picture=None):
         self.model = model or BlobModel()
+        picture = image() if picture is None else picture
         self.scene = create_autospec(Scene, instance=True, spec_set=False)
-        self.scene.open_source.side_effect = lambda images, window: open_source(image())
+        self.scene.open_source.side_effect = lambda images, window: open_source(picture)
         self.scene.address.return_value = PLANE
         self.scene.prompts.return_value = CollectedPrompts()
         self.runner = InlineRunner()
@@ -335,6 +336,39 @@ def test_a_slow_encoder_is_asked_only_where_it_has_looked():
     bench.stage.move(*OTHER)
     assert shown(bench)[45, 45]
     assert bench.model.encoded == 1
+
+
+def long_object():
+    out = np.zeros((60, 700), dtype=np.uint8)
+    out[20:40, 10:690] = 255
+    return out
+
+
+def test_an_object_that_leaves_its_tile_is_followed_and_taken_over():
+    bench = Bench(picture=long_object())
+    bench.stage.move(30.0, 60.0)
+    first, last = bench.stage.drawn[0][1], bench.stage.drawn[-1][1]
+    assert first.x1 < 300, "the part in the tile is shown at once"
+    assert (last.x0, last.x1) == (10, 690)
+    decoded = bench.model.decoded
+    bench.click((30.0, 60.0))
+    assert bench.model.decoded == decoded
+    proposals = bench.session.proposals
+    assert np.flatnonzero(proposals.masks[1].any(axis=0))[-1] + proposals.box.x0 == 689
+
+
+def test_a_slow_model_does_not_follow_and_the_click_finishes_the_object():
+    bench = Bench(slow(encode_seconds=15.0), picture=long_object())
+    bench.click((30.0, 60.0))
+    bench.click()
+    encoded = bench.model.encoded
+    bench.stage.move(30.0, 61.0)
+    assert bench.stage.drawn[-1][1].x1 < 300
+    assert bench.model.encoded == encoded
+    bench.click((30.0, 61.0))
+    proposals = bench.session.proposals
+    assert proposals.complete[proposals.best]
+    assert np.flatnonzero(proposals.masks[1].any(axis=0))[-1] + proposals.box.x0 == 689
 
 
 def test_a_slow_decoder_waits_to_be_asked():
