@@ -12,7 +12,7 @@ from napari_ditto.core.progress import Progress
 from napari_ditto.data.measured import Subject
 from napari_ditto.data.object_extents import Extents, rescan, scan
 from napari_ditto.data.protocols import LabelDelta
-from napari_ditto.data.regions import Region
+from napari_ditto.data.regions import Region, plane_region
 from napari_ditto.errors import DittoError
 from napari_ditto.ui.runner import Job, Runner
 
@@ -21,18 +21,21 @@ Steps = Generator[Progress, None, Extents]
 
 @dataclass(frozen=True, eq=False)
 class Edited:
-    """Objects of a layer lost or won pixels in a region.
+    """Objects of a layer lost or won pixels.
 
     Attributes
     ----------
-    region : tuple of slice
-        Where.
+    regions : tuple of tuple of slice
+        Where any object may have changed.
     deltas : tuple of LabelDelta
-        What; without them every object of the region may have changed.
+        What was written besides.
+    axes : tuple of str
+        Of the labels that were written.
     """
 
-    region: Region
+    regions: tuple[Region, ...] = ()
     deltas: tuple[LabelDelta, ...] = ()
+    axes: tuple[str, ...] = ()
 
 
 @dataclass(eq=False)
@@ -153,18 +156,21 @@ def _steps(subject: Subject, found: Extents | None, edits: list[Edited]) -> Step
     if found is None:
         return (yield from scan(subject.labels, subject.axes))
     ids: set[int] = set()
+    regions: list[Region] = []
     for edit in edits:
-        ids |= _changed(edit.deltas) if edit.deltas else _ids_in(subject, found, edit.region)
-    return (yield from rescan(subject.labels, found, ids, [edit.region for edit in edits]))
+        ids.update(*(_ids_in(subject, found, region) for region in edit.regions))
+        regions += edit.regions
+        for delta in (delta for delta in edit.deltas if not delta.box.is_empty):
+            yield Progress("read", text="measuring objects")
+            ids |= _changed(delta)
+            shape = subject.labels.shape
+            regions.append(plane_region(edit.axes, shape, delta.address, delta.box).index)
+    return (yield from rescan(subject.labels, found, ids, regions))
 
 
-def _changed(deltas: Iterable[LabelDelta]) -> set[int]:
-    ids: set[int] = set()
-    for delta in deltas:
-        where = delta.old != delta.new
-        for labels in (delta.old, delta.new):
-            ids.update(np.unique(labels[where]).tolist())
-    return ids
+def _changed(delta: LabelDelta) -> set[int]:
+    where = delta.old != delta.new
+    return {*np.unique(delta.old[where]).tolist(), *np.unique(delta.new[where]).tolist()}
 
 
 def _ids_in(subject: Subject, found: Extents, region: Region) -> set[int]:

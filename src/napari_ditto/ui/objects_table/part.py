@@ -14,8 +14,6 @@ from napari_ditto.data.arrays import Index
 from napari_ditto.data.measuring import pixel_size
 from napari_ditto.data.object_extents import Extents
 from napari_ditto.data.object_records import NO_CLASS, ObjectClass, ObjectTable
-from napari_ditto.data.regions import plane_region
-from napari_ditto.errors import LabelsError
 from napari_ditto.ui.desk import Desk
 from napari_ditto.ui.history import LabelEdit
 from napari_ditto.ui.labelling import Labelling
@@ -217,21 +215,13 @@ class ObjectsPart(Part):
 
     def _on_stepped(self, edit: LabelEdit, _: bool) -> None:
         """Look again where labels were written or taken back."""
-        try:
-            edits = [
-                Edited(_region(edit, delta), (delta,))
-                for delta in edit.deltas
-                if not delta.box.is_empty
-            ]
-        except LabelsError:  # the layer shows other axes than its store by now
-            self._on_edited(edit.target, None)
-        else:
-            self._measurer.edited(edit.target, edits)
+        store: Any = edit.store
+        self._measurer.edited(edit.target, [Edited((), tuple(edit.deltas), tuple(store.axes))])
 
     def _on_edited(self, layer: str, regions: Iterable[Index] | None) -> None:
         """Look again where the user has painted; everywhere if that is not known."""
         if regions is not None:
-            self._measurer.edited(layer, [Edited(region) for region in regions])
+            self._measurer.edited(layer, [Edited(tuple(regions))])
             return
         self._measurer.look_again(layer)
         if layer == self._layer:
@@ -380,8 +370,3 @@ class ObjectsPart(Part):
 
 
 _NOT_MEASURED = Extents.empty("yx")
-
-
-def _region(edit: LabelEdit, delta: Any) -> Index:  # noqa: ANN401  # a LabelDelta
-    store: Any = edit.store
-    return plane_region(store.axes, store.shape, delta.address, delta.box).index
