@@ -47,5 +47,5 @@ class Debounce(QObject):
 
     def stop(self) -> None:
         """Forget what was asked for; Qt may have taken the timer along with its window."""
-        if isalive(self._timer):
+        if isalive(self._timer):  # type: ignore[no-untyped-call]
             self._timer.stop()
