@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from qtpy.QtCore import QItemSelectionModel, QModelIndex, QPoint, Qt
 from qtpy.QtCore import Signal as QtSignal  # type: ignore[attr-defined]
@@ -166,11 +167,11 @@ class ObjectsTable(QTableView):
 
     def _fill_with_classes(self, menu: QMenu) -> None:
         for kind in self._classes:
-            action = _add(menu, kind.name, lambda _=False, k=kind.id: self._classify(k))
+            action = _add(menu, kind.name, partial(self._classify, kind.id))
             action.setIcon(dot(kind.color))
-        _add(menu, "No class", lambda: self._classify(NO_CLASS))
+        _add(menu, "No class", partial(self._classify, NO_CLASS))
 
-    def _classify(self, class_id: int) -> None:
+    def _classify(self, class_id: int, _: bool = False) -> None:
         self.classified.emit(self.labels(), class_id)
 
     def _on_screen(self, at: QPoint) -> QPoint:
