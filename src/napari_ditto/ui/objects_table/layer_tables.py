@@ -64,8 +64,7 @@ class LayerTables:
     viewer : napari.Viewer
         Proxied or not; only public attributes are used.
     fail : callable
-        Told of what went wrong on the disk, on the main thread for reading and on a thread of its
-        own for writing.
+        Told of what went wrong on the disk, on the main thread.
     """
 
     def __init__(self, viewer: Viewer, fail: Callable[[DittoError], None]) -> None:
@@ -112,8 +111,16 @@ class LayerTables:
         found.metadata[KEY] = table
         folder = labels_folder(found)
         if folder is not None:
-            file = self._files.setdefault(folder, TableFile(folder, self._fail))
-            file.put(table)
+            if folder not in self._files:
+                self._files[folder] = TableFile(folder, self._telling_later())
+            self._files[folder].put(table)
+
+    def _telling_later(self) -> Callable[[DittoError], None]:
+        """Return what tells on this thread what went wrong on another one."""
+        from napari_ditto.ui.bridge import MainThread
+
+        here = MainThread()
+        return lambda error: here.post(lambda: self._fail(error))
 
     def _layer(self, key: str) -> Any:  # noqa: ANN401  # a proxied layer
         return next((x for x in self._viewer.layers if str(x.unique_id) == key), None)
