@@ -111,9 +111,11 @@ class Hand:
             entry = next(a for a in menu.actions() if plain(a.text()) == title and a.isVisible())
             self._press_at(menu, menu.actionGeometry(entry).center())  # type: ignore[attr-defined]
             self.did["click"] += 1
-            settle(0.1)
-            menu = entry.menu() or menu
-            assert isinstance(menu, QMenu | QMenuBar)
+            opened = entry.menu()
+            if isinstance(opened, QMenu):
+                wait(opened.isVisible, f"the menu {title}")
+                menu = opened
+        settle(0.1)
 
     def press_home(self) -> None:
         """Press napari's button that shows all of the image."""
@@ -122,7 +124,7 @@ class Hand:
 
     def click_layer(self, name: str) -> None:
         """Click a layer in napari's list of them."""
-        for view in self.window.findChildren(QListView):
+        for view in (v for v in self.window.findChildren(QListView) if v.isVisible()):
             model = view.model()
             rows = range(model.rowCount() if model else 0)
             for place in (model.index(row, 0) for row in rows):
