@@ -22,7 +22,7 @@ from napari_ditto.ui import samples
 from napari_ditto.ui.widgets.dock import DittoDock
 
 CLICKS = [(46, 100), (120, 108), (191, 110), (48, 230), (255, 40), (48, 167), (190, 50)]
-BOX = [(97, 195), (150, 250)]
+BOX = [(103, 184), (147, 228)]
 
 
 def opened() -> napari.Viewer:
@@ -69,7 +69,7 @@ def tiles(folder: Path) -> None:
     viewer.add_image(data, **about)
     dock = docked(viewer)
     viewer.scene.camera.center = (0, 4000, 4000)
-    viewer.scene.camera.zoom = 1.6
+    viewer.scene.camera.zoom = 2.4
     dock.controller.act("show_tiles")
     wait(lambda: len(viewer.layers) > 1 and len(viewer.layers[-1].data) > 40, 300)
     settle()

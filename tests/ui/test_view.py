@@ -67,7 +67,7 @@ def chosen():
 @pytest.fixture
 def part(controller, scene, stage, chosen, model):  # noqa: F811
     rng = np.random.default_rng(0)
-    image = rng.integers(0, 255, (640, 640), dtype=np.uint8)
+    image = rng.integers(0, 255, (1280, 1280), dtype=np.uint8)
     scene.open_source.side_effect = lambda images, window: open_source(image)
     scene.stage.view_box.return_value = Box(0, 0, 100, 100)
     controller._proposing.start_over()
@@ -136,7 +136,7 @@ def test_the_grid_shows_what_is_ready_and_the_level_is_told(part, stage, scene, 
     assert part.shown() == ViewState("level 0 (full resolution), 100 tiles encoded", True)
     part.actions["show_tiles"]()
     assert stage.boxes is None
-    scene.stage.view_box.return_value = Box(0, 0, 640, 640)
+    scene.stage.view_box.return_value = Box(0, 0, 1280, 1280)
     stage.rested.emit()
     assert part.shown() == ViewState("level 1 (1/2)")
     assert told[-1] == part.shown()

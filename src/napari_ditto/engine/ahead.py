@@ -15,8 +15,8 @@ from napari_ditto.core.tiling import Grid, Tile
 from napari_ditto.engine.encode import TileEncoder
 from napari_ditto.engine.predict import Pyramid
 
-MOST_IN_VIEW = 100
-"""A view that holds more tiles is looked at on a coarser level, where its objects fit."""
+MOST_IN_VIEW = 400
+"""A view that holds more tiles is looked at on a coarser level, where boxes of its size are."""
 
 SLOW_SECONDS = 2.0
 """A tile that takes longer ends it: the next click would have to wait for so long."""
