@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from napari_ditto.core.progress import Progress
 from napari_ditto.data.exporting.formats import Options, format_of
 from napari_ditto.data.exporting.label_image import LabelImage, label_image
 from napari_ditto.data.whole_or_nothing import whole_or_nothing
+from napari_ditto.errors import LabelsError
 
 if TYPE_CHECKING:
     from napari_ditto.data.ngff_labels import Ngff
     from napari_ditto.data.object_records import ObjectTable
+    from napari_ditto.data.source import ArraySource
 
 Steps = Generator[Progress, None, Path]
 
@@ -193,9 +195,24 @@ def prepared(
         about["image"] = file.name
     found = label_image(labels, pixels=image, **{k: v for k, v in about.items() if v is not None})
     place = next((g for p in (own, file) if p and (g := read_georeference(p))), None)
-    if file is not None and about.get("scale") is None:
-        found = found.on_grid(read_grid(file))
+    if file is not None:
+        _check_fits(found, file)
+        found = found.on_grid(read_grid(file)) if about.get("scale") is None else found
     return found.lying(place)
+
+
+def _check_fits(labels: LabelImage, image: Path) -> None:
+    """Raise :class:`LabelsError` for an image of another size: things would lie elsewhere."""
+    from napari_ditto.data.source import open_source
+
+    with cast("ArraySource", open_source(image)) as source:
+        size = tuple(source.shape[-2:])
+    if size != labels.plane_shape:
+        raise LabelsError(
+            f"labels of {labels.plane_shape} for an image of {size}",
+            where=image.name,
+            todo="Give the image that they were made for",
+        )
 
 
 def _table_beside(labels: object) -> ObjectTable | None:

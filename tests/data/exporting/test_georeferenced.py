@@ -11,7 +11,7 @@ from rasterio.transform import Affine
 
 from napari_ditto.data.export import export
 from napari_ditto.data.georeference import read_georeference
-from napari_ditto.errors import SourceError, StoreError
+from napari_ditto.errors import LabelsError, SourceError, StoreError
 
 UTM = "EPSG:32636"
 NORTH_UP = Affine(0.5, 0, 453_000.25, 0, -0.5, 36_200.75)
@@ -109,6 +109,12 @@ def test_a_world_file_is_enough(tmp_path, labels):
     read = geopandas.read_file(export(labels, tmp_path / "a.gpkg", image=tmp_path / "image.png"))
     assert read.crs.to_epsg() == 32636
     assert read.total_bounds.tolist() == [453005.75, 36165.75, 453045.25, 36198.25]
+
+
+def test_an_image_of_another_size_is_refused(tmp_path, labels):
+    image = write_image(tmp_path / "image.tif", NORTH_UP, shape=(71, 90))
+    with pytest.raises(LabelsError, match="made for"):
+        export(labels, tmp_path / "a.gpkg", image=image)
 
 
 def test_a_projection_that_is_none_is_said(tmp_path, labels):

@@ -153,8 +153,9 @@ class LabelImage:
         """Return the labels somewhere on the earth."""
         return self if place is None else replace(self, georeference=place)
 
-    def blocks(self, index: Index) -> Iterator[Box]:
-        """Yield boxes that part a plane."""
+    @property
+    def blocks(self) -> Iterator[Box]:
+        """Boxes that part a plane."""
         height, width = self.plane_shape
         for y, x in product(range(0, height, BLOCK), range(0, width, BLOCK)):
             yield Box(y, x, min(y + BLOCK, height), min(x + BLOCK, width))
@@ -166,7 +167,7 @@ class LabelImage:
         found = (
             int(self.read(index, box).max(initial=0))
             for index in self.planes
-            for box in self.blocks(index)
+            for box in self.blocks
         )
         return max(found, default=0)
 

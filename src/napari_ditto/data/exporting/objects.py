@@ -68,7 +68,7 @@ def find_boxes(labels: LabelImage, index: Index) -> Boxes:
     """Return the boxes of all objects of a plane, read block by block."""
     found = [
         (ids, ends + np.array([box.y0, box.x0, box.y0, box.x0]))
-        for box in labels.blocks(index)
+        for box in labels.blocks
         for ids, ends in [_boxes(labels.read(index, box))]
         if len(ids)
     ]

@@ -43,10 +43,10 @@ def write(labels: LabelImage, path: Path, options: Options) -> Generator[Progres
         register=False,
     )
     *_, rows, columns = labels.axes
-    per_plane = sum(1 for _ in labels.blocks(()))
+    per_plane = sum(1 for _ in labels.blocks)
     total, done, highest = per_plane * labels.plane_count, 0, 0
     for index in labels.planes:
-        for box in labels.blocks(index):
+        for box in labels.blocks:
             block = labels.read(index, box)
             if block.any():
                 store.paint(PlaneAddress(rows, columns, index), box, block)

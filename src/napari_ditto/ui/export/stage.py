@@ -72,7 +72,7 @@ class ViewerExport:
         data, about, _ = found.as_layer_data_tuple()
         about = {**about, "axis_labels": axis_names(found)}
         table, notes = table_of(found), found.metadata.get(METADATA)
-        path, pixels = self._image(image)
+        path, pixels = self._image(image, found)
 
         def make() -> LabelImage:
             labels = replace(labels_of(data, about), table=table, pixels=None)
@@ -85,14 +85,17 @@ class ViewerExport:
 
         return make
 
-    def _image(self, key: str) -> tuple[Path | None, Any]:
-        """Return the file and the pixels of an image layer."""
+    def _image(self, key: str, labels: Any) -> tuple[Path | None, Any]:  # noqa: ANN401
+        """Return the file and the pixels of an image layer, if it is one of these labels."""
         found = next((x for x in self._viewer.layers if str(x.unique_id) == key), None)
-        if found is None or getattr(found, "rgb", False):
-            path = None if found is None else found.source.path
-            return (Path(path) if path else None), None
+        if found is None:
+            return None, None
+        pixels, rgb = level_0(found), bool(getattr(found, "rgb", False))
+        size = pixels.shape[-3:-1] if rgb else pixels.shape[-2:]
+        if tuple(size) != tuple(level_0(labels).shape[-2:]):
+            return None, None
         path = found.source.path
-        return (Path(path) if path else None), level_0(found)
+        return (Path(path) if path else None), (None if rgb else pixels)
 
     def _layer(self, key: str) -> Any:  # noqa: ANN401 - a proxied layer
         layer = next((x for x in self._viewer.layers if str(x.unique_id) == key), None)
