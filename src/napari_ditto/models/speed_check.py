@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_FILE = 1 << 20
-TIMES, ENOUGH_SECONDS = 5, 1.0
-"""A call is repeated so often, or until so much time has gone by. The quickest counts: what others
+LEAST, MOST, ENOUGH_SECONDS = 3, 6, 1.0
+"""How often a call is repeated, at most until so much time has gone by. The quickest counts: what others
 do on the machine, and what a first call sets up, only adds."""
 
 LONG_SECONDS = 5.0
@@ -249,7 +249,7 @@ def _time(call: Callable[[int], T]) -> tuple[float, T]:
         start = time.perf_counter()
         result = call(len(seconds))
         seconds.append(time.perf_counter() - start)
-        enough = len(seconds) > 1 and (sum(seconds) > ENOUGH_SECONDS or len(seconds) > TIMES)
+        enough = len(seconds) >= LEAST and (sum(seconds) > ENOUGH_SECONDS or len(seconds) >= MOST)
         if enough or seconds[0] > LONG_SECONDS:
             return min(seconds), result
 
