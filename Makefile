@@ -75,13 +75,8 @@ docs: $(STAMP) ## the documentation as a site, into site/; strict
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 docs-images: $(STAMP) ## screenshots of the real program, and its clicks counted, for the docs
-	xvfb-run -a -s "-screen 0 1600x1200x24" $(BIN)/python docs/screenshots.py
-	xvfb-run -a -s "-screen 0 1600x1200x24" $(BIN)/python docs/screenshots_examples.py
-	xvfb-run -a -s "-screen 0 1600x1200x24" $(BIN)/python docs/screenshots_whole.py
-	xvfb-run -a -s "-screen 0 1600x1200x24" $(BIN)/python docs/screenshots_hover.py
-	xvfb-run -a -s "-screen 0 1600x1200x24" $(BIN)/python docs/recorded_session.py
-	xvfb-run -a -s "-screen 0 1600x1200x24" $(BIN)/python docs/ten_tasks.py
-	xvfb-run -a -s "-screen 0 1600x1200x24" $(BIN)/python docs/screenshots_objects.py
+	for script in docs/screenshots*.py docs/recorded_session.py docs/ten_tasks.py; do \
+	  xvfb-run -a -s "-screen 0 1600x1200x24" $(BIN)/python $$script; done
 
 reference: $(STAMP) ## docs/reference from docstrings and --help
 	$(BIN)/python docs/make_reference.py
