@@ -15,6 +15,11 @@ import tempfile
 import time
 from pathlib import Path
 
+from fresh import fresh_settings
+
+if "napari" not in sys.modules:
+    fresh_settings()
+
 import napari  # noqa: TID253
 import numpy as np
 from qtpy.QtWidgets import QApplication

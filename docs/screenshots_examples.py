@@ -4,7 +4,7 @@ Without a display run it under Xvfb:
 
 xvfb-run -a -s "-screen 0 1600x1200x24" python docs/screenshots_examples.py [folder [part ...]]
 
-The parts are coins, stack, movie, em and village.
+The parts are coins, stack, movie, em, village and nuclei.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import napari  # noqa: TID253
 import numpy as np
-from screenshots import finish, settle, wait
+from screenshots import finish, napari, settle, wait
 
 from napari_ditto.ui import samples
 from napari_ditto.ui.widgets.dock import DittoDock
 from napari_ditto.ui.widgets.examples_dock import ExamplesDock
+from napari_ditto.ui.widgets.objects_dock import ObjectsDock
 
 COIN = (46, 100)
 NUCLEI = [(86, 100), (186, 139), (188, 182), (232, 13)]
@@ -137,6 +137,19 @@ def village(folder: Path) -> None:
     shoot(viewer, folder / "tutorial-village.png")
 
 
+def nuclei(folder: Path) -> None:
+    """Label one slice, and list its objects with two classes."""
+    viewer, dock, _ = opened("stack")
+    dock.controller.act("segment_all")
+    finish(dock)
+    objects = ObjectsDock(viewer)
+    viewer.window.add_dock_widget(objects, name="Ditto objects", area="right", tabify=True)
+    settle(1.0)
+    show(viewer, objects)
+    print("nuclei:", objects.note.text())
+    shoot(viewer, folder / "tutorial-nuclei.png")
+
+
 def middles(labels: np.ndarray) -> list[tuple[int, int]]:
     """Return where one would click on each object."""
     spots = [np.argwhere(labels == i).mean(0).round() for i in np.unique(labels)[1:]]
@@ -155,7 +168,14 @@ def follow(
     finish(examples)
 
 
-PARTS = {"coins": coins, "stack": stack, "movie": movie, "em": em, "village": village}
+PARTS = {
+    "coins": coins,
+    "stack": stack,
+    "movie": movie,
+    "em": em,
+    "village": village,
+    "nuclei": nuclei,
+}
 
 if __name__ == "__main__":
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "images"

@@ -13,10 +13,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-import napari  # noqa: TID253
 import numpy as np
 import zarr  # noqa: TID253
-from screenshots import settle, wait
+from screenshots import napari, settle, wait
 from skimage.data import coins  # noqa: TID253
 
 from napari_ditto.engine.whole import planning
