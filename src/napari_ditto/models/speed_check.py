@@ -40,8 +40,10 @@ T = TypeVar("T")
 
 MAX_FILE = 1 << 20
 LEAST, MOST, ENOUGH_SECONDS = 3, 6, 1.0
-"""How often a call is repeated, at most until so much time has gone by. The quickest counts: what others
-do on the machine, and what a first call sets up, only adds."""
+"""How often a call is repeated, at most until so much time has gone by.
+
+The quickest counts: what others do on the machine, and what a first call sets up, only adds.
+"""
 
 LONG_SECONDS = 5.0
 """What takes longer is timed once, at its first call."""
