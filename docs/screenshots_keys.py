@@ -71,7 +71,7 @@ def tiles(folder: Path) -> None:
     viewer.scene.camera.center = (0, 4000, 4000)
     viewer.scene.camera.zoom = 2.4
     dock.controller.act("show_tiles")
-    wait(lambda: len(viewer.layers) > 1 and len(viewer.layers[-1].data) > 40, 300)
+    wait(lambda: len(viewer.layers) > 1 and len(viewer.layers[-1].data) > 30, 300)
     settle()
     viewer.screenshot(str(folder / "keys-tiles.png"), canvas_only=False, flash=False)
     viewer.close()
