@@ -18,7 +18,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import (
     QApplication,
     QComboBox,
-    QFileDialog,
+    QDialogButtonBox,
     QLineEdit,
     QListView,
     QMainWindow,
@@ -184,20 +184,23 @@ class Hand:
 
         def answer() -> None:
             dialog = QApplication.activeModalWidget()
-            if isinstance(dialog, QFileDialog) and not answered:
-                answered.append(path)
-                timer.stop()
-                field = dialog.findChild(QLineEdit, "fileNameEdit")
+            field = dialog.findChild(QLineEdit, "fileNameEdit") if dialog else None
+            if field is None:
+                return
+            if field.text() != str(path):
                 self.type(field, str(path))
-                QTest.keyClick(field, Qt.Key.Key_Return)
-                self.did["key"] += 1
+            elif not answered:
+                answered.append(path)
+                buttons = dialog.findChild(QDialogButtonBox)
+                QTest.mouseClick(buttons.button(QDialogButtonBox.StandardButton.Save), LEFT)
+                self.did["click"] += 1
 
         def check() -> None:
             timer.stop()
             assert answered, "no file dialog came"
 
         timer.timeout.connect(answer)
-        timer.start(50)
+        timer.start(200)
         return check
 
     # --- places ----------------------------------------------------------------------------------
