@@ -96,6 +96,28 @@ def test_troubleshooting_has_a_section_for_all_that_doctor_finds(site: Path) -> 
     assert wanted - anchors == set()
 
 
+# --- ten tasks ----------------------------------------------------------------------------------
+
+REPEATED = re.compile(r"(\d+) × \(([^)]*)\)")
+
+
+def steps(told: str) -> int:
+    """Return how many steps a line lists, its source at the end left out."""
+    listed = told.rpartition(" (")[0]
+    repeated = sum(int(times) * len(part.split(",")) for times, part in REPEATED.findall(listed))
+    return repeated + len([s for s in REPEATED.sub("", listed).split(",") if s.strip()])
+
+
+def test_ten_tasks_take_fewer_steps_and_are_counted_as_listed() -> None:
+    page = (ROOT / "docs/explain/steps.md").read_text().splitlines()
+    rows = [[c.strip() for c in line.split("|")[1:-1]] for line in page if line.startswith("| ")]
+    tasks = [row for row in rows if row[0].isdigit()]
+    assert len(tasks) == 10
+    for _, task, ours, theirs, _, told in tasks:
+        assert int(ours.strip("*")) < int(theirs), task
+        assert steps(told) == int(theirs), task
+
+
 # --- what other sites read ----------------------------------------------------------------------
 
 CFF_KEYS = {
