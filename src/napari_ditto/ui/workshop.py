@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,22 +28,21 @@ from napari_ditto.data.protocols import (
     Source,
 )
 from napari_ditto.errors import ModelError
-from napari_ditto.models.protocols import ContextModel, Estimate, ModelSpec, PromptModel
-from napari_ditto.models.registry import FALLBACK_MODEL
+from napari_ditto.models.protocols import Estimate, ModelSpec, PromptModel
 from napari_ditto.ui.label_writing import exchange
+from napari_ditto.ui.model_shelf import (
+    QUICK_SECONDS,
+    LoadModel,
+    ModelShelf,
+    Name,
+    load_registered,
+)
 
 if TYPE_CHECKING:
     from napari_ditto.data.session_steps import PromptStep
     from napari_ditto.engine.annotator import Annotator
     from napari_ditto.engine.batch import Batch, Known
     from napari_ditto.engine.everything import EverythingResult
-
-Model = PromptModel | ContextModel
-LoadModel = Callable[[str, str], Model]
-Name = tuple[str, str]  # model and device
-
-QUICK_SECONDS = 1.0
-"""A model whose tiles take less is tried out before it is needed."""
 
 AHEAD_TILES = 100
 """Tiles that a view may have ready; half a minute of work with `ditto` on a small CPU."""
@@ -102,22 +100,8 @@ class Written:
     text: str = ""
 
 
-def _load_model(name: str, device: str) -> Model:
-    from napari_ditto.models.registry import load_model
-
-    return load_model(name, device)
-
-
-class Workshop:
-    """Loads models, asks them, and writes labels.
-
-    Parameters
-    ----------
-    open_cache : callable, optional
-        Opens the place where embeddings are kept, when it is first needed; by default the cache
-        of the machine's user.
-    load_model : callable, optional
-        Another way to get a model.
+class Workshop(ModelShelf):
+    """Asks models, and writes labels; see :class:`ModelShelf` for the parameters.
 
     Attributes
     ----------
@@ -128,28 +112,15 @@ class Workshop:
     def __init__(
         self,
         open_cache: Callable[[], EmbeddingStore] | None = None,
-        load_model: LoadModel = _load_model,
+        load_model: LoadModel = load_registered,
     ) -> None:
-        self._open_cache, self._load_model = open_cache, load_model
+        super().__init__(open_cache, load_model)
         self.record: Callable[[LabelStore, Source], None] | None = None
-        self._cache: EmbeddingStore | None = None
-        self._models: dict[Name, Model] = {}
         self._annotators: dict[Name, Annotator] = {}
-        self._loading = Lock()
 
-    def has(self, model: str, device: str) -> bool:
-        """Whether a model is loaded."""
-        return (model, device) in self._models
-
-    def spec(self, model: str, device: str) -> ModelSpec | None:
-        """Return what a loaded model says of itself."""
-        found = self._models.get((model, device))
-        return None if found is None else found.spec
-
-    @staticmethod
-    def is_quick(spec: ModelSpec) -> bool:
-        """Whether a model encodes a tile in no time that counts."""
-        return spec.encode_seconds <= QUICK_SECONDS
+    def _keep_only(self, model: str) -> None:
+        super()._keep_only(model)
+        self._annotators = {name: a for name, a in self._annotators.items() if name[0] == model}
 
     def prepare(self, setup: Setup) -> Generator[Progress, None, Source]:
         """Sample the intensity window and load the model, so that the first click is quick."""
@@ -405,47 +376,6 @@ class Workshop:
             self.record(labels, source)
         return labels
 
-    def fetch(self, model: str) -> Generator[Progress, None, None]:
-        """Download the weights of a model; the user has agreed."""
-        from napari_ditto.models.manifest import manifest
-        from napari_ditto.models.weights import download
-
-        yield from download(manifest()[model], agree=True)
-
-    def load(self, model: str, device: str) -> Generator[Progress, None, Model]:
-        """Return a model that stays loaded until another one takes its place."""
-        name = (model, device)
-        with self._loading:
-            if name not in self._models:
-                yield Progress("read", text=f"loading the model {model}")
-                if model != FALLBACK_MODEL:
-                    # The old one goes first: two large models may not fit into memory together.
-                    self._keep_only(FALLBACK_MODEL)
-                self._models[name] = self._load_model(model, device)
-                yield Progress("read", text=f"trying out the model {model}")
-                self._rehearse(self._models[name])
-            return self._models[name]
-
-    def lend(self, model: str, device: str) -> Generator[Progress, None, Model]:
-        """Return a model for a job of another thread: the loaded one, else one of its own."""
-        yield Progress("read", text=f"loading the model {model}")
-        with self._loading:
-            found = self._models.get((model, device))
-        return found or self._load_model(model, device)
-
-    def _rehearse(self, model: Model) -> None:
-        """Ask a quick model once: first calls import and set up what later ones need."""
-        from napari_ditto.models.estimate import click_for
-
-        if isinstance(model, PromptModel) and 0 < model.spec.encode_seconds < QUICK_SECONDS:
-            self.embeddings()
-            tile = np.random.default_rng(0).random((1, 64, 64, 3), dtype=np.float32)
-            model.decode(model.encode(tile)[0], [click_for(model.spec, 64)])
-
-    def _keep_only(self, model: str) -> None:
-        self._models = {name: m for name, m in self._models.items() if name[0] == model}
-        self._annotators = {name: a for name, a in self._annotators.items() if name[0] == model}
-
     def _loaded(self, setup: Setup) -> Generator[Progress, None, PromptModel]:
         model = yield from self.load(setup.model, setup.device)
         if not isinstance(model, PromptModel):
@@ -465,14 +395,6 @@ class Workshop:
 
             self._annotators[name] = Annotator(setup.source, model, cache=self.embeddings())
         return self._annotators[name]
-
-    def embeddings(self) -> EmbeddingStore:
-        """Return where embeddings are kept; for jobs of the same thread."""
-        if self._cache is None:
-            from napari_ditto.data.embeddings import EmbeddingCache
-
-            self._cache = (self._open_cache or EmbeddingCache)()
-        return self._cache
 
 
 def _note(spec: ModelSpec, label: int, score: float, text: str) -> dict[str, object]:
