@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -39,7 +39,7 @@ PLANE_MILLISECONDS = 60
 """A slider that is dragged passes many planes; only the one it rests on is looked at."""
 
 STROKE_MILLISECONDS = 150
-"""A brush tells of each step of the mouse; it is looked at where the hand rests."""
+"""A brush tells of each step of the mouse; it is looked at once the hand has let go."""
 
 _UNFINISHED = ("adding", "changing", "removing")
 _STROKING = ("paint", "labels_update")
@@ -81,6 +81,8 @@ class ViewerScene:
         self._prompts_soon = Debounce(self._tell_prompts)
         self._strokes_soon = Debounce(self._tell_prompts, STROKE_MILLISECONDS)
         self._plane_soon = Debounce(self.plane_changed.emit, PLANE_MILLISECONDS)
+        self._pressed = self._stroked = False
+        viewer.mouse_drag_callbacks.append(self._on_press)
         self._connect("connect")
         self._follow_images()
 
@@ -125,9 +127,21 @@ class ViewerScene:
             return
         self._drawing.discard(key)
         if event.type in _STROKING:
-            self._strokes_soon()
+            self._stroked = True
+            if not self._pressed:
+                self._strokes_soon()
         else:
             self._prompts_soon()
+
+    def _on_press(self, _: object, event: Event) -> Iterator[None]:
+        """Look at what a brush has painted when the mouse button is let go."""
+        self._pressed, self._stroked = True, False
+        yield
+        while event.type == "mouse_move":
+            yield
+        self._pressed = False
+        if self._stroked:
+            self._strokes_soon()
 
     def _tell_prompts(self) -> None:
         if not self._drawing:
@@ -394,6 +408,7 @@ class ViewerScene:
         for layer in self._images.values():
             layer.events.data.disconnect(self._on_image_data)
         self._connect("disconnect")
+        self._viewer.mouse_drag_callbacks.remove(self._on_press)
         self._preview.hide(remove=True)
         self._overlay.close(remove=True)
 
