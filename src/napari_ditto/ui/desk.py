@@ -79,6 +79,7 @@ class Desk:
         steps: Callable[[], Steps],
         on_done: Callable[[Any], None],
         on_partial: Callable[[Any], None],
+        on_error: Callable[[], object] = _nothing_to_settle,
     ) -> None:
         """Run a job that nobody waits for: any other one drops it; trouble is only logged."""
 
@@ -86,12 +87,16 @@ class Desk:
             if progress.partial is not None:
                 quietly(lambda: on_partial(progress.partial))
 
+        def on_failed(error: DittoError) -> None:
+            log.debug("%s: %s", name, error)
+            quietly(on_error)
+
         self.runner.submit(
             Job(
                 name,
                 steps,
                 lambda result: quietly(lambda: on_done(result)),
-                on_error=lambda error: log.debug("%s: %s", name, error),
+                on_error=on_failed,
                 on_progress=on_progress,
                 idle=True,
             )

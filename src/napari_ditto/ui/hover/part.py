@@ -7,11 +7,12 @@ and what goes wrong in them goes to the log. A click takes over what was shown f
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
 
 from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.core.masks import PlacedMask
+from napari_ditto.core.progress import Progress
 from napari_ditto.core.prompts import PointPrompt, PromptSet
 from napari_ditto.core.proposals import Proposals
 from napari_ditto.errors import DittoError
@@ -69,11 +70,6 @@ class Shown:
 
     answer: Proposals
     mask: PlacedMask
-
-    def covers(self, y: int, x: int) -> bool:
-        """Whether the mask is where the mouse is."""
-        box = self.mask.box
-        return box.contains(y, x) and bool(self.mask.mask[y - box.y0, x - box.x0])
 
 
 class Hover(Part):
@@ -189,8 +185,8 @@ class Hover(Part):
         known = self._answers.get((aim.setup, aim.address, aim.prompts))
         if known is not None:
             return self._draw(known)
-        if self._shown is not None and not self._shown.covers(*aim.pixel):
-            self._hide()
+        # The old contour stays until the answer is there: to paint the window without it would
+        # take the time that the answer needs.
         return self._ask(aim)
 
     def _look(self) -> Aim | None:
@@ -231,9 +227,10 @@ class Hover(Part):
 
         self._desk.run_idle(
             "looking ahead",
-            lambda: workshop.foresee(aim.setup, aim.prompts, aim.address),
+            lambda: _beside_a_window(workshop.foresee(aim.setup, aim.prompts, aim.address)),
             answered,
             lambda found: self._draw(found) if aim == self._aim else None,
+            self._hide,
         )
 
     def _keep(self, aim: Aim, found: Proposals) -> None:
@@ -297,3 +294,13 @@ class Hover(Part):
         """Let go of the viewer."""
         self._answers.clear()
         self._stage.close()
+
+
+def _beside_a_window(
+    steps: Generator[Progress, None, Proposals | None],
+) -> Generator[Progress, None, Proposals | None]:
+    """Take steps while the window is painted, without taking all cores from it."""
+    from napari_ditto.models.device import one_core_free
+
+    with one_core_free():
+        return (yield from steps)
