@@ -158,7 +158,10 @@ class Picking:
 
     def let_go(self) -> None:
         """Have nothing picked."""
-        self._hold(Picked())
+        if self.picked.ids:
+            self._hold(Picked())
+        else:
+            self._turn += 1  # what is on its way comes too late
 
     def _look(self, layer: str) -> Look:
         images, source = self._session.images, self._proposing.setup().source
