@@ -14,35 +14,16 @@ import pytest
 
 pytest.importorskip("napari")
 
-from qtpy.QtCore import QCoreApplication, QEvent, QPointF, Qt, QTimer
+from qtpy.QtCore import QCoreApplication, QEvent, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QWidget
+
+from benchmarks.heartbeat import Heartbeat
 
 pytestmark = pytest.mark.gui
 
 SECONDS = float(os.environ.get("DITTO_BENCH_SECONDS", "6"))
 ACTIONS = ("nothing", "hover", "encode", "propagate", "whole image", "commit on 16k")
-
-
-class Heartbeat:
-    """Notes how long the event loop takes between two beats of a 5 ms timer."""
-
-    def __init__(self):
-        self.gaps, self._last = [], None
-        self._timer = QTimer()
-        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
-        self._timer.timeout.connect(self._beat)
-        self._timer.start(5)
-
-    def _beat(self):
-        now = time.perf_counter()
-        if self._last is not None:
-            self.gaps.append(1000 * (now - self._last))
-        self._last = now
-
-    def stop(self):
-        self._timer.stop()
-        return np.array(self.gaps)
 
 
 class Desk:
@@ -144,9 +125,11 @@ def act(desk, action):
     """Begin; return whether it has ended."""
     session = desk.session
     if action == "propagate":
+        state = desk.controller.examples.state
         desk.controller.act("add_example")
+        desk.wait_for(lambda: state.rows and not session.working)
         desk.controller.act("follow")
-        return lambda: not session.working
+        return lambda: state.followed
     if action == "whole image":
         state = desk.controller.whole.state
         desk.dock.whole.start.click()
