@@ -16,6 +16,7 @@ from napari_ditto.ui.session import Choice, Session
 NO_TUNED = Choice("", "none", "The examples as they are")
 FIRST_HINT = "Label one object, in any way; then press 'More like this' or 'Follow'"
 READY_HINT = "Press 'More like this' or 'Follow'"
+DONE_HINT = "Correct what is wrong; Undo takes it back"
 NOT_TRACKS = "Follow cells that move and divide first"
 
 
@@ -82,11 +83,17 @@ class ExamplesState:
     buttons: Mapping[str, Button] = field(default_factory=dict)
 
 
+def _hint(examples: ExamplesSession) -> str:
+    if not examples.enabled:
+        return FIRST_HINT
+    return DONE_HINT if examples.has_result or examples.followed else READY_HINT
+
+
 def resolve_examples(session: Session, examples: ExamplesSession) -> ExamplesState:
     """Return what the dock of examples shows."""
     return ExamplesState(
         rows=tuple(_row(row, len(examples.rows) > 1) for row in examples.rows),
-        hint=READY_HINT if examples.enabled else FIRST_HINT,
+        hint=_hint(examples),
         sharpened=_sharpened(examples),
         only_selected=examples.only_selected,
         one_kind=examples.one_kind,
