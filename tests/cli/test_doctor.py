@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -95,9 +96,9 @@ def test_a_torchvision_that_does_not_fit(
     versions = {"torch": "2.13.0+cpu", "torchvision": "0.27.0"}
     present = doctor.installed
     monkeypatch.setattr(doctor, "installed", lambda name: versions.get(name) or present(name))
-    requires = doctor.metadata.requires
+    requires = metadata.requires
     monkeypatch.setattr(
-        doctor.metadata,
+        metadata,
         "requires",
         lambda name: [f"torch=={needs}", "numpy"] if name == "torchvision" else requires(name),
     )

@@ -12,7 +12,6 @@ import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
@@ -95,6 +94,8 @@ def programs() -> dict[str, str]:
 
 def installed(name: str) -> str:
     """Return the version of a distribution, empty if it is not there."""
+    from importlib import metadata
+
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
@@ -106,6 +107,8 @@ def installed(name: str) -> str:
 
 def requirements() -> Iterator[Check]:
     """Yield what the package needs, each with the version that is here."""
+    from importlib import metadata
+
     from packaging.requirements import Requirement
 
     yield Check(PACKAGE, f"{installed(PACKAGE)} in {Path(__file__).parents[1]}")
@@ -166,6 +169,8 @@ def torchvision(answer: probes.Answer | None) -> Iterator[Check]:
 
 def wanted_torch() -> str:
     """Return the torch version that the installed torchvision was built for."""
+    from importlib import metadata
+
     from packaging.requirements import Requirement
 
     if not installed("torchvision"):

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 from napari_ditto.cli import results
 from napari_ditto.cli.console import Console, table
 from napari_ditto.cli.journal import output, write_tiff
-from napari_ditto.data.series import Series
 from napari_ditto.errors import DittoError
 
 if TYPE_CHECKING:
@@ -98,6 +97,8 @@ def _facts(record: SessionRecord) -> dict[str, object]:
 
 
 def _series(record: SessionRecord) -> str:
+    from napari_ditto.data.series import Series
+
     series = Series.from_json(record.series)
     return series.progress if series else ""
 
