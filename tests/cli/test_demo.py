@@ -10,7 +10,7 @@ import pytest
 
 from napari_ditto.cli import demo, demo_window, main
 from napari_ditto.data.pyramid_labels import PyramidLabels
-from napari_ditto.models.registry import DEFAULT_MODEL, FALLBACK_MODEL
+from napari_ditto.models.names import DEFAULT_MODEL, FALLBACK_MODEL
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,8 @@ from napari_ditto.data.labels import ArrayLabels
 from napari_ditto.data.source import open_source
 from napari_ditto.engine.everything import EverythingResult
 from napari_ditto.errors import LabelsError, PromptError
+from napari_ditto.models.names import DEFAULT_MODEL
 from napari_ditto.models.protocols import Estimate
-from napari_ditto.models.registry import DEFAULT_MODEL
 from napari_ditto.testing.blobs import BlobModel
 from napari_ditto.ui.controller import Controller
 from napari_ditto.ui.dockstate import DockState

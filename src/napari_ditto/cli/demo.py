@@ -36,7 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Run the command."""
-    from napari_ditto.models.registry import DEFAULT_MODEL, FALLBACK_MODEL, load_model
+    from napari_ditto.models.names import DEFAULT_MODEL, FALLBACK_MODEL
+    from napari_ditto.models.registry import load_model
 
     folder = fresh(args.output)
     figures = label_all(DEFAULT_MODEL, folder, console)

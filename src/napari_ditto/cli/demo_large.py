@@ -68,7 +68,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     """Run the command."""
     from napari_ditto.cli.demo_large_mosaic import Mosaic, Recipe
     from napari_ditto.engine.whole.run import open_plan
-    from napari_ditto.models.registry import DEFAULT_MODEL
+    from napari_ditto.models.names import DEFAULT_MODEL
 
     images = str(args.images.absolute()) if args.images else ""
     recipe, model = Recipe(args.side, args.cover, images), args.model or DEFAULT_MODEL

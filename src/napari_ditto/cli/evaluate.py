@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_ditto.cli.console import Console, duration
 from napari_ditto.errors import ModelNotFoundError, SourceError, StoreError
-from napari_ditto.models.registry import DEFAULT_MODEL
+from napari_ditto.models.names import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from napari_ditto.evaluation.runs import Done, Settings

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.core.prompts import BoxPrompt, PointPrompt
 from napari_ditto.core.window import Window
-from napari_ditto.models.registry import DEFAULT_MODEL
+from napari_ditto.models.names import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from napari_ditto.data.protocols import Source

@@ -29,8 +29,9 @@ from napari_ditto.core.transfer import Transfer, boxes, transfer_labels
 from napari_ditto.data.protocols import EmbeddingStore, Source
 from napari_ditto.engine.borders import Borders
 from napari_ditto.engine.encode import TileEncoder
+from napari_ditto.models.names import FALLBACK_MODEL
 from napari_ditto.models.protocols import ContextModel, MaskLogits, PromptModel
-from napari_ditto.models.registry import FALLBACK_MODEL, load_model
+from napari_ditto.models.registry import load_model
 
 VERSION = "1"
 

@@ -20,13 +20,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from napari_ditto.errors import ModelNotFoundError
 from napari_ditto.models.manifest import ManifestEntry, find, manifest
+from napari_ditto.models.names import DEFAULT_MODEL
 from napari_ditto.models.protocols import ModelSpec, PromptModel
-
-DEFAULT_MODEL = "ditto"
-"""What answers where no model is named."""
-
-FALLBACK_MODEL = "classic"
-"""What always runs: no weights, no torch; in the dock one key press away."""
 
 if TYPE_CHECKING:
     from napari_ditto.models.weights import Weights

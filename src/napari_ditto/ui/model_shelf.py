@@ -9,8 +9,8 @@ import numpy as np
 
 from napari_ditto.core.progress import Progress
 from napari_ditto.data.protocols import EmbeddingStore
+from napari_ditto.models.names import FALLBACK_MODEL
 from napari_ditto.models.protocols import ContextModel, ModelSpec, PromptModel
-from napari_ditto.models.registry import FALLBACK_MODEL
 
 Model = PromptModel | ContextModel
 LoadModel = Callable[[str, str], Model]

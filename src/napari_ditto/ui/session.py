@@ -13,7 +13,7 @@ from napari_ditto.core.prompts import PromptSet
 from napari_ditto.core.proposals import Proposals
 from napari_ditto.core.window import Window
 from napari_ditto.data.protocols import LabelStore, OverlapPolicy
-from napari_ditto.models.registry import DEFAULT_MODEL, FALLBACK_MODEL
+from napari_ditto.models.names import DEFAULT_MODEL, FALLBACK_MODEL
 
 NEW_LABELS = ""
 """The target that stands for a Labels layer which is made at the first accept."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_ditto.errors import StoreError
-from napari_ditto.models.registry import DEFAULT_MODEL
+from napari_ditto.models.names import DEFAULT_MODEL
 
 PLUGIN, SECTION = "napari-ditto", "annotate"
 

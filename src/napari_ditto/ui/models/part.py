@@ -15,8 +15,9 @@ from napari_ditto.core.progress import Progress
 from napari_ditto.errors import DittoError, ModelNotFoundError
 from napari_ditto.models import added, online, weights
 from napari_ditto.models.manifest import ManifestEntry, manifest
+from napari_ditto.models.names import DEFAULT_MODEL
 from napari_ditto.models.recognition import Recognised
-from napari_ditto.models.registry import DEFAULT_MODEL, ModelEntry, available_models
+from napari_ditto.models.registry import ModelEntry, available_models
 from napari_ditto.models.speed_check import Speed, speed_steps
 from napari_ditto.models.verification import Verified, verify_steps
 from napari_ditto.ui.model_choices import download_question, model_choices
