@@ -174,6 +174,8 @@ class Controller:
         if not self._closed:
             self._closed = True
             self._views.clear()
+            # It winds down while a run is waited for.
+            self._runner.wind_down()
             self.whole.close()
             for part in self.parts:
                 part.close()

@@ -150,6 +150,10 @@ class Runner:
         self._drop(lambda job: job.cancellable)
         self.on_state(self.current)
 
+    def wind_down(self) -> None:
+        """Let what can be cancelled end at its next step, and tell nobody, before :meth:`close`."""
+        self._drop(lambda job: job.cancellable)
+
     def close(self, seconds: float = 5.0) -> bool:
         """Drop everything and wait for the thread; return whether it has ended."""
         self._closed = True
