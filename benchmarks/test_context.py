@@ -5,11 +5,11 @@ import time
 import numpy as np
 import pytest
 
+from napari_ditto.core.jobs import drain
 from napari_ditto.core.synthetic import blobs, render
 from napari_ditto.data.embeddings import EmbeddingCache
 from napari_ditto.data.source import open_source
 from napari_ditto.engine.context import segment_like_steps
-from napari_ditto.engine.jobs import drain
 from napari_ditto.models.registry import load_model
 
 SIDE, CLASSES, RATIO = 512, 8, 1.5

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from napari_ditto.core.geometry import Box, PlaneAddress
+from napari_ditto.core.jobs import drain
 from napari_ditto.data.label_reading import wrap_labels
 from napari_ditto.data.measuring import measure
 from napari_ditto.data.object_extents import Extents, rescan, scan
 from napari_ditto.data.object_json import read_objects, write_objects
 from napari_ditto.data.object_records import ObjectClass, ObjectRecord, ObjectTable
 from napari_ditto.data.pyramid_labels import PyramidLabels
-from napari_ditto.engine.jobs import drain
 from napari_ditto.ui.objects_table.rows import Facts, Places, Rows
 
 CLASSES = (ObjectClass(1, "cell", "#e69f00"), ObjectClass(2, "debris", "#56b4e9"))

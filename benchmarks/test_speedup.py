@@ -7,9 +7,9 @@ from contextlib import closing
 import psutil
 import pytest
 
+from napari_ditto.core.jobs import drain
 from napari_ditto.core.synthetic import blobs, render
 from napari_ditto.data.source import open_source
-from napari_ditto.engine.jobs import drain
 from napari_ditto.engine.whole.launch import executor_for
 from napari_ditto.engine.whole.planning import make_plan
 from napari_ditto.engine.whole.run import run_steps

@@ -14,7 +14,7 @@ import pytest
 import napari_ditto as nd
 from napari_ditto.cli.demo_large_child import ModelClock, peak_bytes
 from napari_ditto.cli.demo_large_mosaic import Mosaic, Recipe
-from napari_ditto.engine.jobs import drain
+from napari_ditto.core.jobs import drain
 from napari_ditto.engine.whole.executors import ThreadExecutor
 from napari_ditto.engine.whole.planning import make_plan
 from napari_ditto.engine.whole.run import run_steps

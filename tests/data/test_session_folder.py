@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from napari_ditto.core.geometry import Box, PlaneAddress
+from napari_ditto.core.jobs import drain
 from napari_ditto.core.prompts import (
     BoxPrompt,
     MaskPrompt,
@@ -39,7 +40,6 @@ from napari_ditto.data.session_records import (
 )
 from napari_ditto.data.session_steps import PromptStep, prompts_from_json, prompts_to_json
 from napari_ditto.data.source import open_source
-from napari_ditto.engine.jobs import drain
 from napari_ditto.errors import LabelsError, SourceError, StoreError
 
 RNG = np.random.default_rng(7)

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_ditto.core.geometry import Box
+from napari_ditto.core.jobs import drain
 from napari_ditto.core.tiling import Grid
 from napari_ditto.engine.ahead import MOST_IN_VIEW, ahead, ahead_level, ahead_steps
-from napari_ditto.engine.jobs import drain
 from napari_ditto.engine.predict import Pyramid
 from napari_ditto.testing.scenes import annotate
 

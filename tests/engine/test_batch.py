@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_ditto.core.geometry import Box
+from napari_ditto.core.jobs import drain
 from napari_ditto.core.masks import PlacedMask
 from napari_ditto.core.prompts import BoxPrompt, PointPrompt, PromptSet, ScribblePrompt
 from napari_ditto.engine.batch import LEAST_LEFT, resolve, separate
-from napari_ditto.engine.jobs import drain
 from napari_ditto.errors import PromptError
 from napari_ditto.testing.scenes import annotate, full
 

@@ -5,12 +5,12 @@ import pytest
 from scipy import ndimage
 from skimage import data, filters, segmentation
 
+from napari_ditto.core.jobs import drain
 from napari_ditto.data.embeddings import EmbeddingCache
 from napari_ditto.data.source import open_source
 from napari_ditto.engine.annotator import Annotator
 from napari_ditto.engine.context import segment_like_steps
 from napari_ditto.engine.examples import PlaneExample
-from napari_ditto.engine.jobs import drain
 from napari_ditto.models.registry import load_model
 
 COINS = 24

@@ -5,12 +5,12 @@ import pytest
 
 from napari_ditto.core.embedding import Embedding
 from napari_ditto.core.geometry import Box
+from napari_ditto.core.jobs import drain
 from napari_ditto.core.progress import Progress
 from napari_ditto.core.synthetic import blobs, render
 from napari_ditto.data.plane_example import PlaneExample
 from napari_ditto.data.source import open_source
 from napari_ditto.engine.context import segment_like, segment_like_steps
-from napari_ditto.engine.jobs import drain
 from napari_ditto.engine.lessons import remember_steps
 from napari_ditto.engine.like_objects import ABOVE_OTHERS, LEAST_SHARE, MOST_SHARE, Sizes, veto
 from napari_ditto.errors import SourceError

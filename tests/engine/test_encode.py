@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from napari_ditto.core.geometry import Box
+from napari_ditto.core.jobs import drain
 from napari_ditto.core.synthetic import blobs
 from napari_ditto.core.tiling import Grid, Tile
 from napari_ditto.data.embeddings import EmbeddingCache
 from napari_ditto.engine.encode import TileEncoder
-from napari_ditto.engine.jobs import drain
 from napari_ditto.errors import ModelError, SourceError, StoreError
 from napari_ditto.testing.fakes import CountingModel, FailingModel, PerfectModel
 from napari_ditto.testing.scenes import truth_source

@@ -7,11 +7,11 @@ import pytest
 
 from napari_ditto.core.embedding import Embedding
 from napari_ditto.core.geometry import Box
+from napari_ditto.core.jobs import drain
 from napari_ditto.core.synthetic import blobs
 from napari_ditto.data.embeddings import EmbeddingCache
 from napari_ditto.data.source import open_source
 from napari_ditto.engine.examples import PlaneExample, sharpen_steps, thumbnail, weigh_steps
-from napari_ditto.engine.jobs import drain
 from napari_ditto.engine.teaching import at_pixel_size, encode_steps, object_labels, taught
 from napari_ditto.errors import ModelError, SourceError
 from napari_ditto.models.protocols import UNKNOWN, ContextMap, Memory, ModelSpec

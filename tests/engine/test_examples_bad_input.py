@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from napari_ditto.core.geometry import Box
+from napari_ditto.core.jobs import drain
 from napari_ditto.core.synthetic import blobs, render
 from napari_ditto.data.plane_example import PlaneExample
 from napari_ditto.data.source import open_source
 from napari_ditto.engine.context import segment_like, segment_like_steps
-from napari_ditto.engine.jobs import drain
 from napari_ditto.errors import DittoError, LabelsError, ModelError, SourceError
 from napari_ditto.models.classic.model import ClassicModel
 from napari_ditto.models.protocols import Memory

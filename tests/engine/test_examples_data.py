@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from skimage.io import imread
 
+from napari_ditto.core.jobs import drain
 from napari_ditto.data.embeddings import EmbeddingCache
 from napari_ditto.data.source import open_source
 from napari_ditto.engine.context import segment_like_steps
 from napari_ditto.engine.examples import PlaneExample
-from napari_ditto.engine.jobs import drain
 from napari_ditto.evaluation.metrics import accuracy, match_ious
 from napari_ditto.models.registry import load_model
 

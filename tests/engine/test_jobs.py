@@ -2,9 +2,9 @@
 
 import pytest
 
+from napari_ditto.core.jobs import drain
 from napari_ditto.core.progress import Progress
 from napari_ditto.core.prompts import PointPrompt, PromptSet
-from napari_ditto.engine.jobs import drain
 from napari_ditto.errors import JobCancelled
 from napari_ditto.testing.scenes import annotate, snake
 

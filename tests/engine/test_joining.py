@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_ditto.core import synthetic
-from napari_ditto.engine.jobs import drain
+from napari_ditto.core.jobs import drain
 from napari_ditto.engine.joining import join, join_steps
 from napari_ditto.errors import LabelsError
 

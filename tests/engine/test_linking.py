@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_ditto.core import synthetic
-from napari_ditto.engine.jobs import drain
+from napari_ditto.core.jobs import drain
 from napari_ditto.engine.linking import Linked, link_steps
 from napari_ditto.errors import LabelsError, ModelNotFoundError
 

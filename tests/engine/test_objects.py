@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_ditto.core.geometry import Box, PlaneAddress
+from napari_ditto.core.jobs import drain
 from napari_ditto.data.labels import ArrayLabels
 from napari_ditto.data.pyramid_labels import PyramidLabels
-from napari_ditto.engine.jobs import drain
 from napari_ditto.engine.object_splitting import part_planes, split_by_clicks, split_by_line
 from napari_ditto.engine.objects import (
     LabelImage,

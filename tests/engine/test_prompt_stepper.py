@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from napari_ditto.core.geometry import Box
+from napari_ditto.core.jobs import drain
 from napari_ditto.core.propagation import Seen
 from napari_ditto.data.source import open_source
 from napari_ditto.engine import prompt_stepper
 from napari_ditto.engine.borders import Borders, border_labels, restored
 from napari_ditto.engine.encode import TileEncoder
-from napari_ditto.engine.jobs import drain
 from napari_ditto.engine.prompt_stepper import PromptStepper
 from napari_ditto.models.protocols import UNKNOWN
 from napari_ditto.models.registry import load_model

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 import napari_ditto
 from napari_ditto.core.geometry import Box, PlaneAddress
+from napari_ditto.core.jobs import drain
 from napari_ditto.core.masks import PlacedMask
 from napari_ditto.core.propagation import Carried, Doubt, PlaneDone, Step
 from napari_ditto.data.source import open_source
 from napari_ditto.data.steps import MemorySteps
 from napari_ditto.engine import propagation_run
-from napari_ditto.engine.jobs import drain
 from napari_ditto.engine.propagate import PropagationResult, propagate, propagate_steps
 from napari_ditto.errors import DittoError, LabelsError, ModelError, SourceError, StoreError
 from napari_ditto.testing.scenes import drifting, truth_stack

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from napari_ditto.core.jobs import drain
 from napari_ditto.core.refinement import Refinement
 from napari_ditto.data.labels import ArrayLabels
 from napari_ditto.data.session_folder import (
@@ -20,7 +21,6 @@ from napari_ditto.data.session_pixels import fingerprint
 from napari_ditto.data.session_records import SessionImage, SessionLabels, SessionRecord
 from napari_ditto.data.source import open_source
 from napari_ditto.engine.annotator import Annotator
-from napari_ditto.engine.jobs import drain
 from napari_ditto.engine.replay import Replay, replay, step_of
 from napari_ditto.errors import LabelsError, ModelError, SourceError
 from napari_ditto.models.registry import load_model

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from napari_ditto.core.geometry import Box
+from napari_ditto.core.jobs import drain
 from napari_ditto.data.plane_example import PlaneExample
 from napari_ditto.data.source import open_source
 from napari_ditto.engine import tuning
 from napari_ditto.engine.context import segment_like_steps
-from napari_ditto.engine.jobs import drain
 from napari_ditto.engine.lessons import remember_steps
 from napari_ditto.engine.teaching import encode_steps
 from napari_ditto.engine.tuning import split, tune_steps

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from napari_ditto.core.geometry import Box
+from napari_ditto.core.jobs import drain
 from napari_ditto.core.propagation import Gate, PlaneDone, Seen
 from napari_ditto.data.blocks import pack as to_bytes
 from napari_ditto.data.blocks import unpack as from_bytes
 from napari_ditto.data.embeddings import EmbeddingCache
 from napari_ditto.data.source import open_source
 from napari_ditto.data.steps import DiskSteps, MemorySteps
-from napari_ditto.engine.jobs import drain
 from napari_ditto.engine.propagate import propagate, propagate_steps
 from napari_ditto.engine.steppers import choose_stepper
 from napari_ditto.engine.video_stepper import VideoStepper

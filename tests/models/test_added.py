@@ -11,7 +11,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from napari_ditto.engine.jobs import drain
+from napari_ditto.core.jobs import drain
 from napari_ditto.errors import DittoError, ModelNotFoundError, WeightsError
 from napari_ditto.models.added import add_steps, added_models, find_added, forget
 from napari_ditto.models.ditto.weights import WEIGHTS

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_ditto.engine.jobs import drain
+from napari_ditto.core.jobs import drain
 from napari_ditto.errors import ModelError, ModelNotFoundError, WeightsError
 from napari_ditto.models import online, speed_check, verification
 from napari_ditto.models.catalogue import about

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from napari_ditto.core.geometry import Box, PlaneAddress
+from napari_ditto.core.jobs import drain
 from napari_ditto.data.embeddings import EmbeddingCache
 from napari_ditto.data.labels import ArrayLabels
 from napari_ditto.data.plane_example import PlaneExample
 from napari_ditto.data.source import open_source
-from napari_ditto.engine.jobs import drain
 from napari_ditto.testing.blobs import BlobContextModel
 from napari_ditto.ui.examples import ways
 from napari_ditto.ui.examples.follow_jobs import Trail, Way, follow_steps

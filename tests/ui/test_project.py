@@ -8,8 +8,8 @@ import numpy as np
 import psygnal
 import pytest
 
+from napari_ditto.core.jobs import drain
 from napari_ditto.data.session_folder import read_session
-from napari_ditto.engine.jobs import drain
 from napari_ditto.engine.replay import Replay
 from napari_ditto.testing.blobs import BlobModel
 from napari_ditto.ui.controller import Controller

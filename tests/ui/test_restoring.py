@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from napari_ditto.core.geometry import Box, PlaneAddress
+from napari_ditto.core.jobs import drain
 from napari_ditto.data.blocks import DamagedBlock
 from napari_ditto.data.journal_records import ImageNote
 from napari_ditto.data.journal_replay import read_journal
@@ -17,7 +18,6 @@ from napari_ditto.data.journal_shelf import Shelf, finish
 from napari_ditto.data.labels import ArrayLabels
 from napari_ditto.data.scratch import scratch_name
 from napari_ditto.data.source import open_source
-from napari_ditto.engine.jobs import drain
 from napari_ditto.ui.journal_prompts import KeptPrompts, decode_prompts
 from napari_ditto.ui.journals import Journals
 from napari_ditto.ui.prompting import Prompting

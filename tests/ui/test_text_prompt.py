@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from napari_ditto.core.jobs import drain
 from napari_ditto.core.prompts import PointPrompt, PromptSet
 from napari_ditto.core.window import Window
 from napari_ditto.data.source import open_source
-from napari_ditto.engine.jobs import drain
 from napari_ditto.testing.fakes import NamingModel, paint_truth
 from napari_ditto.ui.workshop import Workshop
 from tests.ui.test_controller import (  # noqa: F401  # fixtures

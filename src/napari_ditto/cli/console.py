@@ -47,7 +47,7 @@ class Console:
 
     def follow(self, steps: Generator[Progress, None, T]) -> T:
         """Run a job to its end, show its progress, return its result."""
-        from napari_ditto.engine.jobs import drain
+        from napari_ditto.core.jobs import drain
 
         with _Meter(self.err) as meter:
             return drain(steps, meter.show)

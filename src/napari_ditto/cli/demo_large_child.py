@@ -83,8 +83,8 @@ def peak_bytes() -> int | None:
 
 def main(target: str, recipe: str, model_name: str, workers: int, tile: int) -> None:
     """Begin the run at `target`, or go on with it."""
+    from napari_ditto.core.jobs import drain
     from napari_ditto.data.source import open_source
-    from napari_ditto.engine.jobs import drain
     from napari_ditto.engine.whole.executors import ThreadExecutor
     from napari_ditto.engine.whole.launch import has_run
     from napari_ditto.engine.whole.planning import make_plan

@@ -254,7 +254,7 @@ def models() -> Iterator[Check]:
 
 def bundled() -> Check:
     """Judge the weights of ditto: their hash is computed anew."""
-    from napari_ditto.engine.jobs import drain
+    from napari_ditto.core.jobs import drain
     from napari_ditto.errors import DittoError
     from napari_ditto.models.verification import verify_steps
 

@@ -6,6 +6,7 @@ from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from napari_ditto.core.jobs import drain
 from napari_ditto.core.progress import Progress
 from napari_ditto.data.exporting.formats import Options, format_of
 from napari_ditto.data.exporting.label_image import LabelImage, label_image
@@ -88,12 +89,7 @@ def export(
     chosen = given.at(plane) if plane else given
     steps = export_steps(chosen, path, format=format, options=options, overwrite=overwrite)
     try:
-        while True:
-            try:
-                next(steps)
-            except StopIteration as stop:
-                written: Path = stop.value
-                return written
+        return drain(steps)
     finally:
         if given.close is not None and given is not labels:
             given.close()

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_ditto.core.jobs import drain
 from napari_ditto.core.progress import Progress
 from napari_ditto.data.arrays import Index
 from napari_ditto.data.measured import Channel, Subject, open_channels, open_subject
@@ -120,13 +121,7 @@ def measure(
         If something cannot be read.
     """
     with open_subject(labels, axes, scale, units) as subject:
-        steps = measure_steps(subject, image, per=per, shapes=shapes)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as stop:
-                table: MeasurementTable = stop.value
-                return table
+        return drain(measure_steps(subject, image, per=per, shapes=shapes))
 
 
 def measure_steps(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO
 
 from napari_ditto.core.plain_file import open_plain
 from napari_ditto.errors import SourceError
@@ -17,26 +17,11 @@ LARGEST_MEMBER = 1 << 24
 LARGEST_ARCHIVE = 1 << 30
 
 
-class ZipOfMembers:
-    """A new archive that members are added to."""
-
-    def __init__(self, path: Path) -> None:
-        self._archive = zipfile.ZipFile(path, "x", zipfile.ZIP_DEFLATED)
-
-    def add(self, name: str, content: bytes) -> None:
-        """Add a member."""
-        self._archive.writestr(name, content)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._archive.close()
+@contextmanager
+def new_zip(path: Path) -> Iterator[Callable[[str, bytes], None]]:
+    """Make a new archive; yield what adds a member of a name."""
+    with zipfile.ZipFile(path, "x", zipfile.ZIP_DEFLATED) as archive:
+        yield archive.writestr
 
 
 def read_members(path: Path, suffix: str) -> Iterator[tuple[str, bytes]]:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from napari_ditto import __version__
 from napari_ditto.core.geometry import PlaneAddress
+from napari_ditto.core.jobs import drain
 from napari_ditto.core.masks import bounding_box
 from napari_ditto.core.progress import Progress
 from napari_ditto.core.prompts import BoxPrompt, MaskPrompt, PromptSet
@@ -21,7 +22,6 @@ from napari_ditto.data.protocols import EmbeddingStore, LabelStore, OverlapPolic
 from napari_ditto.engine.batch import Batch, Known, batch_steps, separate
 from napari_ditto.engine.encode import TileEncoder
 from napari_ditto.engine.history import Accepted, History
-from napari_ditto.engine.jobs import drain
 from napari_ditto.engine.predict import GROWTH_TILES, Predictor
 from napari_ditto.engine.requests import Strokes, make_prompts
 from napari_ditto.errors import LabelsError, PromptError

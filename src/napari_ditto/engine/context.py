@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ditto.core.geometry import Box, PlaneAddress
+from napari_ditto.core.jobs import drain
 from napari_ditto.core.progress import Progress
 from napari_ditto.data.protocols import EmbeddingStore, Source
 from napari_ditto.engine.encode import TileEncoder
 from napari_ditto.engine.everything import needs_out
-from napari_ditto.engine.jobs import drain
 from napari_ditto.errors import SourceError
 from napari_ditto.models.protocols import ContextModel, Memory
 

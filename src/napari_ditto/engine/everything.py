@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ditto.core.geometry import Box, PlaneAddress
+from napari_ditto.core.jobs import drain
 from napari_ditto.core.masks import PlacedMask, intersection, suppress
 from napari_ditto.core.progress import Progress
 from napari_ditto.core.routing import check_text
@@ -26,7 +27,6 @@ from napari_ditto.data.protocols import EmbeddingStore, Source
 from napari_ditto.engine.candidates import Candidate, Judge, Settings, find_candidates, to_plane
 from napari_ditto.engine.encode import TileEncoder
 from napari_ditto.engine.growth import Growth, grow_steps
-from napari_ditto.engine.jobs import drain
 from napari_ditto.engine.placing import MAX_PIXELS, place_patchwork
 from napari_ditto.engine.predict import prompted
 from napari_ditto.errors import LabelsError, SourceError

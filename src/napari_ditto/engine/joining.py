@@ -11,9 +11,9 @@ from collections.abc import Generator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_ditto.core.jobs import drain
 from napari_ditto.core.progress import Progress
 from napari_ditto.engine.assignment import assign
-from napari_ditto.engine.jobs import drain
 from napari_ditto.engine.observation import Floats, FrameObjects, Indices, Shared, observe_steps
 
 LEAST_OVERLAP = 0.35

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from napari_ditto import __version__
 from napari_ditto.core.geometry import Box, PlaneAddress
+from napari_ditto.core.jobs import drain
 from napari_ditto.core.progress import Progress
 from napari_ditto.core.propagation import Doubt, Gate, PlaneDone
 from napari_ditto.data.labels import new_labels
 from napari_ditto.data.protocols import EmbeddingStore, LabelDelta, LabelStore, Source
 from napari_ditto.data.resumable import open_resumable
 from napari_ditto.data.steps import MemorySteps, StepStore
-from napari_ditto.engine.jobs import drain
 from napari_ditto.engine.judging import Judge
 from napari_ditto.engine.propagation_input import Examples, Job, Range, read_job
 from napari_ditto.engine.propagation_run import Run

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ditto.core.geometry import Box
+from napari_ditto.core.jobs import drain
 from napari_ditto.core.masks import PlacedMask, place
 from napari_ditto.core.progress import Progress
 from napari_ditto.core.proposals import Proposals
@@ -40,7 +41,6 @@ from napari_ditto.data.session_pixels import (
 from napari_ditto.data.session_records import SessionLabels, SessionRecord, with_parked
 from napari_ditto.data.session_steps import PromptStep
 from napari_ditto.engine.annotator import Annotator
-from napari_ditto.engine.jobs import drain
 from napari_ditto.errors import LabelsError, ModelError, SourceError
 from napari_ditto.models.protocols import ContextModel, PromptModel
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ditto.core.geometry import Box, PlaneAddress
+from napari_ditto.core.jobs import drain
 from napari_ditto.core.masks import place
 from napari_ditto.core.progress import Progress
 from napari_ditto.core.propagation import PlaneDone
@@ -24,7 +25,6 @@ from napari_ditto.data.protocols import EmbeddingStore, LabelStore, Source
 from napari_ditto.engine.context import segment_like_steps
 from napari_ditto.engine.encode import TileEncoder
 from napari_ditto.engine.frames import Frames, new_store, write_plane
-from napari_ditto.engine.jobs import drain
 from napari_ditto.engine.joining import join_steps
 from napari_ditto.engine.lessons import LabelledImage, remember_steps
 from napari_ditto.engine.linking import Linked, Linker, link_steps

@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ditto.core import synthetic
+from napari_ditto.core.jobs import drain
 from napari_ditto.core.lineage import Lineage
 from napari_ditto.data.geff_file import edges
 from napari_ditto.data.source import open_source
-from napari_ditto.engine.jobs import drain
 from napari_ditto.engine.linking import link_steps
 from napari_ditto.engine.observation import FrameObjects, measure
 from napari_ditto.engine.tracking import track

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from napari_ditto.core.embedding import Embedding
 from napari_ditto.core.prompts import PromptSet
-from napari_ditto.errors import ModelError
 from napari_ditto.models.canvas import Canvas
+from napari_ditto.models.checks import check_maker, check_tiles
 from napari_ditto.models.device import in_batches, memory_watched
 from napari_ditto.models.matching.dense import Dense
 from napari_ditto.models.matching.matcher import Matcher
@@ -77,7 +77,7 @@ class PromptNetwork(ABC):
         DeviceError
             If not even one tile fits into the device's memory.
         """
-        height, width = self._check(tiles)
+        height, width = check_tiles(tiles, self._spec.input_size)
         arrays = in_batches(self._encode, list(tiles), self._encode_batch)
         return [Embedding(a, (height, width), self._spec.key) for a in arrays]
 
@@ -93,7 +93,7 @@ class PromptNetwork(ABC):
         DeviceError
             If the device is out of memory.
         """
-        self._check_origin(embedding)
+        check_maker(embedding, self._spec.key)
         shape = embedding.tile_shape
         tokens = [tokenize(p, shape) for p in prompts]
         logits = np.empty((len(tokens), CANDIDATES, *shape), dtype=np.float32)
@@ -159,22 +159,6 @@ class PromptNetwork(ABC):
         cell = self._canvas.size / values.shape[-1]
         height, width = self._canvas.shape_of(embedding.tile_shape)
         return Dense.cut(values, (height / cell, width / cell), embedding.tile_shape)
-
-    def _check(self, tiles: NDArray[np.float32]) -> tuple[int, int]:
-        limit = self._spec.input_size
-        if tiles.ndim != 4 or tiles.shape[3] != 3 or not 0 < max(tiles.shape[1:3]) <= limit:
-            raise ModelError(
-                f"tiles must be (n, h, w, 3) with h and w up to {limit}, got {tiles.shape}"
-            )
-        return int(tiles.shape[1]), int(tiles.shape[2])
-
-    def _check_origin(self, embedding: Embedding) -> None:
-        if embedding.model != self._spec.key:
-            raise ModelError(
-                "the embedding is of another model",
-                where=f"{embedding.model}, not {self._spec.key}",
-                todo="Encode the tile again",
-            )
 
     @torch.inference_mode()
     def _encode(self, tiles: Sequence[NDArray[np.float32]]) -> list[dict[str, NDArray[Any]]]:

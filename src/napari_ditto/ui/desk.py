@@ -129,5 +129,5 @@ def quietly(call: Callable[[], object]) -> None:
         call()
     except DittoError as error:
         log.debug("%s", error)
-    except Exception:
+    except Exception:  # nobody waits for it; what was really asked for tells its own trouble
         log.exception("looking ahead failed")

@@ -9,7 +9,7 @@ import numpy as np
 import zarr
 
 import napari_ditto as nd
-from napari_ditto.engine.jobs import drain
+from napari_ditto.core.jobs import drain
 from napari_ditto.engine.whole.executors import ThreadExecutor
 from napari_ditto.engine.whole.planning import make_plan
 from napari_ditto.engine.whole.run import run_steps

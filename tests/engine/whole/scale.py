@@ -19,11 +19,11 @@ import numpy as np
 import napari_ditto as nd
 from napari_ditto.cli.demo_large_child import peak_bytes
 from napari_ditto.core.geometry import Box
+from napari_ditto.core.jobs import drain
 from napari_ditto.core.run_plan import Plan
 from napari_ditto.core.synthetic import Raster
 from napari_ditto.data.run_folder import FOLDER, RunFolder
 from napari_ditto.data.virtual import CHUNK, VirtualArray
-from napari_ditto.engine.jobs import drain
 from napari_ditto.engine.whole.executors import ThreadExecutor
 from napari_ditto.engine.whole.planning import make_plan
 from napari_ditto.engine.whole.run import create_run, run_status, run_steps

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from napari_ditto.core.control import Control
 from napari_ditto.core.geometry import Box
+from napari_ditto.core.jobs import drain
 from napari_ditto.core.masks import PlacedMask
 from napari_ditto.core.propagation import Carried, Step
 from napari_ditto.core.run_plan import ModelRef
 from napari_ditto.data.column_folder import ColumnFolder
 from napari_ditto.data.source import open_source
-from napari_ditto.engine.jobs import drain
 from napari_ditto.engine.propagate import propagate
 from napari_ditto.engine.whole.columns import LEAST_HALO, cut, extents, joined
 from napari_ditto.engine.whole.columns_plan import ColumnPlan

@@ -15,9 +15,9 @@ import pytest
 from distributed import Client, LocalCluster
 
 from napari_ditto.core.control import Control
+from napari_ditto.core.jobs import drain
 from napari_ditto.data import cluster as clusters
 from napari_ditto.data.cluster import Cluster, connect
-from napari_ditto.engine.jobs import drain
 from napari_ditto.engine.whole import dask_executor
 from napari_ditto.engine.whole.context import TileLost
 from napari_ditto.engine.whole.dask_executor import DaskExecutor

@@ -17,11 +17,11 @@ import zarr
 import napari_ditto as nd
 from napari_ditto.core.control import Control
 from napari_ditto.core.geometry import Box
+from napari_ditto.core.jobs import drain
 from napari_ditto.core.run_plan import Plan
 from napari_ditto.data.coarsening import reduced
 from napari_ditto.data.pyramid_labels import PyramidLabels
 from napari_ditto.data.run_folder import RunFolder
-from napari_ditto.engine.jobs import drain
 from napari_ditto.engine.lessons import learn_steps
 from napari_ditto.engine.whole.executors import ThreadExecutor
 from napari_ditto.engine.whole.planning import EMPTY_BELOW, make_plan

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from napari_ditto.core.geometry import Box
+from napari_ditto.core.jobs import drain
 from napari_ditto.core.prompts import BoxPrompt, MaskPrompt, PointPrompt, PromptSet
 from napari_ditto.data.source import open_source
 from napari_ditto.engine.annotator import Annotator
 from napari_ditto.engine.everything import segment_all
-from napari_ditto.engine.jobs import drain
 from napari_ditto.errors import ModelError, PromptError, WeightsError
 from napari_ditto.models.added import add_steps
 from napari_ditto.models.estimate import measure

@@ -17,7 +17,7 @@ from napari_ditto.core.progress import Progress
 from napari_ditto.data.exporting.features import class_of, found_objects, outlines_of
 from napari_ditto.data.exporting.formats import Options
 from napari_ditto.data.exporting.label_image import Index, LabelImage
-from napari_ditto.data.zip_members import ZipOfMembers
+from napari_ditto.data.zip_members import new_zip
 from napari_ditto.errors import StoreError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def write(labels: LabelImage, path: Path, options: Options) -> Generator[Progres
             where=labels.name,
             todo="Write .geojson, or a part of the image",
         )
-    with ZipOfMembers(path) as members:
+    with new_zip(path) as add_member:
         for found in found_objects(labels):
             item = found.object
             outlines = outlines_of(item, options.simplify)
@@ -49,7 +49,7 @@ def write(labels: LabelImage, path: Path, options: Options) -> Generator[Progres
             _place(roi, labels, item.index)
             if labels.table.record(item.label).score is not None:
                 roi.props = f"score: {labels.table.record(item.label).score:.4f}\n"
-            members.add(f"{roi.name.replace('/', '_')}.roi", roi.tobytes())
+            add_member(f"{roi.name.replace('/', '_')}.roi", roi.tobytes())
             yield found.progress
 
 

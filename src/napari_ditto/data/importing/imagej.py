@@ -47,7 +47,7 @@ def _decode(content: bytes, where: str) -> ImagejRoi:
 
     try:
         return ImagejRoi.frombytes(content)
-    except Exception as error:
+    except Exception as error:  # the reader raises what it likes for a damaged ROI
         raise SourceError("this is no ROI of ImageJ", where=where) from error
 
 

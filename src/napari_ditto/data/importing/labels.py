@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ditto.core.geometry import Box
+from napari_ditto.core.jobs import drain
 from napari_ditto.core.progress import Progress
 from napari_ditto.data.exporting.features import PIXEL, needed
 from napari_ditto.data.importing.foreign import Foreign, Grid, Shape, plain_grid
@@ -95,13 +96,7 @@ def import_labels(
     StoreError
         If a library is missing.
     """
-    steps = import_steps(path, image, shape=shape, axes=axes, plane=plane, crs=crs)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            found: Imported = stop.value
-            return found
+    return drain(import_steps(path, image, shape=shape, axes=axes, plane=plane, crs=crs))
 
 
 def import_steps(

@@ -19,12 +19,12 @@ import numpy as np
 
 from napari_ditto.core.control import Control
 from napari_ditto.core.geometry import Box, PlaneAddress
+from napari_ditto.core.jobs import drain
 from napari_ditto.core.progress import Progress
 from napari_ditto.core.propagation import Doubt, Gate
 from napari_ditto.data.column_folder import ColumnFolder, Finished, PartLost
 from napari_ditto.data.protocols import LabelDelta, Source
 from napari_ditto.data.pyramid_labels import PyramidLabels
-from napari_ditto.engine.jobs import drain
 from napari_ditto.engine.propagate import PATIENCE, Plane, PropagationResult, Within
 from napari_ditto.engine.propagation_input import Examples
 from napari_ditto.engine.whole import columns

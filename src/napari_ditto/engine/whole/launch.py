@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from napari_ditto.core.geometry import Box, PlaneAddress
+from napari_ditto.core.jobs import drain
 from napari_ditto.core.run_plan import Join, Kind, Plan, Polygon, Task
 from napari_ditto.data.protocols import Source
 from napari_ditto.data.pyramid_labels import PyramidLabels
 from napari_ditto.data.run_folder import FOLDER, PLAN
-from napari_ditto.engine.jobs import drain
 from napari_ditto.engine.lessons import Lesson
 from napari_ditto.engine.whole.executors import ThreadExecutor
 from napari_ditto.engine.whole.opening import Model

@@ -16,7 +16,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
-from napari_ditto.engine.jobs import drain
+from napari_ditto.core.jobs import drain
 from napari_ditto.engine.whole.attempts import in_one_line
 from napari_ditto.engine.whole.work import Worker, WorkStage
 from napari_ditto.errors import DittoError, StoreError

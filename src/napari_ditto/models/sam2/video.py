@@ -18,6 +18,7 @@ from torch.nn.functional import interpolate  # noqa: TID253
 from napari_ditto.core.embedding import Embedding
 from napari_ditto.errors import ModelError
 from napari_ditto.models.canvas import Canvas
+from napari_ditto.models.checks import check_maker
 from napari_ditto.models.device import memory_watched
 from napari_ditto.models.prompt_network import Features
 from napari_ditto.models.protocols import MemoryFrame, ModelSpec, VideoLogits
@@ -57,7 +58,7 @@ class Sam2Video(Sam2PromptModel):
         DeviceError
             If the device is out of memory.
         """
-        self._check_origin(embedding)
+        check_maker(embedding, self._spec.key)
         if masks.ndim != 3 or masks.shape[1:] != embedding.tile_shape:
             raise ModelError(f"masks of shape {masks.shape} for a tile of {embedding.tile_shape}")
         with memory_watched():
@@ -77,7 +78,7 @@ class Sam2Video(Sam2PromptModel):
         DeviceError
             If the device is out of memory.
         """
-        self._check_origin(embedding)
+        check_maker(embedding, self._spec.key)
         with memory_watched():
             levels = self._levels(self._upload(embedding))
             found = [self._memory.track(levels, self._tensors_of(frames)) for frames in memories]

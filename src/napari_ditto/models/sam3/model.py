@@ -21,6 +21,7 @@ from napari_ditto.core.embedding import Embedding
 from napari_ditto.core.prompts import BoxPrompt, PromptSet
 from napari_ditto.errors import ModelError, PromptError
 from napari_ditto.models.canvas import Canvas
+from napari_ditto.models.checks import check_maker, check_tiles
 from napari_ditto.models.device import in_batches, memory_watched
 from napari_ditto.models.protocols import MaskLogits, ModelSpec
 from napari_ditto.models.sam3.words import Read
@@ -106,12 +107,7 @@ class Sam3PromptModel:
         DeviceError
             If not even one tile fits into the device's memory.
         """
-        limit = self._spec.input_size
-        if tiles.ndim != 4 or tiles.shape[3] != 3 or not 0 < max(tiles.shape[1:3]) <= limit:
-            raise ModelError(
-                f"tiles must be (n, h, w, 3) with h and w up to {limit}, got {tiles.shape}"
-            )
-        shape = (int(tiles.shape[1]), int(tiles.shape[2]))
+        shape = check_tiles(tiles, self._spec.input_size)
         states = in_batches(self._encode, list(tiles), 1)
         return [Embedding({"state": state}, shape, self._spec.key) for state in states]
 
@@ -165,12 +161,7 @@ class Sam3PromptModel:
         return [state.float().cpu().numpy() for state in states]
 
     def _find(self, embedding: Embedding, question: Question) -> Instances:
-        if embedding.model != self._spec.key:
-            raise ModelError(
-                "the embedding is of another model",
-                where=f"{embedding.model}, not {self._spec.key}",
-                todo="Encode the tile again",
-            )
+        check_maker(embedding, self._spec.key)
         for seen, asked, answer in self._answers:
             if seen is embedding and asked == question:
                 return answer

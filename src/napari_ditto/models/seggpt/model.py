@@ -17,6 +17,7 @@ from napari_ditto.core.embedding import Embedding
 from napari_ditto.errors import ModelError, WeightsError
 from napari_ditto.models.build import Recipe, build, normalisation, spec_of
 from napari_ditto.models.canvas import to_bytes
+from napari_ditto.models.checks import check_tiles
 from napari_ditto.models.device import memory_watched
 from napari_ditto.models.protocols import ContextMap, Example, Memory, ModelSpec, PerExample
 from napari_ditto.models.seggpt import cost
@@ -120,12 +121,7 @@ class SegGptModel:
         ModelError
             If the array is of another shape.
         """
-        limit = self._spec.input_size
-        sizes = set(range(1, limit + 1))
-        if tiles.ndim != 4 or tiles.shape[3] != RGB or not set(tiles.shape[1:3]) <= sizes:
-            raise ModelError(
-                f"tiles must be (n, h, w, 3) with h and w up to {limit}, got {tiles.shape}"
-            )
+        check_tiles(tiles, self._spec.input_size)
         return [Embedding({"pixels": to_bytes(t)}, t.shape[:2], self._spec.key) for t in tiles]
 
     def remember(self, examples: Sequence[Example]) -> Memory:

@@ -13,11 +13,11 @@ import pytest
 from numpy.typing import NDArray
 
 from napari_ditto.core.geometry import Box
+from napari_ditto.core.jobs import drain
 from napari_ditto.core.masks import PlacedMask, iou
 from napari_ditto.core.propagation import Carried, Seen, Step
 from napari_ditto.data.protocols import Source
 from napari_ditto.data.source import open_source
-from napari_ditto.engine.jobs import drain
 from napari_ditto.engine.stepping import Stepper
 from napari_ditto.testing.scenes import drifting
 
