@@ -14,13 +14,8 @@ from napari_ditto.cli.program import build_parser
 from napari_ditto.core.prompts import PointPrompt, PromptSet
 from napari_ditto.errors import ModelError
 from napari_ditto.models import torch_import
-from napari_ditto.models.registry import (
-    DEFAULT_MODEL,
-    FALLBACK_MODEL,
-    available_models,
-    load_model,
-    reads_diameter,
-)
+from napari_ditto.models.names import DEFAULT_MODEL, FALLBACK_MODEL
+from napari_ditto.models.registry import available_models, load_model, reads_diameter
 from napari_ditto.ui.session import Session
 from napari_ditto.ui.settings import Settings
 
