@@ -43,7 +43,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     source = options.open_image(args)
     address = options.address(source, args)
     cache = EmbeddingCache()
-    encoder = TileEncoder(source, load_model(args.model, args.device), cache)
+    encoder = TileEncoder(source, load_model(args.model, args.device, args.precision), cache)
     start = time.perf_counter()
     tiles = plan(source, address, args.level, args.region, encoder.tile_size)
     console.follow(encode_steps(encoder, address, tiles))

@@ -64,7 +64,7 @@ def load_model(args: argparse.Namespace) -> ContextModel:
     from napari_ditto.models import registry
     from napari_ditto.models.protocols import ContextModel
 
-    model = registry.load_model(args.model, args.device)
+    model = registry.load_model(args.model, args.device, args.precision)
     if not isinstance(model, ContextModel):
         raise ModelError(f"{args.model} does not learn from examples", todo="Use --model ditto")
     return model

@@ -30,7 +30,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
     source = options.open_image(args)
     address = options.address(source, args)
-    spec = spec_of(args.model, args.device)
+    spec = spec_of(args.model, args.device, args.precision)
     facts = describe(source, address) | cost(source, address, spec)
     console.result(facts, text(facts))
     return 0

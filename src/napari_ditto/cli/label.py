@@ -54,7 +54,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     address = options.address(source, args)
     if whole.is_wanted(args, source, address):
         return label_whole(args, console, source, settings)
-    model = load_model(args.model, args.device)
+    model = load_model(args.model, args.device, args.precision)
     start = time.perf_counter()
     found = console.follow(
         segment_all_steps(
@@ -81,7 +81,7 @@ def label_whole(
     from napari_ditto.models.registry import load_model
 
     begun = whole.begun_at(args, "all")
-    model = load_model(args.model, args.device)
+    model = load_model(args.model, args.device, args.precision)
     plan = whole.make(args, source, model, all_task(settings), begun)
     return whole.do(args, console, source, model, plan)
 

@@ -144,6 +144,12 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         "--model", default=DEFAULT_MODEL, help=f"see 'models'; default: {DEFAULT_MODEL}"
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    parser.add_argument(
+        "--precision",
+        default="auto",
+        choices=("auto", "float32", "bfloat16", "float16"),
+        help="what encoders compute with; auto tries once which is fastest and as good",
+    )
 
 
 def add_executor(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:

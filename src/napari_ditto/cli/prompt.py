@@ -64,7 +64,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
     source = options.open_image(args)
     address = options.address(source, args)
-    model = load_model(args.model, args.device)
+    model = load_model(args.model, args.device, args.precision)
     points, box = given(args)
     prompts = PromptSet(points=points, box=box, diameter=args.diameter)
     cache = EmbeddingCache()

@@ -146,7 +146,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if in_parts(args, source, walk.address):
         return run_parts(args, console, walk)
     examples = read_examples(args, walk)
-    model = load_model(args.model, args.device)
+    model = load_model(args.model, args.device, args.precision)
     start, reused = time.perf_counter(), list[bool]()
     steps = propagate_steps(
         source,
@@ -187,7 +187,7 @@ def run_parts(args: argparse.Namespace, console: Console, walk: Walk) -> int:
         raise LabelsError(
             "classes are not followed in parts", todo="Label each plane with 'like --classes'"
         )
-    model = load_model(args.model, args.device)
+    model = load_model(args.model, args.device, args.precision)
     with ExitStack() as stack:
         steps = plan_columns_steps(
             walk.source,

@@ -197,7 +197,7 @@ def _find(
         raise SourceError(
             "it is not said what the objects are", todo="Give --labels, or --frame, or --example"
         )
-    model: Any = load_model(args.model, args.device)
+    model: Any = load_model(args.model, args.device, args.precision)
     own = {number: _read(path) for number, path in args.frame}
     others = [(_picture(image), _read(labels)) for image, labels in args.example]
     made = results.provenance(model.spec, source, source.plane()) | {"linking": rules}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -181,7 +182,7 @@ class Replay:
     def __post_init__(self) -> None:
         self.record: SessionRecord = _with_parked(self.folder)
         self._parts: dict[str, Source] = {}
-        self._models: dict[tuple[str, str], PromptModel | ContextModel] = {}
+        self._models: dict[tuple[str, ...], PromptModel | ContextModel] = {}
         self._annotators: dict[tuple[object, ...], Annotator] = {}
 
     @property
@@ -249,12 +250,15 @@ class Replay:
         return self._annotators[key]
 
     def _model(self, step: PromptStep) -> PromptModel | ContextModel:
+        from napari_ditto.models.numerics import of_key
         from napari_ditto.models.registry import load_model
 
         name = (step.model, self.device or step.device)
-        if name not in self._models:
-            self._models[name] = (self.load_model or load_model)(*name)
-        model = self._models[name]
+        precision = of_key(step.model_key)
+        if (*name, precision) not in self._models:
+            load = self.load_model or partial(load_model, precision=precision)
+            self._models[*name, precision] = load(*name)
+        model = self._models[*name, precision]
         if model.spec.key != step.model_key and not self.force:
             raise ModelError(
                 f"the model has other weights now, {model.spec.key} in place of {step.model_key}",

@@ -64,6 +64,8 @@ class ModelSpec:
     per_example : PerExample or None
         For models that keep examples instead of condensing them once; then `decode_seconds` is
         the cost of one example on one tile.
+    precision : str
+        What its encoder computes with, ``"float32"``, ``"bfloat16"`` or ``"float16"``.
     """
 
     id: str
@@ -81,11 +83,13 @@ class ModelSpec:
     memory_bytes: int = 0
     device: str = "cpu"
     per_example: PerExample | None = None
+    precision: str = "float32"
 
     @property
     def key(self) -> str:
-        """Identity for caches and provenance: changes with weights or preprocessing."""
-        return f"{self.id}@{self.version}#{self.weights_sha256[:16]}"
+        """Identity for caches and provenance: changes with weights, preprocessing, precision."""
+        weights = f"{self.id}@{self.version}#{self.weights_sha256[:16]}"
+        return weights if self.precision == "float32" else f"{weights}+{self.precision}"
 
     @property
     def provenance(self) -> dict[str, object]:

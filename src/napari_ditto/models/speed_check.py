@@ -6,10 +6,7 @@ little, and its peak of memory is that of the model alone. It ends when the aski
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import platform
 import subprocess
 import sys
 import time
@@ -29,6 +26,7 @@ from napari_ditto.core.progress import Progress
 from napari_ditto.core.prompts import Frame
 from napari_ditto.errors import DittoError, ModelError, StoreError
 from napari_ditto.models.estimate import click_for
+from napari_ditto.models.machine import this_machine
 from napari_ditto.models.protocols import ContextModel, Example, PromptModel
 from napari_ditto.models.registry import find_weights, load_model, parse
 from napari_ditto.models.transformers_guard import transformers
@@ -61,7 +59,7 @@ class Speed:
     model, weights_sha256, device : str
         Which model, where; the time of other weights under the same name is another.
     machine : str
-        Which machine, :func:`this_machine`.
+        Which machine, :func:`~napari_ditto.models.machine.this_machine`.
     tile : int
         Side of the tile, pixels.
     encode_ms, decode_ms : float
@@ -88,12 +86,6 @@ class Speed:
     memory_bytes: int = 0
     gpu_bytes: int = 0
     measured: str = ""
-
-
-def this_machine() -> str:
-    """Return what tells this machine from others that share a home folder."""
-    node = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
-    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {node}"
 
 
 # --- ask ---------------------------------------------------------------------------------------

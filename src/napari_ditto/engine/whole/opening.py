@@ -46,9 +46,10 @@ def open_source(ref: SourceRef) -> Source:
 
 def open_model(ref: ModelRef) -> Model:
     """Load the model of a plan; raises ModelError if its weights are others here."""
+    from napari_ditto.models.numerics import of_key
     from napari_ditto.models.registry import load_model
 
-    model = load_model(ref.name)
+    model = load_model(ref.name, precision=of_key(ref.key))
     check_model(model, ref)
     return model
 
