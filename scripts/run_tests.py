@@ -52,7 +52,9 @@ AT_ONCE = 2
 def environment(binding: str) -> dict[str, str]:
     """Return the environment of a run; the core's has no display."""
     drop = {"QT_API", "PYTEST_QT_API"} | (set() if binding else {"DISPLAY", "WAYLAND_DISPLAY"})
-    chosen = {"QT_API": binding, "PYTEST_QT_API": binding} if binding else {}
+    chosen = {"OMP_NUM_THREADS": "1"}  # two processes with two threads each wait for each other
+    if binding:
+        chosen |= {"QT_API": binding, "PYTEST_QT_API": binding}
     return {k: v for k, v in os.environ.items() if k not in drop} | chosen
 
 

@@ -18,6 +18,7 @@ from napari_ditto.ui.history import ValueEdit
 from napari_ditto.ui.image_layers import layer_shape, level_0, source_axes
 from napari_ditto.ui.journal_prompts import KeptPrompts
 from napari_ditto.ui.journals import Journals
+from napari_ditto.ui.layers_by_id import layers_by_id
 from napari_ditto.ui.preview import above_images
 from napari_ditto.ui.prompt_layers import NEGATIVE, POSITIVE, SIGN, signs
 from napari_ditto.ui.prompt_state import LayerState, capture, put_back
@@ -76,7 +77,7 @@ class JournalLayers:
 
     def follow(self) -> None:
         """Hear of strokes in the label layers that have a journal, and of layers that went."""
-        present = {str(layer.unique_id): layer for layer in self._viewer.layers}
+        present = layers_by_id(self._viewer)
         for key in [key for key in self._strokes if key not in present]:
             strokes = self._strokes.pop(key)
             strokes.close()
@@ -105,7 +106,7 @@ class JournalLayers:
         self, layers: Sequence[str], images: Sequence[str]
     ) -> tuple[ImageNote, KeptPrompts] | None:
         """Return the prompts of these layers in pixels of their image; None without an image."""
-        present = {str(layer.unique_id): layer for layer in self._viewer.layers}
+        present = layers_by_id(self._viewer)
         image = present.get(images[0]) if images else None
         if image is None:
             return None

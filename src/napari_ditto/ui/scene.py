@@ -23,6 +23,7 @@ from napari_ditto.ui.examples.stage import ViewerStage
 from napari_ditto.ui.journal_layers import JournalLayers, image_note
 from napari_ditto.ui.journals import Journals
 from napari_ditto.ui.keymap import ACTIONS, REVIEW_ACTIONS, TOUCH_ACTIONS, bind
+from napari_ditto.ui.layers_by_id import layers_by_id
 from napari_ditto.ui.overlay import InHand, Overlay
 from napari_ditto.ui.preview import OWN, Preview, above_images
 from napari_ditto.ui.prompt_state import PromptState, capture, put_back
@@ -108,7 +109,7 @@ class ViewerScene:
 
     def _follow_images(self) -> None:
         """Hear of new pixels in the images that are there now."""
-        present = self._by_id()
+        present = layers_by_id(self._viewer)
         for key in [key for key in self._images if key not in present]:
             self._images.pop(key).events.data.disconnect(self._on_image_data)
         for key, layer in present.items():
@@ -149,7 +150,7 @@ class ViewerScene:
 
     def watch(self, prompt_layers: Sequence[str]) -> None:
         """Report changes of these layers from now on, and of no others."""
-        present = self._by_id()
+        present = layers_by_id(self._viewer)
         wanted = {key: present[key] for key in prompt_layers if key in present}
         for key in self._watched.keys() - wanted.keys():
             _each_event(self._watched[key], lambda event: event.disconnect(self._on_prompts))
@@ -189,11 +190,8 @@ class ViewerScene:
         shown = OWN in layer.metadata
         return shown or any(layer == own for own in (self._preview.layer, self._overlay.layer))
 
-    def _by_id(self) -> dict[str, Any]:
-        return {str(layer.unique_id): layer for layer in self._viewer.layers}
-
     def _layer(self, key: str) -> Layer:
-        layer = self._by_id().get(key)
+        layer = layers_by_id(self._viewer).get(key)
         if layer is None:
             raise DittoError("the layer is gone", todo="Choose another one in the dock")
         return layer
@@ -233,12 +231,12 @@ class ViewerScene:
 
     def prompt_state(self, layers: Sequence[str]) -> PromptState:
         """Return everything in these layers."""
-        present = self._by_id()
+        present = layers_by_id(self._viewer)
         return {key: capture(present[key]) for key in layers if key in present}
 
     def restore_prompts(self, state: PromptState) -> None:
         """Put the layers of `state` back to it; a layer that is gone is left out."""
-        present = self._by_id()
+        present = layers_by_id(self._viewer)
         for key, content in state.items():
             if key in present and not _is(present[key], "Labels"):
                 put_back(present[key], content)
@@ -315,7 +313,7 @@ class ViewerScene:
 
     def open_overlay(self, images: Sequence[str], held: InHand, below: str) -> None:
         """Lay an object in the user's hand; labels below are faded."""
-        self._overlay.open(self._image(images), held, self._by_id().get(below))
+        self._overlay.open(self._image(images), held, layers_by_id(self._viewer).get(below))
 
     def painted(self) -> InHand | None:
         """Return the object in hand as it is painted now."""
@@ -357,7 +355,7 @@ class ViewerScene:
 
     def take_out(self, layer: str) -> object:
         """Take a layer out of the viewer, if it is there; return what :meth:`put_back` wants."""
-        layers, found = self._viewer.layers, self._by_id().get(layer)
+        layers, found = self._viewer.layers, layers_by_id(self._viewer).get(layer)
         if found is None:
             return None
         place = layers.index(found)
@@ -377,7 +375,7 @@ class ViewerScene:
 
     def refresh_labels(self, target: str) -> None:
         """Draw a Labels layer again after its store was written; one that is gone is left."""
-        layer = self._by_id().get(target)
+        layer = layers_by_id(self._viewer).get(target)
         if layer is not None:
             adapters.refresh_labels(layer)
 

@@ -16,6 +16,7 @@ from napari_ditto.ui.bridge import Debounce
 from napari_ditto.ui.examples import result_layers
 from napari_ditto.ui.examples.drawings import drawing_on_plane
 from napari_ditto.ui.keymap import bind
+from napari_ditto.ui.layers_by_id import layers_by_id
 from napari_ditto.ui.objects_table.layer_tables import table_of
 from napari_ditto.ui.overlay import NAME as IN_HAND
 from napari_ditto.ui.preview import OWN, above_images
@@ -57,11 +58,8 @@ class ViewerStage:
 
     # --- what is there ---------------------------------------------------------------------------
 
-    def _by_id(self) -> dict[str, Any]:
-        return {str(layer.unique_id): layer for layer in self._viewer.layers}
-
     def _layer(self, key: str) -> Any:  # noqa: ANN401 - any kind of layer
-        layer = self._by_id().get(key)
+        layer = layers_by_id(self._viewer).get(key)
         if layer is None:
             raise DittoError("the layer is gone", todo="Choose another one in the dock")
         return layer
@@ -87,7 +85,7 @@ class ViewerStage:
 
     def name(self, key: str) -> str:
         """Return the name of a layer, ``""`` if it is gone."""
-        layer = self._by_id().get(key)
+        layer = layers_by_id(self._viewer).get(key)
         return str(layer.name) if layer is not None else ""
 
     def is_partly_labelled(self, labels: str) -> bool:
@@ -177,14 +175,14 @@ class ViewerStage:
         self, labels: str, ids: Sequence[int], confidence: Sequence[float], model: str
     ) -> None:
         """Put a table of confidences into the layer's features, and draw it again."""
-        layer = self._by_id().get(labels)
+        layer = layers_by_id(self._viewer).get(labels)
         if layer is not None:
             result_layers.describe_labels(layer, ids, confidence, model)
             adapters.refresh_labels(layer)
 
     def redraw(self, labels: str, images: Sequence[str], address: PlaneAddress) -> None:
         """Draw a Labels layer again if it shows this plane; others are read when they are shown."""
-        layer = self._by_id().get(labels)
+        layer = layers_by_id(self._viewer).get(labels)
         if layer is None or not layer.visible:
             return
         try:
@@ -203,7 +201,7 @@ class ViewerStage:
 
     def watch(self, labels: Sequence[str]) -> None:
         """Report edits of these layers from now on, and of no others."""
-        present = self._by_id()
+        present = layers_by_id(self._viewer)
         wanted = {key: present[key] for key in labels if key in present}
         for key in self._watched.keys() - wanted.keys():
             self._each_event(self._watched[key], "disconnect")

@@ -16,6 +16,7 @@ from napari_ditto.data.npe2_io import labels_of
 from napari_ditto.errors import LabelsError
 from napari_ditto.ui.image_layers import axis_names, level_0
 from napari_ditto.ui.label_layers import METADATA
+from napari_ditto.ui.layers_by_id import layers_by_id
 from napari_ditto.ui.objects_table.layer_tables import table_of
 from napari_ditto.ui.preview import OWN
 
@@ -57,7 +58,7 @@ class ViewerExport:
     def labels(self, target: str) -> str:
         """Return the active Labels layer, else the target, else the topmost one."""
         active = self._viewer.layers.selection.active
-        found = {str(layer.unique_id): layer for layer in self._viewer.layers if _is_labels(layer)}
+        found = {k: layer for k, layer in layers_by_id(self._viewer).items() if _is_labels(layer)}
         if active is not None and str(active.unique_id) in found:
             return str(active.unique_id)
         return target if target in found else next(reversed(found), "")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from napari_ditto.ui.keymap import bind
 from napari_ditto.ui.keys.napari_keys import napari_keys
 from napari_ditto.ui.keys.state import Topic
+from napari_ditto.ui.layers_by_id import layers_by_id
 from napari_ditto.ui.widgets.key_sheet import KeySheet
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class ViewerKeys:
 
     def work_on(self, layers: Sequence[str]) -> None:
         """Let our keys work while one of these layers is active, and on no others."""
-        present = {str(layer.unique_id): layer for layer in self._viewer.layers}
+        present = layers_by_id(self._viewer)
         wanted = {key: present[key] for key in layers if key in present}
         for key in self._unbind.keys() - wanted.keys():
             self._unbind.pop(key)()

@@ -9,6 +9,7 @@ from psygnal import Signal, SignalInstance
 
 from napari_ditto.core.geometry import PlaneAddress
 from napari_ditto.core.masks import PlacedMask
+from napari_ditto.ui.layers_by_id import layers_by_id
 from napari_ditto.ui.overlay import FADED
 from napari_ditto.ui.preview import Preview, Style, above_images
 
@@ -93,16 +94,13 @@ class ViewerEditStage:
         self._armed: tuple[Layer, str] | None = None
         self._active: Layer | None = None
 
-    def _by_id(self) -> dict[str, Any]:
-        return {str(layer.unique_id): layer for layer in self._viewer.layers}
-
     # --- outlines --------------------------------------------------------------------------------
 
     def outline(
         self, images: Sequence[str], address: PlaneAddress, objects: Sequence[PlacedMask]
     ) -> None:
         """Draw the outlines of objects."""
-        image = self._by_id().get(images[0]) if images else None
+        image = layers_by_id(self._viewer).get(images[0]) if images else None
         if image is None or not objects:
             return self.hide()
         return self._outlines.show_all(image, address, objects)
@@ -114,14 +112,14 @@ class ViewerEditStage:
     def step_back(self, labels: str) -> None:
         """Fade a Labels layer and the outlines."""
         outline = self._outlines.layer
-        for layer in (self._by_id().get(labels), outline):
+        for layer in (layers_by_id(self._viewer).get(labels), outline):
             if layer is not None and str(layer.unique_id) not in self._faded:
                 self._faded[str(layer.unique_id)] = layer.opacity
                 layer.opacity = 0.0 if layer == outline else min(FADED, layer.opacity)
 
     def come_forward(self) -> None:
         """Give faded layers their opacity back."""
-        present = self._by_id()
+        present = layers_by_id(self._viewer)
         for key, opacity in self._faded.items():
             if key in present:
                 present[key].opacity = opacity
@@ -132,7 +130,7 @@ class ViewerEditStage:
     def take_up_picker(self, labels: str) -> None:
         """Let clicks on the canvas pick objects, and drags move the image."""
         self.put_down()
-        layer = self._by_id().get(labels)
+        layer = layers_by_id(self._viewer).get(labels)
         if layer is not None:
             self._arm(layer, "pan_zoom")
             layer.mouse_drag_callbacks.append(self._on_press)
@@ -151,7 +149,7 @@ class ViewerEditStage:
         self.put_down()
         active = self._viewer.layers.selection.active
         key = add()
-        self._arm(self._by_id()[key], "add_line")
+        self._arm(layers_by_id(self._viewer)[key], "add_line")
         self._active = active
 
     def _arm(self, layer: Layer, mode: str) -> None:

@@ -16,6 +16,7 @@ from napari_ditto.data.regions import Region
 from napari_ditto.ui.bridge import Debounce
 from napari_ditto.ui.image_layers import axis_names, level_0
 from napari_ditto.ui.label_layers import UNFINISHED
+from napari_ditto.ui.layers_by_id import layers_by_id
 from napari_ditto.ui.objects_table.colouring import Colors
 from napari_ditto.ui.overlay import NAME as IN_HAND
 from napari_ditto.ui.preview import NAME as PREVIEW
@@ -125,9 +126,6 @@ class ViewerObjects:
         self._selected_soon = Debounce(self.selected.emit)
         viewer.layers.selection.events.active.connect(self._selected_soon)
 
-    def _by_id(self) -> dict[str, Any]:
-        return {str(layer.unique_id): layer for layer in self._viewer.layers}
-
     # --- what is there ---------------------------------------------------------------------------
 
     def labels(self, target: str) -> str:
@@ -152,17 +150,17 @@ class ViewerObjects:
 
     def name(self, layer: str) -> str:
         """Return the name of a layer, ``""`` if it is gone."""
-        found = self._by_id().get(layer)
+        found = layers_by_id(self._viewer).get(layer)
         return "" if found is None else str(found.name)
 
     def is_unfinished(self, layer: str) -> bool:
         """Whether a run still writes to a layer."""
-        found = self._by_id().get(layer)
+        found = layers_by_id(self._viewer).get(layer)
         return found is not None and bool(found.metadata.get(UNFINISHED))
 
     def subject(self, layer: str) -> Subject:
         """Return what to measure."""
-        found = self._by_id()[layer]
+        found = layers_by_id(self._viewer)[layer]
         data = level_0(found)
         axes = tuple(axis_names(found))
         scale = tuple(float(abs(size)) or 1.0 for size in found.scale)
@@ -177,18 +175,18 @@ class ViewerObjects:
 
     def dtype(self, layer: str) -> np.dtype[Any]:
         """Return the type of a layer's ids."""
-        return np.dtype(level_0(self._by_id()[layer]).dtype)
+        return np.dtype(level_0(layers_by_id(self._viewer)[layer]).dtype)
 
     def selected_label(self, layer: str) -> int:
         """Return the id that is selected in a layer, 0 if it is gone."""
-        found = self._by_id().get(layer)
+        found = layers_by_id(self._viewer).get(layer)
         return 0 if found is None else int(found.selected_label)
 
     # --- what happens ----------------------------------------------------------------------------
 
     def follow(self, layer: str) -> None:
         """Report what happens to this layer and to no other."""
-        found = self._by_id().get(layer)
+        found = layers_by_id(self._viewer).get(layer)
         if self._followed is not None and found is self._followed.layer:
             return
         if self._followed is not None:
@@ -206,7 +204,7 @@ class ViewerObjects:
         self, layer: str, label: int, at: Sequence[float], size: Sequence[float], *, zoom: bool
     ) -> None:
         """Select a label and show it."""
-        found, dims = self._by_id()[layer], self._viewer.dims
+        found, dims = layers_by_id(self._viewer)[layer], self._viewer.dims
         found.selected_label = label
         found.visible = True
         world = transform(data_to_world(found, dims.units), np.asarray(at, dtype=float)[None])[0]
@@ -227,7 +225,7 @@ class ViewerObjects:
 
     def paint(self, layer: str, colors: Colors | None) -> None:
         """Draw a layer in these colours, or as it was before."""
-        found = self._by_id().get(layer)
+        found = layers_by_id(self._viewer).get(layer)
         if found is None:
             self._before.pop(layer, None)
         elif colors is not None:

@@ -17,6 +17,7 @@ from napari_ditto.data.session_records import (
 )
 from napari_ditto.errors import DittoError
 from napari_ditto.ui.image_layers import level_0
+from napari_ditto.ui.layers_by_id import layers_by_id
 from napari_ditto.ui.preview import above_images
 from napari_ditto.ui.project import putting, taking
 from napari_ditto.ui.settings import PLUGIN
@@ -137,7 +138,7 @@ class ViewerProject:
         """Return those of these layers that are prompts, and all that we have made."""
         return tuple(
             taking.take_prompts(layer, key)
-            for key, layer in self._by_id().items()
+            for key, layer in layers_by_id(self._viewer).items()
             if hasattr(layer, "feature_defaults")
             and hasattr(layer, "selected_data")
             and (key in keys or taking.OWNER in layer.metadata)
@@ -200,14 +201,14 @@ class ViewerProject:
 
     def remove(self, keys: Sequence[str]) -> None:
         """Take layers out of the viewer; those that are gone are left out."""
-        present = self._by_id()
+        present = layers_by_id(self._viewer)
         for key in keys:
             if key in present:
                 self._viewer.layers.remove(present[key])
 
     def has(self, key: str) -> bool:
         """Whether a layer is there."""
-        return key in self._by_id()
+        return key in layers_by_id(self._viewer)
 
     def open_by_us(self) -> None:
         """Let sessions that are dropped on the window be opened by us, unless the user chose.
@@ -220,11 +221,8 @@ class ViewerProject:
         if not any(SUFFIX in pattern for pattern in plugins.extension2reader):
             plugins.extension2reader = {**plugins.extension2reader, f"*{SUFFIX}/": PLUGIN}
 
-    def _by_id(self) -> dict[str, Any]:
-        return {str(layer.unique_id): layer for layer in self._viewer.layers}
-
     def _layer(self, key: str) -> Any:  # noqa: ANN401 - a proxied layer
-        layer = self._by_id().get(key)
+        layer = layers_by_id(self._viewer).get(key)
         if layer is None:
             raise DittoError("a layer of the session is gone", todo="Open the image again")
         return layer

@@ -14,6 +14,7 @@ from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.core.run_plan import Polygon
 from napari_ditto.errors import DittoError, PromptError
 from napari_ditto.ui import adapters
+from napari_ditto.ui.layers_by_id import layers_by_id
 from napari_ditto.ui.preview import above_images
 from napari_ditto.ui.session import Choice
 from napari_ditto.ui.transforms import data_to_world, transform
@@ -49,11 +50,8 @@ class ViewerRuns:
         self._viewer = viewer
         self._next_refresh = 0.0
 
-    def _by_id(self) -> dict[str, Any]:
-        return {str(layer.unique_id): layer for layer in self._viewer.layers}
-
     def _layer(self, key: str) -> Any:  # noqa: ANN401 - any kind of layer
-        layer = self._by_id().get(key)
+        layer = layers_by_id(self._viewer).get(key)
         if layer is None:
             raise PromptError("the layer is gone", todo="Choose another one")
         return layer
@@ -96,7 +94,7 @@ class ViewerRuns:
 
     def refresh_run(self, layer: str, *, now: bool = False) -> None:
         """Draw the layer again, unless it was drawn a moment ago; one that is gone is left."""
-        found = self._by_id().get(layer)
+        found = layers_by_id(self._viewer).get(layer)
         start = perf_counter()
         if found is None or not found.visible or (start < self._next_refresh and not now):
             return
@@ -106,7 +104,7 @@ class ViewerRuns:
 
     def finish_run(self, layer: str, store: LabelStore, provenance: Mapping[str, object]) -> None:
         """Make the layer one like any other, over its store."""
-        found = self._by_id().get(layer)
+        found = layers_by_id(self._viewer).get(layer)
         if found is not None:
             end_run(found, store, provenance)
 
