@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+import gc
 import os
 import tempfile
 from importlib.util import find_spec
@@ -27,8 +30,30 @@ def _missing_qt() -> str:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    if item.get_closest_marker("gui") and (reason := _missing_qt()):
+    if not item.get_closest_marker("gui"):
+        return
+    if reason := _missing_qt():
         pytest.skip(reason)
+    _quicker_viewers()
+
+
+@functools.cache
+def _quicker_viewers() -> None:
+    """Save a second a viewer: napari reads all manifests anew for each, and collects garbage.
+
+    What was imported is never garbage, so the collector need not look at it again.
+    """
+    import napari._qt.qt_main_window  # noqa: F401  # so that it is among what is frozen
+    from npe2.manifest import _bases
+
+    read = functools.cache(_bases._load_yaml_no_duplicates)
+
+    def read_once(stream):
+        return copy.deepcopy(read(stream if isinstance(stream, str) else stream.read()))
+
+    _bases._load_yaml_no_duplicates = read_once
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
