@@ -8,8 +8,10 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import zlib
 from collections import OrderedDict
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +20,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from napari_ditto.core.embedding import Embedding
+from napari_ditto.core.plain_file import NotPlainError, load_plain
 from napari_ditto.core.window import Window
 from napari_ditto.data import diskstore
 from napari_ditto.data.diskstore import DONE, DiskStore
 from napari_ditto.data.embeddings import EmbeddingCache, default_directory, embedding_key
+from napari_ditto.data.entry import FileRecord, encode_entry
 from napari_ditto.data.memorystore import MemoryStore
 from napari_ditto.errors import StoreError
 from napari_ditto.testing.contracts.embeddings import (
@@ -139,6 +143,62 @@ def test_entries_are_zarr_arrays_of_one_chunk(tmp_path):
         np.testing.assert_array_equal(group[name][...], array)
 
 
+@pytest.mark.parametrize("dtype", ["bool", "int8", "uint64", "float16", "float64"])
+@pytest.mark.parametrize("shape", [(3, 4), (2, 1, 3, 1), (), (0, 3)])
+def test_zarr_reads_every_type_and_shape(tmp_path, dtype, shape):
+    import zarr
+
+    array = np.arange(1, 1 + np.prod(shape, dtype=int)).reshape(shape).astype(dtype)
+    EmbeddingCache(directory=tmp_path).put(make_key(0), Embedding({"f": array}, (8, 8), MODEL))
+    found = zarr.open_group(next(tmp_path.rglob(make_key(0))), mode="r")["f"]
+    assert (found.shape, found.dtype) == (array.shape, array.dtype)
+    np.testing.assert_array_equal(found[...], array)
+
+
+def test_an_entry_that_zarr_wrote_is_read(tmp_path):
+    """Earlier versions had zarr write the entries; the files are of the same format."""
+    import zarr
+
+    expected = make_embedding(0)
+    cache = EmbeddingCache(memory_bytes=0, directory=tmp_path)
+    cache.put(make_key(0), expected)
+    entry = cache.path / make_key(0)[:16] / make_key(0)
+    group = zarr.open_group(entry, mode="w", zarr_format=3)
+    for name, array in expected.arrays.items():
+        group.create_array(
+            name, data=array, chunks=array.shape, filters=None,
+            compressors=[zarr.codecs.Crc32cCodec()], fill_value=np.nan,
+        )  # fmt: skip
+    written = {f.relative_to(entry).as_posix(): f.read_bytes() for f in files_below(entry)}
+    record, _ = encode_entry(make_key(0), expected)
+    sizes = {name: FileRecord(len(raw), zlib.crc32(raw)) for name, raw in written.items()}
+    (entry / DONE).write_bytes(replace(record, files=sizes).to_bytes())
+    assert same(cache.get(make_key(0)), expected)
+
+
+def files_below(folder):
+    return [file for file in folder.rglob("*") if file.is_file()]
+
+
+def test_an_answer_lies_in_the_bytes_that_were_read(tmp_path, monkeypatch):
+    loaded, load = [], diskstore.load_plain
+    monkeypatch.setattr(
+        diskstore, "load_plain", lambda *args: loaded.append(load(*args)) or loaded[-1]
+    )
+    cache = EmbeddingCache(memory_bytes=0, directory=tmp_path)
+    cache.put(make_key(0), make_embedding(0))
+    features = cache.get(make_key(0)).arrays["features"]
+    assert any(np.shares_memory(features, raw) for raw in loaded)
+
+
+def test_a_file_of_another_length_is_not_loaded(tmp_path):
+    (tmp_path / "file").write_bytes(b"12345")
+    assert bytes(load_plain(tmp_path / "file", 5)) == b"12345"
+    for size in (0, 4, 6):
+        with pytest.raises(NotPlainError, match="bytes long"):
+            load_plain(tmp_path / "file", size)
+
+
 def test_survives_the_process(tmp_path):
     EmbeddingCache(directory=tmp_path).put(make_key(0), make_embedding(0))
     assert same(EmbeddingCache(directory=tmp_path).get(make_key(0)), make_embedding(0))
@@ -219,12 +279,16 @@ def test_default_directory(monkeypatch, tmp_path):
     assert "napari-ditto" in str(default_directory())
 
 
-def test_importing_and_a_warm_memory_need_no_zarr():
-    script = """
+def test_writing_and_reading_need_no_zarr(tmp_path):
+    script = f"""
         import sys
-        import numpy as np
-        from napari_ditto.data.embeddings import EmbeddingCache, embedding_key
-        assert not {"zarr", "dask", "torch", "platformdirs"} & set(sys.modules)
+        from pathlib import Path
+        from napari_ditto.testing.contracts.embeddings import *
+        from napari_ditto.data.embeddings import EmbeddingCache
+        cache = EmbeddingCache(memory_bytes=0, directory=Path({str(tmp_path)!r}))
+        cache.put(make_key(0), make_embedding(0))
+        assert same(cache.get(make_key(0)), make_embedding(0))
+        assert not {{"zarr", "dask", "torch", "platformdirs"}} & set(sys.modules)
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(script)], **PIPED)
 
@@ -316,8 +380,8 @@ def test_no_disk_quota_writes_nothing(tmp_path):
 
 
 def refuse(number):
-    def write(self, data):
-        raise OSError(number, os.strerror(number), str(self))
+    def write(file, parts):
+        raise OSError(number, os.strerror(number), str(file))
 
     return write
 
@@ -326,7 +390,7 @@ def refuse(number):
 def test_goes_on_from_memory_and_says_so(tmp_path, monkeypatch, number):
     cache = EmbeddingCache(directory=tmp_path)
     with monkeypatch.context() as broken:
-        broken.setattr(Path, "write_bytes", refuse(number))
+        broken.setattr(diskstore, "write_parts", refuse(number))
         cache.put(make_key(0), make_embedding(0))
         assert same(cache.get(make_key(0)), make_embedding(0))
     assert os.strerror(number) in cache.problem
@@ -341,7 +405,7 @@ def test_goes_on_from_memory_and_says_so(tmp_path, monkeypatch, number):
 
 def test_the_disk_itself_raises_store_error(tmp_path, monkeypatch):
     store = DiskStore(tmp_path, 1 << 20)
-    monkeypatch.setattr(Path, "write_bytes", refuse(errno.ENOSPC))
+    monkeypatch.setattr(diskstore, "write_parts", refuse(errno.ENOSPC))
     with pytest.raises(StoreError, match="No space left"):
         store.put(make_key(0), make_embedding(0))
 
@@ -416,9 +480,11 @@ def test_a_read_only_folder_serves_what_it_has():
 
 
 def test_a_done_record_is_the_last_file_written(tmp_path, monkeypatch):
-    written, write = [], Path.write_bytes
+    written, write = [], diskstore.write_parts
     monkeypatch.setattr(
-        Path, "write_bytes", lambda self, raw: (written.append(self.name), write(self, raw))[1]
+        diskstore,
+        "write_parts",
+        lambda file, parts: (written.append(file.name), write(file, parts))[1],
     )
     EmbeddingCache(directory=tmp_path).put(make_key(0), make_embedding(0))
     assert written[-1] == DONE

@@ -214,6 +214,14 @@ def another_dtype(v):
     return forged(v, arrays=done["arrays"])
 
 
+def another_shape(v):
+    """As many elements, or none, in shapes that no array has."""
+    done = json.loads((v.entry / DONE).read_text())["done"]
+    shapes = [[-4, -6, 5], [4.0, 6, 5], [120], [[4], 6, 5], [2**70, 0], "465", [True, 120]]
+    done["arrays"]["features"]["shape"] = shapes[v.rng.integers(len(shapes))]
+    return forged(v, arrays=done["arrays"])
+
+
 def path_out_of_the_entry(v):
     done = json.loads((v.entry / DONE).read_text())["done"]
     done["files"]["../../../../secret"] = done["files"].pop("features/zarr.json")
@@ -226,7 +234,7 @@ KINDS = [
     huge_record, file_in_place_of_the_entry, folder_in_place_of_a_file, empty_folder,
     link_to_another_entry, dangling_link, rewritten_with_zarr, wrong_dtype, stale_values,
     foreign_metadata, another_model, another_key, unknown_version, another_dtype,
-    path_out_of_the_entry,
+    another_shape, path_out_of_the_entry,
 ]  # fmt: skip
 
 

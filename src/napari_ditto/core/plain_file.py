@@ -11,6 +11,9 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+from numpy.typing import NDArray
+
 
 class NotPlainError(OSError):
     """What is there is no plain file, leads elsewhere, or is larger than allowed."""
@@ -53,6 +56,18 @@ def read_plain(path: Path | str, limit: int, root: str | None = None) -> bytes:
         raw = file.read(limit + 1)
     if len(raw) > limit:
         raise NotPlainError(f"it is larger than {limit:,} bytes", path)
+    return raw
+
+
+def load_plain(path: Path | str, size: int) -> NDArray[np.uint8]:
+    """Return the `size` bytes that a file has, in memory of their own; raises like `open_plain`.
+
+    No memory map, which ends the process where the file is cut while it is open.
+    """
+    raw = np.empty(size, np.uint8)
+    with open_plain(path) as file:
+        if file.readinto(raw.data) != size or file.read(1):  # type: ignore[attr-defined]
+            raise NotPlainError(f"it is not {size:,} bytes long", path)
     return raw
 
 

@@ -12,13 +12,14 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from napari_ditto.core.embedding import Embedding
-from napari_ditto.core.plain_file import NotPlainError, read_plain
+from napari_ditto.core.plain_file import NotPlainError, load_plain, read_plain
 from napari_ditto.data.entry import (
+    Bytes,
     DamagedEntry,
     DoneRecord,
     Files,
@@ -167,10 +168,10 @@ class DiskStore:
     def _write(self, key: str, files: Files, done: bytes) -> None:
         path, scratch = self._path(key), self._scratch()
         try:
-            for name, raw in {**files, DONE: done}.items():
+            for name, parts in {**files, DONE: (done,)}.items():
                 file = scratch / name
                 file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_bytes(raw)
+                write_parts(file, parts)
             path.parent.mkdir(parents=True, exist_ok=True)
             _rename_new(scratch, path)
         finally:
@@ -271,8 +272,18 @@ def _read_entry(path: Path) -> Embedding:
     }:
         raise DamagedEntry("a file is missing or of another size")
     return decode_entry(
-        path.name, record, {n: read_plain(f, record.files[n].size) for n, f in files.items()}
+        path.name, record, {n: load_plain(f, record.files[n].size) for n, f in files.items()}
     )
+
+
+def write_parts(file: Path, parts: Sequence[Bytes]) -> None:
+    """Write a file as it is given, without a buffer between."""
+    with open(file, "wb", buffering=0) as raw:
+        for part in parts:
+            # A disk that is nearly full takes less than it is given, before it refuses.
+            left = memoryview(part)
+            while left:
+                left = left[raw.write(left) :]
 
 
 def _rename_new(scratch: Path, path: Path) -> None:

@@ -1,7 +1,8 @@
 """One cache entry as files: a zarr v3 group, and a done record that vouches for every byte.
 
-Pure: bytes in, bytes out. The disk store writes and reads the files; zarr never sees the disk, so
-what was verified is exactly what is decoded.
+Pure: bytes in, bytes out. The disk store writes and reads the files. They are what zarr would write
+and can read, but are made without it: arrays go out and come back as they lie in memory, which is
+as fast as the disk, and a cache needs no zarr.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from math import prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,14 +21,18 @@ from numpy.typing import NDArray
 from napari_ditto.core.embedding import Embedding
 from napari_ditto.data.keys import belongs_to, is_key
 
-if TYPE_CHECKING:
-    from zarr.abc.buffer import Buffer
-
 FORMAT = 1
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
-_KINDS = "fiub"
+_DTYPES = frozenset(
+    ["bool", "float16", "float32", "float64"]
+    + [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
+)
+_METADATA = "zarr.json"
+_CHECKSUM_BYTES = 4
 
-Files = dict[str, bytes]
+Bytes = bytes | memoryview
+Files = dict[str, tuple[Bytes, ...]]
+"""What to write, file by file, in parts: large arrays are not copied to append a checksum."""
 
 
 class DamagedEntry(ValueError):
@@ -88,9 +94,16 @@ def _parse(done: dict[str, Any]) -> DoneRecord:
         key=done["key"],
         model=done["model"],
         tile_shape=(height, width),
-        arrays={k: ArrayRecord(tuple(a["shape"]), a["dtype"]) for k, a in done["arrays"].items()},
+        arrays={k: _parse_array(a) for k, a in done["arrays"].items()},
         files={k: FileRecord(f["size"], f["crc32"]) for k, f in done["files"].items()},
     )
+
+
+def _parse_array(told: dict[str, Any]) -> ArrayRecord:
+    shape, dtype = tuple(told["shape"]), told["dtype"]
+    if dtype not in _DTYPES or not all(type(side) is int and side >= 0 for side in shape):
+        raise ValueError(f"an array of {dtype!r:.40} and shape {shape!r:.80}")
+    return ArrayRecord(shape, dtype)
 
 
 def encode_entry(key: str, embedding: Embedding) -> tuple[DoneRecord, Files]:
@@ -101,57 +114,111 @@ def encode_entry(key: str, embedding: Embedding) -> tuple[DoneRecord, Files]:
     ValueError
         If an array has a name or a dtype that the format does not hold.
     """
+    arrays = {k: ArrayRecord(a.shape, a.dtype.name) for k, a in embedding.arrays.items()}
+    files: Files = {_METADATA: (_json(_GROUP),)}
     for name, array in embedding.arrays.items():
         _check_array(name, array)
-    files = _to_zarr(embedding)
+        files[f"{name}/{_METADATA}"] = (_json(_array_metadata(arrays[name])),)
+        if array.size:
+            files[_chunk_file(name, arrays[name])] = _chunk(array)
     record = DoneRecord(
         key=key,
         model=embedding.model,
         tile_shape=(int(embedding.tile_shape[0]), int(embedding.tile_shape[1])),
-        arrays={k: ArrayRecord(a.shape, a.dtype.name) for k, a in embedding.arrays.items()},
-        files={name: FileRecord(len(raw), zlib.crc32(raw)) for name, raw in files.items()},
+        arrays=arrays,
+        files={name: _file_record(parts) for name, parts in files.items()},
     )
     return record, files
 
 
 def _check_array(name: str, array: NDArray[np.generic]) -> None:
-    if not _NAME.match(name) or name == "zarr.json":
+    if not _NAME.match(name) or name == _METADATA:
         raise ValueError(f"feature name {name!r} cannot be stored")
-    if array.dtype.kind not in _KINDS:
+    if array.dtype.name not in _DTYPES:
         raise ValueError(f"feature {name!r} of dtype {array.dtype} cannot be stored")
 
 
-def _to_zarr(embedding: Embedding) -> Files:
-    import zarr
-    from zarr.codecs import Crc32cCodec
+def _chunk(array: NDArray[np.generic]) -> tuple[Bytes, ...]:
+    """Return the only chunk of an array, encoded by zarr's codecs "bytes" and "crc32c"."""
+    from google_crc32c import value
 
-    buffers: dict[str, Buffer] = {}
-    group = zarr.create_group(zarr.storage.MemoryStore(buffers), zarr_format=3)
-    for name, array in embedding.arrays.items():
-        group.create_array(
-            name,
-            data=array,
-            # Chunks must not be empty even where the array is.
-            chunks=tuple(max(1, n) for n in array.shape),
-            filters=None,
-            compressors=[Crc32cCodec()],
-            fill_value=np.nan if array.dtype.kind == "f" else 0,
-            config={"write_empty_chunks": True},
-        )
-    return {name: buffer.to_bytes() for name, buffer in buffers.items()}
+    little = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
+    # A copy only of arrays that are no C-ordered, little-endian block already.
+    raw = little.reshape(-1).view(np.uint8)
+    return raw.data, value(raw).to_bytes(_CHECKSUM_BYTES, "little")
 
 
-def decode_entry(key: str, record: DoneRecord, files: Mapping[str, bytes]) -> Embedding:
-    """Return the embedding; raises DamagedEntry unless every byte is what was written for `key`."""
+def _chunk_file(name: str, array: ArrayRecord) -> str:
+    return "/".join([name, "c", *("0" for _ in array.shape)])
+
+
+def _file_record(parts: Iterable[Bytes]) -> FileRecord:
+    size = checksum = 0
+    for part in parts:
+        size, checksum = size + len(part), zlib.crc32(part, checksum)
+    return FileRecord(size, checksum)
+
+
+_GROUP: dict[str, object] = {"attributes": {}, "zarr_format": 3, "node_type": "group"}
+
+
+def _array_metadata(array: ArrayRecord) -> dict[str, object]:
+    """Return what zarr v3 has to know (https://zarr-specs.readthedocs.io, core 3.1)."""
+    # Chunks must not be empty even where the array is.
+    chunks = [max(1, n) for n in array.shape]
+    return {
+        "shape": array.shape,
+        "data_type": array.dtype,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": chunks}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "fill_value": _fill_value(array.dtype),
+        "codecs": [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}],
+        "attributes": {},
+        "zarr_format": 3,
+        "node_type": "array",
+    }
+
+
+def _fill_value(dtype: str) -> object:
+    if dtype == "bool":
+        return False
+    return "NaN" if dtype.startswith("float") else 0
+
+
+def _json(document: Mapping[str, object]) -> bytes:
+    return json.dumps(document).encode()
+
+
+def check_files(record: DoneRecord) -> None:
+    """Raise DamagedEntry unless the files of a record are those that its arrays need."""
+    needed: dict[str, int | None] = {_METADATA: None}
+    for name, array in record.arrays.items():
+        needed[f"{name}/{_METADATA}"] = None
+        size = prod(array.shape) * np.dtype(array.dtype).itemsize
+        if size:
+            needed[_chunk_file(name, array)] = size + _CHECKSUM_BYTES
+    if record.files.keys() != needed.keys() or any(
+        size not in (None, record.files[name].size) for name, size in needed.items()
+    ):
+        raise DamagedEntry("files of other names or sizes than the arrays need")
+
+
+def decode_entry(key: str, record: DoneRecord, files: Mapping[str, NDArray[np.uint8]]) -> Embedding:
+    """Return the embedding, whose arrays lie in the bytes that are given, read-only.
+
+    Raises
+    ------
+    DamagedEntry
+        Unless every byte is what was written for `key`.
+    """
     check_record(key, record)
-    if {n: FileRecord(len(b), zlib.crc32(b)) for n, b in files.items()} != record.files:
+    check_files(record)
+    if {n: _file_record([raw.data]) for n, raw in files.items()} != record.files:
         raise DamagedEntry("a file is missing, damaged or foreign")
     try:
-        arrays = _from_zarr(files)
-    except (ValueError, TypeError, LookupError, RuntimeError, OSError) as error:
+        arrays = {name: _array(name, array, files) for name, array in record.arrays.items()}
+    except ValueError as error:  # more than an array may have, of nothing
         raise DamagedEntry(f"unreadable arrays: {error}") from error
-    if {k: ArrayRecord(a.shape, a.dtype.name) for k, a in arrays.items()} != record.arrays:
-        raise DamagedEntry("arrays of another shape or dtype")
     return Embedding(arrays, record.tile_shape, record.model)
 
 
@@ -163,15 +230,12 @@ def check_record(key: str, record: DoneRecord) -> None:
         raise DamagedEntry("entry of another model")
 
 
-def _from_zarr(files: Mapping[str, bytes]) -> dict[str, NDArray[np.generic]]:
-    import zarr
-    from zarr.buffer import cpu
-
-    buffers: dict[str, Buffer] = {name: cpu.Buffer.from_bytes(raw) for name, raw in files.items()}
-    group = zarr.open_group(zarr.storage.MemoryStore(buffers), mode="r", zarr_format=3)
-    return {name: _read_only(np.asarray(array[...])) for name, array in group.arrays()}
-
-
-def _read_only(array: NDArray[np.generic]) -> NDArray[np.generic]:
-    array.flags.writeable = False
-    return array
+def _array(
+    name: str, array: ArrayRecord, files: Mapping[str, NDArray[np.uint8]]
+) -> NDArray[np.generic]:
+    dtype = np.dtype(array.dtype).newbyteorder("<")
+    raw = files.get(_chunk_file(name, array))
+    pixels = np.empty(0, np.uint8) if raw is None else raw[:-_CHECKSUM_BYTES]
+    found: NDArray[np.generic] = pixels.view(dtype).reshape(array.shape)
+    found.flags.writeable = False
+    return found
