@@ -18,7 +18,7 @@ from qtpy.QtCore import QCoreApplication, QEvent, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QWidget
 
-from benchmarks.heartbeat import Heartbeat
+from tests.ui.heartbeat import Heartbeat
 
 pytestmark = pytest.mark.gui
 

@@ -15,7 +15,7 @@ import pytest
 from qtpy.QtCore import QPoint
 from qtpy.QtTest import QTest
 
-from benchmarks.heartbeat import Heartbeat
+from tests.ui.heartbeat import Heartbeat
 
 pytestmark = pytest.mark.gui
 

@@ -7,11 +7,11 @@ import time
 
 import numpy as np
 import pytest
-from qtpy.QtCore import Qt, QTimer
 
 from napari_ditto.testing.blobs import BlobContextModel
 from napari_ditto.ui.assembly import controller_for
 from napari_ditto.ui.workshop import Workshop
+from tests.ui.heartbeat import Heartbeat
 
 pytestmark = pytest.mark.gui
 
@@ -269,28 +269,6 @@ def test_two_docks_share_one_session(bench):
     assert not b.controller.is_closed
     b.viewer.window.remove_dock_widget(other)
     assert b.controller.is_closed
-
-
-class Heartbeat:
-    """Notes how long the event loop takes between two beats of a 5 ms timer."""
-
-    def __init__(self):
-        self.gaps, self._last = [], None
-        self._timer = QTimer()
-        self._timer.setInterval(5)
-        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
-        self._timer.timeout.connect(self._beat)
-        self._timer.start()
-
-    def _beat(self):
-        now = time.perf_counter()
-        if self._last is not None:
-            self.gaps.append(1000 * (now - self._last))
-        self._last = now
-
-    def stop(self):
-        self._timer.stop()
-        return np.array(self.gaps)
 
 
 def test_the_event_loop_is_free_while_planes_come(bench, capsys):

@@ -8,38 +8,17 @@ import time
 
 import numpy as np
 import pytest
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt
 
 from napari_ditto.data.source import open_source
 from napari_ditto.testing.blobs import BlobModel
 from napari_ditto.ui.assembly import controller_for
 from napari_ditto.ui.workshop import Workshop
+from tests.ui.heartbeat import Heartbeat
 
 pytestmark = pytest.mark.gui
 
 GAP_MS = 50.0
-
-
-class Heartbeat:
-    """Notes how long the event loop takes between two beats of a 5 ms timer."""
-
-    def __init__(self):
-        self.gaps, self._last = [], None
-        self._timer = QTimer()
-        self._timer.setInterval(5)
-        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
-        self._timer.timeout.connect(self._beat)
-        self._timer.start()
-
-    def _beat(self):
-        now = time.perf_counter()
-        if self._last is not None:
-            self.gaps.append(1000 * (now - self._last))
-        self._last = now
-
-    def stop(self):
-        self._timer.stop()
-        return np.array(self.gaps)
 
 
 def slow_image():

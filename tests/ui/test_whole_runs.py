@@ -19,7 +19,6 @@ from napari_ditto.ui.desk import Desk
 from napari_ditto.ui.examples.bench import NOT_RUN
 from napari_ditto.ui.examples.session import ExamplesSession
 from napari_ditto.ui.proposing import Proposing
-from napari_ditto.ui.runner import Runner
 from napari_ditto.ui.session import Choice, Session
 from napari_ditto.ui.views import Scene
 from napari_ditto.ui.whole.jobs import Ended, Looked, Opened, Planned
@@ -28,23 +27,15 @@ from napari_ditto.ui.whole.runs import WholeRuns
 from napari_ditto.ui.whole.session import AxisRange, Cost, Counts, Found
 from napari_ditto.ui.whole.watching import Standing
 from napari_ditto.ui.workshop import Setup, Workshop
+from tests.ui.inline import InlineRunner
 
 SHAPE = (4, 1000, 1000)
 PLANE = PlaneAddress("y", "x", (("z", 2),))
 COST = Cost(36, 4, 30.0, 10**6, 10**12)
 
 
-class InlineRunner(Runner):
-    """Runs a job as soon as it is submitted, or step by step when it is told to."""
-
-    def __init__(self):
-        super().__init__(post=lambda call: call())
-        self.hold = False
-
-    def _start_next(self):
-        while self._waiting and not self.hold and self._current is None:
-            self._current = self._waiting.pop(0)
-            self._work(self._current)
+class ClosingRunner(InlineRunner):
+    """Remembers how long a close was to wait."""
 
     def close(self, seconds=5.0):
         self.closed_within = seconds
@@ -118,10 +109,10 @@ def asking():
 def runs(scene, jobs, asking):
     session = Session(images=("im",), model="blob")
     session.address = PLANE
-    desk = Desk(session, scene, InlineRunner(), Workshop())
+    desk = Desk(session, scene, ClosingRunner(), Workshop())
     proposing = create_autospec(Proposing, instance=True)
     proposing.setup.return_value = Setup(open_source(np.zeros(SHAPE, np.uint8)), "blob", "cpu")
-    made = WholeRuns(desk, proposing, ExamplesSession(), asking, InlineRunner(), MagicMock(), jobs)
+    made = WholeRuns(desk, proposing, ExamplesSession(), asking, ClosingRunner(), MagicMock(), jobs)
     made.choose("whole_open", "all")
     return made
 
