@@ -176,6 +176,8 @@ def number(value: object) -> str:
     """Return a value to read, a number with three digits that count."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
         return str(value)
+    if isinstance(value, int):
+        return f"{value:,}"
     if value == 0 or not np.isfinite(value):
         return str(value)
     digits = max(0, 2 - int(np.floor(np.log10(abs(float(value))))))

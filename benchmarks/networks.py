@@ -1,0 +1,112 @@
+"""SAM and SAM 2 of the published sizes with seeded random weights, ours and the library's.
+
+What they find is noise; it takes as long as with trained weights, and both find the same.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch  # noqa: TID253
+
+from benchmarks import roofline
+from napari_ditto.core.prompts import PointPrompt, PromptSet
+from napari_ditto.models.registry import load_model
+
+SIDE = 1024
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A family: its classes in transformers, and how many prompts make a batch."""
+
+    config: str
+    network: str
+    many: int
+
+
+KINDS = {"sam": Kind("SamConfig", "SamModel", 64), "sam2": Kind("Sam2Config", "Sam2Model", 16)}
+
+
+class Pair:
+    """One network with seeded weights, as the library has it and as we do."""
+
+    def __init__(self, family: str, folder: Path) -> None:
+        self.family, self.kind, self.folder = family, KINDS[family], folder
+
+    def _made(self) -> torch.nn.Module:
+        import transformers
+
+        logging.getLogger("transformers").setLevel(logging.ERROR)
+        config = getattr(transformers, self.kind.config)()
+        return getattr(transformers, self.kind.network)(config).eval()
+
+    @cached_property
+    def library(self) -> torch.nn.Module:
+        """The library's network, float32; its weights are saved for ours."""
+        torch.manual_seed(0)
+        network = self._made()
+        network.save_pretrained(self.folder)
+        return network
+
+    def ours(self, precision: str):
+        """Return our model with the same weights."""
+        self.library  # noqa: B018  # saves them
+        knows = "precision" in inspect.signature(load_model).parameters
+        how = {"precision": precision} if knows else {}
+        return load_model(f"{self.family}:{self.folder}", "cpu", **how)
+
+    def products(self):
+        """Return the matrix products of the encoder."""
+        network = roofline.on_meta(self._made)
+        pixels = torch.empty(1, 3, SIDE, SIDE, device="meta")
+        return roofline.products_of(lambda: network.get_image_embeddings(pixels))
+
+    def gflop(self) -> float:
+        """Return the operations of the encoder's matrix products."""
+        network = roofline.on_meta(self._made)
+        pixels = torch.empty(1, 3, SIDE, SIDE, device="meta")
+        return roofline.operations(lambda: network.get_image_embeddings(pixels))
+
+    def encode(self, tile: np.ndarray) -> object:
+        """Return the library's embedding of a tile, (1024, 1024, 3) in [0, 1]."""
+        mean, std = (torch.tensor(v)[:, None, None] for v in (MEAN, STD))
+        pixels = (torch.from_numpy(tile).permute(2, 0, 1) - mean) / std
+        with torch.inference_mode():
+            return self.library.get_image_embeddings(pixels[None])
+
+    def decode(self, embedding: object, points: np.ndarray) -> torch.Tensor:
+        """Return the library's masks for single clicks, (n, 3, 1024, 1024) logits."""
+        xy = torch.tensor(points[:, ::-1].copy(), dtype=torch.float32)[None, :, None]
+        labels = torch.ones(xy.shape[:3], dtype=torch.int64)
+        with torch.inference_mode():
+            found = self.library(
+                image_embeddings=embedding, input_points=xy, input_labels=labels
+            ).pred_masks[0]
+            return torch.nn.functional.interpolate(found, (SIDE, SIDE), mode="bilinear")
+
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def tile() -> np.ndarray:
+    """Return a seeded tile, shape (1024, 1024, 3), float32 in [0, 1]."""
+    from napari_ditto.core.synthetic import blobs, render
+
+    image = render(blobs((SIDE, SIDE), 120, radius=30, seed=3), seed=3).astype(np.float32)
+    return np.repeat(image[..., None] / 255, 3, axis=-1)
+
+
+def clicks(count: int, seed: int = 0) -> np.ndarray:
+    """Return places in the tile, shape (count, 2), as (row, column)."""
+    return np.random.default_rng(seed).uniform(40, SIDE - 40, (count, 2))
+
+
+def prompts_at(points: np.ndarray) -> list[PromptSet]:
+    """Return one click each."""
+    return [PromptSet((PointPrompt(float(y), float(x)),)) for y, x in points]

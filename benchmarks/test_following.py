@@ -1,0 +1,54 @@
+"""Planes per second that labels follow with `ditto`, ten objects, embeddings made and at hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchmarks.records import race, report
+from napari_ditto.core.propagation import Gate
+from napari_ditto.data.embeddings import EmbeddingCache
+from napari_ditto.data.source import open_source
+from napari_ditto.engine.propagate import propagate
+from napari_ditto.models.registry import load_model
+
+SIDE, OBJECTS, PLANES = 512, 10, 6
+"""Planes besides the given one."""
+
+EVERYTHING = Gate(0, 0, 0, np.inf)
+
+
+def scene(seed=0):
+    """Return bright discs that drift on a noisy background, and their labels."""
+    y, x = np.indices((SIDE, SIDE))
+    rng = np.random.default_rng(seed)
+    labels = np.zeros((PLANES + 1, SIDE, SIDE), np.uint32)
+    for label in range(1, OBJECTS + 1):
+        row, column = divmod(label - 1, 4)
+        cy, cx, radius = 90 + 150 * row, 70 + 115 * column, 22 + 2 * label
+        for z in range(PLANES + 1):
+            labels[z][np.hypot(y - cy - z, x - cx - 2 * z) <= radius] = label
+    image = 60 + 110 * (labels > 0) + rng.normal(0, 8, labels.shape)
+    return np.clip(image, 0, 255).astype(np.uint8), labels
+
+
+@pytest.mark.parametrize("name", ["ditto", "classic"])
+def test_propagate_ten_objects(benchmark, name):
+    model = load_model(name)
+    pixels, labels = scene()
+    source, warm = open_source(pixels, axes="zyx"), EmbeddingCache(4 << 30, directory=None)
+
+    def follow(cache):
+        propagate(source, {0: labels[0]}, "z", model, gate=EVERYTHING, cache=cache)
+
+    ways = {
+        "cached": lambda: follow(warm),
+        "fresh": lambda: follow(EmbeddingCache(4 << 30, directory=None)),
+    }
+    found = race(benchmark, ways, rounds=3)
+    for way, samples in found.items():
+        report(
+            f"{name}/propagate, {way}", samples, "planes/s", amount=PLANES,
+            benchmark=benchmark, objects=OBJECTS,
+            processor=PLANES / float(np.median(samples.cpu)),
+        )  # fmt: skip

@@ -1,0 +1,136 @@
+"""SAM and SAM 2 against the library and Meta's own code, in one run with the floor of each.
+
+The library is given its pixels normalised, ours normalises; both give masks of 1024 x 1024.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch  # noqa: TID253
+
+from benchmarks import peers, roofline
+from benchmarks.networks import KINDS, Pair, clicks, prompts_at, tile
+from benchmarks.records import Samples, race, report
+
+AGREED = 100
+"""Prompts over which the masks of half precision are compared."""
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def pair(request, tmp_path_factory):
+    return Pair(request.param, tmp_path_factory.mktemp(request.param))
+
+
+def meta_sam():
+    """Return the network of Meta's package, seeded; None without the package."""
+    package = peers.segment_anything()
+    if package is None:
+        return None
+    torch.manual_seed(0)
+    return package.sam_model_registry["vit_b"]().eval()
+
+
+def meta_encode(network, pixels):
+    with torch.inference_mode():
+        return network.image_encoder(network.preprocess(pixels))
+
+
+def meta_decode(network, embedding, points):
+    """Return masks for single clicks as its predictor does, from an embedding that is ready."""
+    xy = torch.tensor(points[:, None, ::-1].copy(), dtype=torch.float32)
+    with torch.inference_mode():
+        given = (xy, torch.ones(xy.shape[:2]))
+        sparse, dense = network.prompt_encoder(points=given, boxes=None, masks=None)
+        masks, _ = network.mask_decoder(
+            embedding, network.prompt_encoder.get_dense_pe(), sparse, dense, True
+        )
+        return network.postprocess_masks(masks, (1024, 1024), (1024, 1024)) > 0
+
+
+def test_encode(benchmark, pair):
+    image = tile()
+    auto, plain = pair.ours("auto"), pair.ours("float32")
+    ways = {
+        "auto": lambda: auto.encode(image[None]),
+        "float32": lambda: plain.encode(image[None]),
+        "transformers": lambda: pair.encode(image),
+    }
+    precision = getattr(auto.spec, "precision", "float32")
+    if precision == "float32":
+        del ways["auto"]  # the same again
+    network = meta_sam() if pair.family == "sam" else None
+    if network is not None:
+        pixels = torch.from_numpy(255 * image).permute(2, 0, 1)[None]
+        ways["segment-anything"] = lambda: meta_encode(network, pixels)
+    found = race(benchmark, ways, rounds=3)
+    name, products, gflop = f"{pair.family}/encode", pair.products(), pair.gflop()
+    for way, kind in (("auto", precision), ("float32", "float32")):
+        alone = roofline.products_alone(products, kind)
+        ours = found.get(way, found["float32"])
+        report(
+            name if way == "auto" else f"{name}, float32", ours, "s",
+            reference=("transformers", found["transformers"]),
+            floor=("its matrix products alone", alone), benchmark=benchmark,
+            precision=kind, gflop=gflop, gflops_possible=roofline.rate(kind),
+            share_of_possible=roofline.utilisation(gflop, ours.median, roofline.rate(kind)),
+            **others(ours, found),
+        )  # fmt: skip
+    if precision == "float32":
+        return
+    embedding, theirs = auto.encode(image[None])[0], pair.encode(image)
+    points = clicks(AGREED, seed=1)
+    ious = [agreement(auto, pair, embedding, theirs, some) for some in np.split(points, 10)]
+    report(f"{name}, mask IoU", float(np.mean(ious)), "IoU", least=float(np.min(ious)), of=AGREED)
+
+
+def others(ours: Samples, found: dict[str, Samples]) -> dict[str, float]:
+    """Return how much faster ours is than the peer that is not always there."""
+    peer = found.get("segment-anything")
+    return {"times_segment_anything": peer.median / ours.median} if peer else {}
+
+
+def agreement(model, pair, embedding, theirs, points) -> np.ndarray:
+    """Return the IoU of the first of three masks with the library's, for each click."""
+    ours = model.decode(embedding, prompts_at(points)).logits > 0
+    other = pair.decode(theirs, points).numpy() > 0
+    both = (ours & other).sum(axis=(2, 3))
+    either = (ours | other).sum(axis=(2, 3))
+    return np.where(either > 0, both / np.maximum(either, 1), 1.0)
+
+
+def best_masks(model, embedding, prompts):
+    """Ask for the mask to show of each prompt, the cheapest way that the model knows."""
+    ask = getattr(model, "decode_crops", model.decode)
+    return ask(embedding, prompts)
+
+
+@pytest.mark.parametrize("count", ["one", "many"])
+def test_decode(benchmark, pair, count):
+    model, image = pair.ours("auto"), tile()
+    embedding, theirs = model.encode(image[None])[0], pair.encode(image)
+    many = 1 if count == "one" else pair.kind.many
+    turns = iter(range(1 << 20))
+
+    def points():
+        return clicks(many, seed=next(turns))
+
+    ask = model.decode if count == "one" else lambda e, p: best_masks(model, e, p)
+    ways = {
+        "ours": lambda at: ask(embedding, prompts_at(at)),
+        "transformers": lambda at: pair.decode(theirs, at) > 0,
+    }
+    network = meta_sam() if pair.family == "sam" else None
+    if network is not None:
+        made = torch.zeros(1, 256, 64, 64)
+        ways["segment-anything"] = lambda at: meta_decode(network, made, at)
+    if count == "many":  # of which one round takes 10 s
+        ways = {name: way for name, way in ways.items() if name != "segment-anything"}
+    rounds = 20 if count == "one" else 3
+    found = race(benchmark, ways, rounds, setup=points, warmups=1 if count == "many" else 3)
+    report(
+        f"{pair.family}/decode, {many} prompt{'s' * (many > 1)}", found["ours"],
+        "ms" if count == "one" else "s", clock="cpu",
+        reference=("transformers", found["transformers"]), benchmark=benchmark,
+        **others(found["ours"], found),
+    )  # fmt: skip

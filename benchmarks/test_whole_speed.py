@@ -1,0 +1,47 @@
+"""Megapixels per second of a run over a whole image, read from zarr and written to OME-Zarr."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from benchmarks.records import race, report
+from napari_ditto.core.geometry import Box
+from napari_ditto.core.synthetic import blobs, render
+from napari_ditto.data.source import open_source
+from napari_ditto.engine.everything import segment_all
+from napari_ditto.models.registry import load_model
+
+SIDE, OBJECTS, RADIUS = 1536, 675, 16
+"""As many objects per area as in a dense image of nuclei, 300 per megapixel."""
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory):
+    import zarr
+
+    path = tmp_path_factory.mktemp("image") / "image.zarr"
+    pixels = render(blobs((SIDE, SIDE), OBJECTS, radius=RADIUS, seed=1), seed=1)
+    array = zarr.create_array(path, shape=pixels.shape, dtype=pixels.dtype, chunks=(512, 512))
+    array[:] = pixels
+    return path
+
+
+@pytest.mark.parametrize("name", ["ditto", "classic"])
+def test_whole_image(benchmark, name, image, tmp_path):
+    model, numbers = load_model(name), itertools.count()
+    source = open_source(image, axes="yx", window=(0, 255))
+    segment_all(source, model, region=Box(0, 0, 256, 256))
+    objects = []
+
+    def run():
+        found = segment_all(source, model, out=tmp_path / f"{next(numbers)}.zarr")
+        objects.append(int(found[:].max()))
+
+    samples = race(benchmark, {"ours": run}, rounds=2 if name == "ditto" else 1, warmups=0)["ours"]
+    report(
+        f"{name}/whole image", samples, "Mpx/s", amount=SIDE**2 / 1e6, benchmark=benchmark,
+        objects=objects[-1], processor_seconds=sum(samples.cpu) / len(samples.cpu),
+    )  # fmt: skip
+    assert objects[-1] > 0.5 * OBJECTS
