@@ -30,14 +30,14 @@ from napari_ditto.data.session_folder import (
     read_session,
     write_session_steps,
 )
-from napari_ditto.data.session_pixels import fingerprint, read_labels, read_levels
-from napari_ditto.data.session_records import (
+from napari_ditto.data.session_layers import (
     SessionImage,
     SessionLabels,
     SessionPrompts,
-    SessionRecord,
     SessionView,
 )
+from napari_ditto.data.session_pixels import fingerprint, read_labels, read_levels
+from napari_ditto.data.session_records import SessionRecord
 from napari_ditto.data.session_steps import PromptStep, prompts_from_json, prompts_to_json
 from napari_ditto.data.source import open_source
 from napari_ditto.errors import LabelsError, SourceError, StoreError

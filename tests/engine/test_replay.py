@@ -17,8 +17,9 @@ from napari_ditto.data.session_folder import (
     read_session,
     write_session_steps,
 )
+from napari_ditto.data.session_layers import SessionImage, SessionLabels
 from napari_ditto.data.session_pixels import fingerprint
-from napari_ditto.data.session_records import SessionImage, SessionLabels, SessionRecord
+from napari_ditto.data.session_records import SessionRecord
 from napari_ditto.data.source import open_source
 from napari_ditto.engine.annotator import Annotator
 from napari_ditto.engine.replay import Replay, replay, step_of

@@ -19,7 +19,7 @@ from napari_ditto.data.arrays import Index, RawArray, wrap
 from napari_ditto.data.labels import MEMORY_LIMIT, PLANE_LIMIT, ArrayLabels
 from napari_ditto.data.opening import open_path
 from napari_ditto.data.protocols import LabelStore
-from napari_ditto.data.session_records import SessionImage, SessionLabels
+from napari_ditto.data.session_layers import SessionImage, SessionLabels
 from napari_ditto.errors import DittoError, LabelsError, SourceError, StoreError
 
 MAX_KEPT = 1 << 28

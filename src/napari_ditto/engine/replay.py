@@ -39,7 +39,8 @@ from napari_ditto.data.session_pixels import (
     read_labels,
     read_levels,
 )
-from napari_ditto.data.session_records import SessionLabels, SessionRecord, with_parked
+from napari_ditto.data.session_layers import SessionLabels
+from napari_ditto.data.session_records import SessionRecord, with_parked
 from napari_ditto.data.session_steps import PromptStep
 from napari_ditto.engine.annotator import Annotator
 from napari_ditto.errors import LabelsError, ModelError, SourceError

@@ -15,8 +15,9 @@ from napari_ditto.data.object_json import from_json
 from napari_ditto.data.protocols import LabelStore
 from napari_ditto.data.series import Series
 from napari_ditto.data.session_folder import read_examples, read_session
+from napari_ditto.data.session_layers import SessionImage, SessionLabels
 from napari_ditto.data.session_pixels import find_path, fingerprint, read_labels, read_levels
-from napari_ditto.data.session_records import SessionImage, SessionLabels, SessionRecord
+from napari_ditto.data.session_records import SessionRecord
 from napari_ditto.data.session_steps import PromptStep
 from napari_ditto.errors import DittoError
 from napari_ditto.ui.project.saving import Sources

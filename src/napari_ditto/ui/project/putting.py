@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_ditto.data.image_file import ImageFile
 from napari_ditto.data.protocols import LabelStore
-from napari_ditto.data.session_records import (
+from napari_ditto.data.session_layers import (
     SessionImage,
     SessionLabels,
     SessionPrompts,

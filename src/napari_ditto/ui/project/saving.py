@@ -14,8 +14,9 @@ from napari_ditto.data.object_json import to_json
 from napari_ditto.data.protocols import LabelStore
 from napari_ditto.data.series import Series
 from napari_ditto.data.session_folder import SessionContent, write_session_steps
+from napari_ditto.data.session_layers import SessionImage, SessionLabels
 from napari_ditto.data.session_pixels import can_keep, fingerprint, read_levels
-from napari_ditto.data.session_records import SessionImage, SessionLabels, SessionRecord
+from napari_ditto.data.session_records import SessionRecord
 from napari_ditto.errors import DittoError, LabelsError
 from napari_ditto.ui.labelling import Labelling
 from napari_ditto.ui.part import Part

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from napari_ditto.data.series import Item, Series, list_images, series_of
-from napari_ditto.data.session_records import SessionPrompts
+from napari_ditto.data.session_layers import SessionPrompts
 from napari_ditto.errors import DittoError, SourceError
 from napari_ditto.ui.parts import Tools
 from napari_ditto.ui.project.opening import Opened, Showing, moved_steps

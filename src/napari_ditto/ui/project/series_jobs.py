@@ -21,8 +21,8 @@ from napari_ditto.data.object_records import ObjectTable
 from napari_ditto.data.opening import open_path
 from napari_ditto.data.protocols import LabelStore
 from napari_ditto.data.series import LABELS
+from napari_ditto.data.session_layers import SessionImage, SessionLabels
 from napari_ditto.data.session_pixels import fingerprint, read_labels
-from napari_ditto.data.session_records import SessionImage, SessionLabels
 from napari_ditto.errors import DittoError, LabelsError, StoreError
 from napari_ditto.ui.project.stage import Levels
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from napari_ditto.data.image_file import ImageFile
 from napari_ditto.data.protocols import LabelStore
 from napari_ditto.data.session_folder import SUFFIX
-from napari_ditto.data.session_pixels import can_keep, fingerprint
-from napari_ditto.data.session_records import (
+from napari_ditto.data.session_layers import (
     SessionImage,
     SessionLabels,
     SessionPrompts,
     SessionView,
 )
+from napari_ditto.data.session_pixels import can_keep, fingerprint
 from napari_ditto.errors import DittoError
 from napari_ditto.ui.image_layers import level_0
 from napari_ditto.ui.layers_by_id import layers_by_id

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_ditto.data.protocols import LabelStore
-from napari_ditto.data.session_records import (
+from napari_ditto.data.session_layers import (
     SessionImage,
     SessionLabels,
     SessionPrompts,
