@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from napari_ditto.cli import options
 from napari_ditto.cli.console import Console, duration
 from napari_ditto.core.geometry import Box, PlaneAddress
+from napari_ditto.core.jobs import drain
 from napari_ditto.core.progress import Progress
 from napari_ditto.core.tiling import Tile, plan_tiles
 from napari_ditto.errors import SourceError
@@ -36,17 +37,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Run the command."""
+    from napari_ditto.data.chunk_cache import buffered
     from napari_ditto.data.embeddings import EmbeddingCache
     from napari_ditto.engine.encode import TileEncoder
     from napari_ditto.models.registry import load_model
 
     source = options.open_image(args)
     address = options.address(source, args)
-    cache = EmbeddingCache()
-    encoder = TileEncoder(source, load_model(args.model, args.device, args.precision), cache)
+    model, cache = load_model(args.model, args.device, args.precision), EmbeddingCache()
+    # Tiles overlap by half: each chunk is wanted about four times, and decoded once.
+    kept = buffered(source, overlap=model.spec.input_size)
+    encoder = TileEncoder(kept, model, cache)
     start = time.perf_counter()
     tiles = plan(source, address, args.level, args.region, encoder.tile_size)
     console.follow(encode_steps(encoder, address, tiles))
+    cache.flush()
     counts, seconds = encoder.counts, time.perf_counter() - start
     facts = {
         "tiles": len(tiles),
@@ -84,8 +89,8 @@ def plan(
 def encode_steps(
     encoder: TileEncoder, address: PlaneAddress, tiles: Sequence[Tile]
 ) -> Generator[Progress, None, None]:
-    """Encode tiles one by one; each is kept before the next is begun."""
-    for n, tile in enumerate(tiles):
-        yield Progress("encode", n, len(tiles), f"encoding tile {n + 1} of {len(tiles)}")
-        for _ in encoder.embed_steps(address, [tile]):
-            pass
+    """Encode tiles one by one, while the next are read and those before are written."""
+    with encoder.reading_ahead((address, tile) for tile in tiles):
+        for n, tile in enumerate(tiles):
+            yield Progress("encode", n, len(tiles), f"encoding tile {n + 1} of {len(tiles)}")
+            drain(encoder.embed_steps(address, [tile]))

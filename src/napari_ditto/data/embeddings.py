@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,13 +12,18 @@ from typing import Literal
 
 from napari_ditto.core.embedding import Embedding
 from napari_ditto.data.diskstore import DiskStore
+from napari_ditto.data.entry import check_arrays
 from napari_ditto.data.keys import belongs_to, check_key, embedding_key
 from napari_ditto.data.memorystore import MemoryStore, frozen
+from napari_ditto.data.write_behind import WriteBehind
 from napari_ditto.errors import StoreError
 
 __all__ = ["CacheStats", "EmbeddingCache", "ModelUse", "default_directory", "embedding_key"]
 
 GIB = 1 << 30
+
+_OPEN: weakref.WeakSet[EmbeddingCache] = weakref.WeakSet()
+_OPENING = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +98,8 @@ class EmbeddingCache:
         self._counts = {"hits": 0, "misses": 0}
         self._lock = threading.Lock()
         self._problem = ""
+        self._writer = WriteBehind(self._put_on_disk)
+        self._follow_the_others()
 
     @property
     def problem(self) -> str:
@@ -116,27 +124,40 @@ class EmbeddingCache:
         return found
 
     def put(self, key: str, embedding: Embedding) -> None:
-        """Keep a copy of an embedding; a disk that refuses is remembered, not raised.
+        """Keep a copy of an embedding; when this returns, a kill loses nothing of it.
+
+        A disk that refuses is remembered, not raised.
+
+        Raises
+        ------
+        ValueError
+            If `embedding` is of another model than `key`, or cannot be stored.
+        """
+        self._put_on_disk(key, self._keep(key, embedding))
+
+    def put_soon(self, key: str, embedding: Embedding) -> None:
+        """Keep a copy of an embedding in memory now, and on disk soon, in the background.
+
+        A kill before that loses it, no more; :meth:`flush` waits for the disk. Waits itself while
+        some tens of megabytes are under way already.
 
         Raises
         ------
         ValueError
             If `embedding` is of another model than `key`.
         """
-        check_key(key)
-        if not belongs_to(key, embedding.model):
-            raise ValueError(f"embedding of model {embedding.model!r} under a key of another model")
-        kept = frozen(embedding)
-        self._memory.put(key, kept)
+        kept = self._keep(key, embedding)
         if self._disk:
-            try:
-                self._disk.put(key, kept)
-                self._problem = ""
-            except StoreError as error:
-                self._problem = str(error)
+            check_arrays(kept)
+            self._writer.put(key, kept)
+
+    def flush(self) -> None:
+        """Return when all embeddings are on disk, or :attr:`problem` says why they are not."""
+        self._writer.flush()
 
     def stats(self) -> CacheStats:
         """Return what is held; looks at every entry on disk, up to 0.3 ms each."""
+        self.flush()
         models = self._models_on_disk()
         return CacheStats(
             entries=sum(use.entries for use in models.values()),
@@ -159,9 +180,35 @@ class EmbeddingCache:
         StoreError
             If the disk refuses.
         """
+        self.flush()
         self._memory.clear(model)
         if self._disk:
             self._disk.clear(model)
+
+    def _follow_the_others(self) -> None:
+        """Wait for what other caches of this process have yet to write to the same folder."""
+        with _OPENING:
+            others = [cache for cache in _OPEN if cache.path and cache.path == self.path]
+            _OPEN.add(self)
+        for cache in others:
+            cache.flush()
+
+    def _keep(self, key: str, embedding: Embedding) -> Embedding:
+        """Keep a copy in memory, and return it."""
+        check_key(key)
+        if not belongs_to(key, embedding.model):
+            raise ValueError(f"embedding of model {embedding.model!r} under a key of another model")
+        kept = frozen(embedding)
+        self._memory.put(key, kept)
+        return kept
+
+    def _put_on_disk(self, key: str, embedding: Embedding) -> None:
+        if self._disk:
+            try:
+                self._disk.put(key, embedding)
+                self._problem = ""
+            except StoreError as error:
+                self._problem = str(error)
 
     def _models_on_disk(self) -> dict[str, ModelUse]:
         models: dict[str, ModelUse] = {}
@@ -177,7 +224,7 @@ class EmbeddingCache:
         if self._disk is None:
             return None
         try:
-            found = self._disk.get(key)
+            found = self._writer.get(key) or self._disk.get(key)
         except StoreError as error:
             self._problem = str(error)
             return None

@@ -114,10 +114,10 @@ def encode_entry(key: str, embedding: Embedding) -> tuple[DoneRecord, Files]:
     ValueError
         If an array has a name or a dtype that the format does not hold.
     """
+    check_arrays(embedding)
     arrays = {k: ArrayRecord(a.shape, a.dtype.name) for k, a in embedding.arrays.items()}
     files: Files = {_METADATA: (_json(_GROUP),)}
     for name, array in embedding.arrays.items():
-        _check_array(name, array)
         files[f"{name}/{_METADATA}"] = (_json(_array_metadata(arrays[name])),)
         if array.size:
             files[_chunk_file(name, arrays[name])] = _chunk(array)
@@ -131,11 +131,13 @@ def encode_entry(key: str, embedding: Embedding) -> tuple[DoneRecord, Files]:
     return record, files
 
 
-def _check_array(name: str, array: NDArray[np.generic]) -> None:
-    if not _NAME.match(name) or name == _METADATA:
-        raise ValueError(f"feature name {name!r} cannot be stored")
-    if array.dtype.name not in _DTYPES:
-        raise ValueError(f"feature {name!r} of dtype {array.dtype} cannot be stored")
+def check_arrays(embedding: Embedding) -> None:
+    """Raise ValueError if an array has a name or a dtype that the format does not hold."""
+    for name, array in embedding.arrays.items():
+        if not _NAME.match(name) or name == _METADATA:
+            raise ValueError(f"feature name {name!r} cannot be stored")
+        if array.dtype.name not in _DTYPES:
+            raise ValueError(f"feature {name!r} of dtype {array.dtype} cannot be stored")
 
 
 def _chunk(array: NDArray[np.generic]) -> tuple[Bytes, ...]:

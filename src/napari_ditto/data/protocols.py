@@ -95,6 +95,19 @@ class EmbeddingStore(Protocol):
         ...
 
 
+@runtime_checkable
+class DeferringStore(EmbeddingStore, Protocol):
+    """An embedding store that need not make an encoder wait for its disk."""
+
+    def put_soon(self, key: str, embedding: Embedding) -> None:
+        """Keep an embedding; :meth:`get` finds it at once, later processes a little later."""
+        ...
+
+    def flush(self) -> None:
+        """Return when nothing is left to be written."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class LabelDelta:
     """One write to a label image: what undo, the journal and tests need.

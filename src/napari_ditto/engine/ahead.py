@@ -10,6 +10,7 @@ from itertools import islice
 from time import monotonic
 
 from napari_ditto.core.geometry import Box, PlaneAddress
+from napari_ditto.core.jobs import drain
 from napari_ditto.core.progress import Progress
 from napari_ditto.core.tiling import Grid, Tile
 from napari_ditto.engine.encode import TileEncoder
@@ -99,17 +100,18 @@ def ahead_steps(
         Before each tile, a place to cancel; ``partial`` tells how many are ready.
     """
     pyramid = Pyramid.of(encoder.source, address)
-    for ready, tile in enumerate(islice(ahead(pyramid, encoder.tile_size, view), budget)):
-        if encoder.knows(address, tile):
-            continue
-        if not go_on():
-            return False
-        yield Progress("encode", ready, budget, "encoding ahead", ready)
-        start = monotonic()
-        for _ in encoder.embed_steps(address, [tile]):
-            pass
-        if monotonic() - start > SLOW_SECONDS:
-            break
+    tiles = list(islice(ahead(pyramid, encoder.tile_size, view), budget))
+    with encoder.reading_ahead((address, tile) for tile in tiles):
+        for ready, tile in enumerate(tiles):
+            if encoder.knows(address, tile):
+                continue
+            if not go_on():
+                return False
+            yield Progress("encode", ready, budget, "encoding ahead", ready)
+            start = monotonic()
+            drain(encoder.embed_steps(address, [tile]))
+            if monotonic() - start > SLOW_SECONDS:
+                break
     return True
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
 
@@ -15,12 +16,16 @@ from napari_ditto.core.geometry import PlaneAddress
 from napari_ditto.core.progress import Progress
 from napari_ditto.core.tiling import Tile
 from napari_ditto.data.embeddings import EmbeddingCache, embedding_key
-from napari_ditto.data.protocols import EmbeddingStore, Source
+from napari_ditto.data.protocols import DeferringStore, EmbeddingStore, Source
+from napari_ditto.engine.prefetch import Prefetch
 from napari_ditto.errors import ModelError, StoreError
 from napari_ditto.models.protocols import ContextModel, PromptModel
 
 REMEMBERED_KEYS = 1 << 16
 
+TileOfPlane = tuple[PlaneAddress, Tile]
+Read = tuple[NDArray[np.float32], str]
+"""A tile's pixels and the key of its embedding."""
 
 LONG_SECONDS = 3.0
 """An encoding that is expected to take longer says so."""
@@ -71,9 +76,10 @@ class TileEncoder:
         self.cache = EmbeddingCache(directory=None) if cache is None else cache
         self.counts = EncodeCounts()
         self.problem = ""
-        self._keys: OrderedDict[tuple[PlaneAddress, Tile], str] = OrderedDict()
+        self._keys: OrderedDict[TileOfPlane, str] = OrderedDict()
         self._latest: tuple[str, Embedding] | None = None
         self._lock = Lock()
+        self._prefetch: Prefetch[TileOfPlane, Read] = Prefetch(self._load, _nbytes)
 
     @property
     def tile_size(self) -> int:
@@ -81,7 +87,7 @@ class TileEncoder:
         return self.model.spec.input_size
 
     @property
-    def known_tiles(self) -> tuple[tuple[PlaneAddress, Tile], ...]:
+    def known_tiles(self) -> tuple[TileOfPlane, ...]:
         """The tiles that have been read, oldest first."""
         return tuple(self._keys)
 
@@ -102,6 +108,23 @@ class TileEncoder:
         """Read every tile again when it is next needed, so that edits are noticed."""
         with self._lock:
             self._keys.clear()
+
+    @contextmanager
+    def reading_ahead(self, tiles: Iterable[TileOfPlane]) -> Iterator[None]:
+        """Read tiles in the background, meanwhile, in the order in which they will be asked for.
+
+        Asking for others, or in another order, is no error. At the end nothing more is read.
+
+        Parameters
+        ----------
+        tiles : iterable of (PlaneAddress, Tile)
+            May be endless; is asked for more as those before are used.
+        """
+        self._prefetch.expect(wanted for wanted in tiles if wanted not in self._keys)
+        try:
+            yield
+        finally:
+            self._prefetch.stop()
 
     def embed_steps(
         self, address: PlaneAddress, tiles: Sequence[Tile]
@@ -127,6 +150,8 @@ class TileEncoder:
                 if known is None:
                     missing[tile] = pixels
                     continue
+            else:
+                self._prefetch.drop((address, tile))
             self.counts.reused += 1
             found[tile] = known
         if missing:
@@ -145,16 +170,20 @@ class TileEncoder:
         return None if key is None else self._lookup(key, tile)
 
     def _read(self, address: PlaneAddress, tile: Tile) -> NDArray[np.float32]:
-        pixels = self.source.read(address, tile.box, tile.level)
+        pixels, key = self._prefetch.take((address, tile))
         self.counts.read += 1
         if self._on_read:
             self._on_read(address, tile, pixels)
-        key = embedding_key(self.model.spec.key, pixels, self.source.window)
         with self._lock:
             self._keys[address, tile] = key
             if len(self._keys) > REMEMBERED_KEYS:
                 self._keys.popitem(last=False)
         return pixels
+
+    def _load(self, wanted: TileOfPlane) -> Read:
+        address, tile = wanted
+        pixels = self.source.read(address, tile.box, tile.level)
+        return pixels, embedding_key(self.model.spec.key, pixels, self.source.window)
 
     def _lookup(self, key: str, tile: Tile) -> Embedding | None:
         if self._latest and self._latest[0] == key:
@@ -182,6 +211,13 @@ class TileEncoder:
         # A store that refuses costs time later, not the user's click now.
         self._latest = (key, embedding)
         try:
-            self.cache.put(key, embedding)
+            if isinstance(self.cache, DeferringStore):
+                self.cache.put_soon(key, embedding)
+            else:
+                self.cache.put(key, embedding)
         except StoreError as error:
             self.problem = str(error)
+
+
+def _nbytes(read: Read) -> int:
+    return int(read[0].nbytes)
