@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.core.jobs import drain
+from napari_ditto.data.label_edit import write_plane
+from napari_ditto.data.label_search import COUNTABLE
 from napari_ditto.data.labels import ArrayLabels
 from napari_ditto.data.pyramid_labels import PyramidLabels
 from napari_ditto.engine.object_splitting import part_planes, split_by_clicks, split_by_line
@@ -330,3 +332,38 @@ class TestAllOrNothing:
         with pytest.raises(StoreError, match="No space left"):
             drain(renumber(LabelImage(store, tuple("zyx"))))
         assert (content(store) == 5).all()
+
+
+@pytest.mark.parametrize("high", [50_000, COUNTABLE - 1, COUNTABLE, 2**31 - 1])
+@pytest.mark.parametrize("low", [0, -7])
+def test_ids_of_any_size_are_renumbered_in_order(high, low):
+    """Small ones are looked up in a table, and large or negative ones by a search."""
+    rng = np.random.default_rng(0)
+    ids = np.array([low, 3, high, 17, high - 5], np.int32)
+    labels = ids[rng.integers(0, len(ids), (60, 70))]
+    store = ArrayLabels(labels.copy(), "yx")
+    drain(renumber(LabelImage(store, ("y", "x"))))
+    order = [3, 17, high - 5, high]
+    expected = labels.copy()
+    for new, old in enumerate(order, 1):
+        expected[labels == old] = new
+    np.testing.assert_array_equal(store.data, expected)
+
+
+def test_a_change_of_a_large_box_is_kept_small_and_whole():
+    labels = np.kron(np.arange(1, 17, dtype=np.uint32).reshape(4, 4), np.ones((64, 64), np.uint32))
+    store = ArrayLabels(labels.copy(), "yx")
+    changed = drain(give_id(LabelImage(store, ("y", "x")), 6, 99))
+    (first,) = drain(merge(LabelImage(store, ("y", "x")), (1, 16))).deltas
+    assert sum(delta.nbytes for delta in changed.deltas) <= 2 * 64 * 64 * 4
+    whole = Box(0, 0, 256, 256)
+    new = store.read(PlaneAddress("y", "x"), whole) * 2
+    delta = write_plane(store, PlaneAddress("y", "x"), whole, store.data.copy(), new)
+    assert delta.nbytes < new.nbytes / 20
+    np.testing.assert_array_equal(delta.new, new)
+    assert delta.new.dtype == new.dtype
+    store.revert(delta)
+    store.revert(first)
+    for each in changed.deltas:
+        store.revert(each)
+    np.testing.assert_array_equal(store.data, labels)

@@ -243,8 +243,9 @@ class ArrayLabels:
             return
         self._check_label(max(0, int(after.max())))
         current = self._fetch(self._region(delta.address, delta.box))
-        new = np.where((before != after) & (current == before), after, current)
-        self._put(delta, current, new.astype(current.dtype))
+        if not np.array_equal(current, before):
+            after = np.where((before != after) & (current == before), after, current)
+        self._put(delta, current, after.astype(current.dtype, copy=False))
 
     def _put(
         self, delta: LabelDelta, current: NDArray[np.integer], new: NDArray[np.integer]

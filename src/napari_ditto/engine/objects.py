@@ -15,7 +15,7 @@ import numpy as np
 from napari_ditto.core.geometry import PlaneAddress
 from napari_ditto.core.progress import Progress
 from napari_ditto.data.label_edit import Labels, all_or_nothing, among, write_plane
-from napari_ditto.data.label_search import Place, find_labels, ids_in_use, label_blocks
+from napari_ditto.data.label_search import COUNTABLE, Place, find_labels, ids_in_use, label_blocks
 from napari_ditto.data.protocols import LabelDelta, LabelStore
 from napari_ditto.errors import LabelsError
 
@@ -164,8 +164,16 @@ class _Table:
         old = sorted(numbers)
         self._old = np.array(old, dtype=dtype)
         self._new = np.array([numbers[label] for label in old], dtype=dtype)
+        # Indexing takes a tenth of the time of a search.
+        self._direct = np.arange(old[-1] + 1 if old[-1] < COUNTABLE else 0, dtype=dtype)
+        if self._direct.size:
+            self._direct[self._old] = self._new
 
     def look_up(self, labels: Labels) -> Labels:
+        """Return the new ids of some labels."""
+        least, highest = int(labels.min(initial=0)), int(labels.max(initial=0))
+        if least >= 0 and highest < self._direct.size:
+            return self._direct[labels]
         at = np.searchsorted(self._old, labels).clip(max=len(self._old) - 1)
         return np.where(self._old[at] == labels, self._new[at], labels)
 
