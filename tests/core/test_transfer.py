@@ -50,7 +50,6 @@ def test_chances_lie_between_0_and_1_and_sum_to_at_most_1():
         assert chance.min() >= 0
         total[box.slices] += chance
     assert total.max() <= 1 + 1e-5
-    assert found.misfit.shape == labels.shape
 
 
 def test_other_ids_give_the_same_picture():
@@ -71,13 +70,12 @@ def test_a_mirrored_plane_gives_the_mirrored_result():
     assert (first == second[:, ::-1]).mean() > 0.999
 
 
-def test_strips_of_rows_change_nothing(monkeypatch):
+def test_blocks_change_nothing(monkeypatch):
     then, labels = scene()
     now, _ = scene((2, 1), seed=1)
     whole = transfer_labels(then, labels, now)
-    monkeypatch.setattr(transfer_module, "STRIP_BYTES", 1 << 18)
+    monkeypatch.setattr(transfer_module, "BLOCK", 17)
     cut = transfer_labels(then, labels, now)
-    np.testing.assert_allclose(whole.misfit, cut.misfit, atol=1e-7)
     for label, (box, chance) in whole.chances.items():
         assert cut.chances[label][0] == box
         np.testing.assert_allclose(chance, cut.chances[label][1], atol=1e-4)
@@ -113,7 +111,7 @@ def corridor(border):
     borders = np.zeros((30, 60), np.float32)
     borders[:, border] = 1
     box = Box(0, 0, 30, 40)
-    return Transfer({1: (box, chance[:, :40])}, np.zeros((30, 60), np.float32)), borders
+    return Transfer({1: (box, chance[:, :40])}), borders
 
 
 def test_labels_settle_at_a_border():

@@ -12,6 +12,8 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_ditto.core.optical_flow import lucas_kanade, sample
+
 Floats = NDArray[np.float32]
 Value = TypeVar("Value", bound=np.generic)
 
@@ -55,25 +57,28 @@ def estimate_flow(before: Floats, now: Floats) -> Floats:
 
 def move(values: NDArray[Value], flow: Floats, order: Literal[0, 1] = 0) -> NDArray[Value]:
     """Return `values`, shape (h, w), where a flow has brought them; `order` 0 is for labels."""
-    from scipy.ndimage import map_coordinates
-
     if not flow.any():
         return values
     rows, columns = np.indices(values.shape, np.float32)
-    at = [rows + flow[0], columns + flow[1]]
-    found: Any = map_coordinates(values, at, order=order, mode="nearest")
-    return np.asarray(found, values.dtype)
+    rows += flow[0]
+    columns += flow[1]
+    if order:
+        return np.asarray(sample(values.astype(np.float32), rows, columns), values.dtype)
+    height, width = values.shape
+    return values[_nearest(rows, height), _nearest(columns, width)]
+
+
+def _nearest(at: Floats, size: int) -> NDArray[np.intp]:
+    return np.clip(np.floor(at + np.float32(0.5)), 0, size - 1).astype(np.intp)
 
 
 def _flow(before: Floats, now: Floats) -> Floats:
     from scipy.ndimage import shift
-    from skimage.registration import optical_flow_ilk
 
     small, target = _halved(before), _halved(now)
     offset = _whole_shift(small, target)
     small = shift(small, offset, order=1, mode="nearest")
-    flow: Any = optical_flow_ilk(target, small, radius=RADIUS)  # type: ignore[no-untyped-call]
-    found = np.stack(flow)
+    found = lucas_kanade(target, small, RADIUS)
     away = np.maximum(np.hypot(*found), 1e-6)
     found = found * np.minimum(1, FARTHEST / 2 / away)
     full = 2 * (found - offset[:, None, None])
@@ -104,11 +109,8 @@ def _halved(image: Floats) -> Floats:
 
 
 def _doubled(part: NDArray[np.floating], shape: tuple[int, ...]) -> Floats:
-    from scipy.ndimage import map_coordinates
-
     rows, columns = np.indices(shape, np.float32)
-    at = [(rows - 0.5) / 2, (columns - 0.5) / 2]
-    return np.asarray(map_coordinates(part, at, order=1, mode="nearest"), np.float32)
+    return sample(part, (rows - np.float32(0.5)) / 2, (columns - np.float32(0.5)) / 2)
 
 
 def _difference(before: Floats, now: Floats) -> float:

@@ -41,7 +41,7 @@ def settle(transfer: Transfer, borders: Floats) -> Transfer:
     for label, (box, chance) in transfer.chances.items():
         around = box.grow(MARGIN).intersect(Box.of_shape(borders.shape))
         chances[label] = (around, _relax(place(chance, box, around), borders[around.slices]))
-    return Transfer(chances, transfer.misfit)
+    return Transfer(chances)
 
 
 def _relax(prior: Floats, borders: Floats) -> Floats:

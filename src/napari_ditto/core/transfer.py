@@ -8,16 +8,22 @@ patch-based label fusion (Coupé et al. 2011). It knows nothing of any model, an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from napari_ditto.core.geometry import Box
+from napari_ditto.core.masks import bounding_box
+from napari_ditto.core.sliding import sliding_sum, window_sums
 
 Floats = NDArray[np.float32]
 Labels = NDArray[np.integer]
+Places = NDArray[np.intp]
 
 REACH = 6
 """How far a pixel looks around, pixels."""
@@ -28,6 +34,8 @@ NEAR = 3.6
 PATCH = 3
 """Half side of a patch."""
 
+SIDE = 2 * PATCH + 1
+
 SHARPNESS = 5.0
 """A patch whose distance is twice the least counts ``exp(-SHARPNESS)``."""
 
@@ -37,8 +45,11 @@ NOISE = 2e-4
 BLUR = 2.0
 """Beside its pixels a patch compares the image blurred by this."""
 
-STRIP_BYTES = 64 << 20
-"""Memory for the weights of all offsets, of some rows at a time."""
+BLOCK = 96
+"""Side of the squares that are worked on at once, so that a row of offsets fits into a cache."""
+
+MOST_DENSE = 1 << 20
+"""Ids below this are counted in a table; others are sorted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,12 +60,9 @@ class Transfer:
     ----------
     chances : mapping of int to (Box, ndarray of float32)
         For each label the votes for it in [0, 1], in its own box; 0 outside.
-    misfit : ndarray of float32, shape (h, w)
-        Squared distance to the most similar patch.
     """
 
     chances: Mapping[int, tuple[Box, Floats]]
-    misfit: Floats
 
     def paint(self, shape: tuple[int, int]) -> NDArray[np.int64]:
         """Return the likeliest label of each pixel, 0 where no label is the likeliest."""
@@ -72,6 +80,9 @@ class Transfer:
 def transfer_labels(before: Floats, labels: Labels, now: Floats) -> Transfer:
     """Return the votes for every label.
 
+    Where all pixels within reach have one label, that is the answer, whatever they look like; so
+    patches are compared round the borders of labels only.
+
     Parameters
     ----------
     before, now : ndarray of float32, shape (h, w, c)
@@ -79,38 +90,81 @@ def transfer_labels(before: Floats, labels: Labels, now: Floats) -> Transfer:
     labels : ndarray of int, shape (h, w)
         Of `before`; 0 is background.
     """
-    found = {
-        label: box.grow(REACH).intersect(Box.of_shape(labels.shape)) for label, box in boxes(labels)
-    }
-    chances = {label: (box, np.zeros(box.shape, np.float32)) for label, box in found.items()}
-    misfit = np.empty(labels.shape, np.float32)
-    offsets = list(_offsets())
-    pair = list(zip(features(before), features(now), strict=True))
-    wide = np.pad(labels, REACH)
-    for rows in _strips(labels.shape, len(offsets)):
-        weights, misfit[rows] = _weights(pair, rows, offsets)
-        for label, (box, chance) in chances.items():
-            low, high = max(box.y0, rows.start), min(box.y1, rows.stop)
-            for weight, (dy, dx) in zip(weights, offsets, strict=True):
-                if low < high:
-                    mine = weight[low - rows.start : high - rows.start, box.x0 : box.x1]
-                    y, x = REACH + dy, REACH + dx
-                    said = wide[y + low : y + high, x + box.x0 : x + box.x1] == label
-                    chance[low - box.y0 : high - box.y0] += mine * said
-    return Transfer(chances, misfit)
+    ids, dense = _numbered(labels)
+    wide = np.pad(dense, REACH)
+    unsure = _unsure(wide)
+    plane, chances = Box.of_shape(labels.shape), {}
+    for number, box in enumerate(_boxes(dense), 1):
+        around = box.grow(REACH).intersect(plane)
+        sure = (dense[around.slices] == number) & ~unsure[around.slices]
+        chances[ids[number - 1]] = around, sure.astype(np.float32)
+    patches = _Patches(before, now)
+    for block in _blocks(unsure):
+        rows, columns = np.nonzero(unsure[block.slices])
+        weights = patches.weights(block, rows, columns)
+        rows, columns = rows + block.y0, columns + block.x0
+        said = wide.ravel()[_neighbours(rows, columns, wide.shape[1])]
+        for number in np.flatnonzero(np.bincount(said.ravel())).tolist():
+            if number:
+                votes = np.einsum("on,on->n", weights, said == number)
+                _add(*chances[ids[number - 1]], rows, columns, votes)
+    return Transfer(chances)
 
 
 def boxes(labels: Labels) -> Iterator[tuple[int, Box]]:
     """Yield each label and its bounding box, by rising label; their size may be any."""
+    ids, dense = _numbered(labels)
+    yield from zip(ids, _boxes(dense), strict=True)
+
+
+def _numbered(labels: Labels) -> tuple[list[int], NDArray[np.int32]]:
+    """Return the labels, rising, and the plane with their numbers from 1 in their place."""
+    highest = int(labels.max(initial=0))
+    if highest < MOST_DENSE:
+        shown = np.bincount(labels.ravel(), minlength=1) > 0
+        shown[0] = False
+        numbers = np.where(shown, np.cumsum(shown), 0).astype(np.int32)
+        return np.flatnonzero(shown).tolist(), numbers[labels]
+    ids = np.unique(labels)
+    ids = ids[ids != 0]
+    dense = np.where(labels, np.searchsorted(ids, labels) + 1, 0)
+    return ids.tolist(), dense.astype(np.int32)
+
+
+def _boxes(dense: NDArray[np.int32]) -> list[Box]:
     from scipy.ndimage import find_objects
 
-    ids, dense = np.unique(labels, return_inverse=True)
-    start = 1 if ids[0] == 0 else 0
-    for label, found in zip(
-        ids[start:], find_objects(dense.reshape(labels.shape) + 1 - start), strict=True
-    ):
-        rows, columns = found
-        yield int(label), Box(rows.start, columns.start, rows.stop, columns.stop)
+    return [Box(y.start, x.start, y.stop, x.stop) for y, x in find_objects(dense)]
+
+
+def _unsure(wide: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Return where several labels may be within reach, given the plane with a frame of it."""
+    edges = np.zeros(wide.shape, np.uint8)
+    edges[:-1] = wide[:-1] != wide[1:]
+    edges[:, :-1] |= wide[:, :-1] != wide[:, 1:]
+    side = 2 * REACH + 1  # its square fits into 8 bits
+    return window_sums(edges[None], side)[0] > 0
+
+
+def _blocks(unsure: NDArray[np.bool_]) -> Iterator[Box]:
+    """Yield what is unsure of each square."""
+    for y, x in product(*(range(0, n, BLOCK) for n in unsure.shape)):
+        part = unsure[y : y + BLOCK, x : x + BLOCK]
+        if part.any():
+            yield bounding_box(part).shift(y, x)
+
+
+def _neighbours(rows: NDArray[np.intp], columns: NDArray[np.intp], width: int) -> Places:
+    """Return the places of what is within reach in a padded plane, shape (offsets, n)."""
+    steps = [dy * width + dx for dy, reach in ROWS for dx in range(-reach, reach + 1)]
+    return np.array(steps)[:, None] + ((rows + REACH) * width + columns + REACH)
+
+
+def _add(box: Box, chance: Floats, rows: Places, columns: Places, votes: Floats) -> None:
+    """Add votes to a label's chances; outside of its box there are none."""
+    rows, columns = rows - box.y0, columns - box.x0
+    inside = (rows >= 0) & (rows < box.height) & (columns >= 0) & (columns < box.width)
+    chance[rows[inside], columns[inside]] += votes[inside]
 
 
 def features(image: Floats) -> list[Floats]:
@@ -123,38 +177,71 @@ def features(image: Floats) -> list[Floats]:
     return [scale * m for c in channels for m in (c, gaussian_filter(c, BLUR))]
 
 
-def _weights(
-    pair: Sequence[tuple[Floats, Floats]], rows: slice, offsets: Sequence[tuple[int, int]]
-) -> tuple[Floats, Floats]:
-    """Return the normalised weight of every offset in some rows, and the least distance."""
-    from scipy.ndimage import uniform_filter
+class _Patches:
+    """Patches of two images, compared."""
 
-    height = pair[0][1].shape[0]
-    top, bottom = max(0, rows.start - PATCH), min(height, rows.stop + PATCH)
-    inner = slice(rows.start - top, rows.stop - top)
-    targets = [now[top:bottom] for _, now in pair]
-    sources = [np.pad(old, REACH, mode="edge") for old, _ in pair]
-    width = targets[0].shape[1]
-    distance = np.empty((len(offsets), rows.stop - rows.start, width), np.float32)
-    for k, (dy, dx) in enumerate(offsets):
-        y, x = REACH + dy + top, REACH + dx
-        moved = (s[y : y + bottom - top, x : x + width] for s in sources)
-        squares = sum(((t - m) ** 2 for t, m in zip(targets, moved, strict=True)), np.float32(0))
-        distance[k] = uniform_filter(squares, 2 * PATCH + 1)[inner]
-    least = distance.min(axis=0)
-    distance -= least
-    distance *= -SHARPNESS / (least + NOISE)
-    distance -= np.array([(dy * dy + dx * dx) / (2 * NEAR**2) for dy, dx in offsets])[:, None, None]
-    weights = np.exp(distance, out=distance)
-    weights /= weights.sum(axis=0)
-    return weights, least
+    def __init__(self, before: Floats, now: Floats) -> None:
+        self._targets = [np.pad(m, PATCH, mode="edge") for m in features(now)]
+        self._sources = [np.pad(m, PATCH + REACH, mode="edge") for m in features(before)]
+
+    def weights(self, block: Box, rows: Places, columns: Places) -> Floats:
+        """Return the weights of all offsets at places of a block, (offsets, n), of sum 1."""
+        width = block.width + 2 * (PATCH + REACH)
+        places = rows * width + columns
+        distance = np.empty((len(AWAY), len(places)), np.float32)
+        done = 0
+        for squares in self._squares(block, width):
+            sums = sliding_sum(sliding_sum(squares, SIDE), SIDE, width)
+            sums.take(places, 1, out=distance[done : done + len(sums)])
+            done += len(sums)
+        distance *= np.float32(1 / SIDE**2)
+        least = distance.min(axis=0)
+        distance -= least
+        distance *= -SHARPNESS / (least + np.float32(NOISE))
+        distance -= AWAY[:, None]
+        weights = np.exp(distance, out=distance)
+        weights /= weights.sum(axis=0)
+        return weights
+
+    def _squares(self, block: Box, width: int) -> Iterator[Floats]:
+        """Yield the squared differences of pixels for each row of offsets, (offsets, pixels).
+
+        The pixels of a block and `PATCH` round it, in rows of `width`, so that each offset is a
+        shift of the flat images.
+        """
+        height = block.height + 2 * PATCH
+        targets = [_flat(m, block, (height, block.width + 2 * PATCH), width) for m in self._targets]
+        tall = height + 2 * REACH + 1
+        sources = [_flat(m, block, (tall - 1, width), width, tall) for m in self._sources]
+        for dy, reach in ROWS:
+            start = (REACH + dy) * width + REACH - reach
+            shape, strides = (2 * reach + 1, height * width), (4, 4)
+            total: Floats | None = None
+            for target, source in zip(targets, sources, strict=True):
+                difference = target - as_strided(source[start:], shape, strides, writeable=False)
+                difference *= difference
+                total = difference if total is None else np.add(total, difference, out=total)
+            if total is not None:
+                yield total
 
 
-def _offsets() -> Iterator[tuple[int, int]]:
-    steps = range(-REACH, REACH + 1)
-    yield from ((dy, dx) for dy in steps for dx in steps if dy * dy + dx * dx <= REACH**2 + 1)
+def _flat(image: Floats, block: Box, shape: tuple[int, int], width: int, height: int = 0) -> Floats:
+    """Return a part of an image from a block's corner on, in so many rows of `width`, 0 beyond."""
+    found = np.zeros((height or shape[0], width), np.float32)
+    rows, columns = shape
+    found[:rows, :columns] = image[block.y0 : block.y0 + rows, block.x0 : block.x0 + columns]
+    return found.ravel()
 
 
-def _strips(shape: tuple[int, ...], offsets: int) -> Iterator[slice]:
-    rows = max(1, STRIP_BYTES // (4 * offsets * max(1, shape[1])))
-    yield from (slice(y, min(y + rows, shape[0])) for y in range(0, shape[0], rows))
+def _rows() -> Iterator[tuple[int, int]]:
+    """Yield the rows within reach, and how far each of them goes."""
+    for dy in range(-REACH, REACH + 1):
+        yield dy, math.isqrt(REACH**2 + 1 - dy * dy)
+
+
+ROWS = tuple(_rows())
+AWAY = np.array(
+    [(dy * dy + dx * dx) / (2 * NEAR**2) for dy, reach in ROWS for dx in range(-reach, reach + 1)],
+    np.float32,
+)
+"""What each offset costs for being far off."""

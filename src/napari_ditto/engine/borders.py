@@ -110,7 +110,7 @@ def restored(labels: NDArray[np.integer], borders: Floats) -> float:
         mask = (labels[around.slices] == label).astype(np.float32)
         moved = np.roll(mask, (MOVED, MOVED), (0, 1))
         chances[label] = (around, np.asarray(gaussian_filter(moved, BLURRED), np.float32))
-    disturbed = Transfer(chances, np.zeros(labels.shape, np.float32))
+    disturbed = Transfer(chances)
     before, after = (t.paint(labels.shape) for t in (disturbed, settle(disturbed, borders)))
     return float(np.mean([_iou(after, labels, n) - _iou(before, labels, n) for n in chances]))
 
