@@ -1,0 +1,157 @@
+"""Attention with SAM's relative positions, exact, without a bias for the whole image.
+
+A query at row y and column x adds ``q . R_row[y - y']`` and ``q . R_column[x - x']`` to its
+product with the key at row y' and column x' (Li et al. 2022, MViTv2, equation 4). A bias of all
+queries and keys takes gigabytes. Here it lives for a few queries at a time, in the processor's
+cache; a GPU gets it by longer queries and keys: both terms are appended to the query, and to the
+key two vectors that are 1 at its row and its column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch  # noqa: TID253  # imported with a family's network
+from torch.nn.functional import interpolate, pad, scaled_dot_product_attention  # noqa: TID253
+
+Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+
+CHUNK = 1 << 20
+"""Pairs of query and key whose bias is kept at once: 2 or 4 MB, what the caches of 2 cores hold."""
+
+SHORT = 32
+"""Rows with fewer keys are added slowly one by one; a product with zeros and ones is faster."""
+
+
+def relative_table(rows: torch.Tensor, columns: torch.Tensor, side: int) -> torch.Tensor:
+    """Return the vectors of all offsets from -(side - 1) to side - 1, key minus query.
+
+    Parameters
+    ----------
+    rows, columns : Tensor, shape (o, d)
+        As the library keeps them, query minus key; resized where they are for another side.
+    side : int
+        Rows and columns of the square.
+
+    Returns
+    -------
+    Tensor of shape (2, 2 * side - 1, d)
+    """
+    both = torch.stack([rows, columns]).detach().float()
+    if both.shape[1] != 2 * side - 1:
+        both = interpolate(both.transpose(1, 2), 2 * side - 1, mode="linear").transpose(1, 2)
+    return both.flip(1)
+
+
+def centre(table: torch.Tensor, side: int) -> torch.Tensor:
+    """Return the offsets that a smaller square has."""
+    cut = table.shape[1] // 2 - (side - 1)
+    return table[:, cut : table.shape[1] - cut]
+
+
+def relative_terms(query: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
+    """Return what a query adds for each row and for each column of keys.
+
+    Parameters
+    ----------
+    query : Tensor, shape (g, side * side, d)
+        Of any number of squares.
+    table : Tensor, shape (2, 2 * side - 1, d)
+        Of :func:`relative_table`.
+
+    Returns
+    -------
+    Tensor of shape (g, side * side, 2 * side)
+    """
+    groups, _, _ = query.shape
+    offsets = table.shape[1]
+    side = (offsets + 1) // 2
+    every = (query @ table.flatten(0, 1).T).contiguous()
+    shape, wide = (groups, side, side, side), 2 * offsets
+    per_group, per_row, first = side * side * wide, side * wide, every.storage_offset() + side - 1
+    # One row further down, every key is one row further up.
+    rows = every.as_strided(shape, (per_group, per_row - 1, wide, 1), first)
+    columns = every.as_strided(shape, (per_group, per_row, wide - 1, 1), first + offsets)
+    return torch.cat([rows, columns], dim=-1).flatten(1, 2)
+
+
+def one_hot(side: int, like: torch.Tensor) -> torch.Tensor:
+    """Return which row and which column each place of a square is in, (side * side, 2 * side)."""
+    one = torch.eye(side, dtype=like.dtype, device=like.device)
+    rows, columns = one.repeat_interleave(side, dim=0), one.repeat(side, 1)
+    return torch.cat([rows, columns], dim=1)
+
+
+def attend_in_chunks(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, table: torch.Tensor, attend: Attend
+) -> torch.Tensor:
+    """Return the attention of squares, a few queries at a time.
+
+    Parameters
+    ----------
+    query, key, value : Tensor, shape (g, side * side, d)
+        The key is scaled already.
+    table : Tensor, shape (2, 2 * side - 1, d)
+        Of :func:`relative_table`.
+    attend : callable
+        :func:`explicit` or :func:`fused`.
+
+    Returns
+    -------
+    Tensor of shape (g, side * side, d)
+    """
+    groups, count, _ = query.shape
+    side = (table.shape[1] + 1) // 2
+    places = one_hot(side, table).T if side < SHORT else None
+    at_once = -(-groups // -(-groups * count**2 // CHUNK))
+    queries = count if count**2 <= CHUNK else side * max(1, CHUNK // (count * side))
+    found = torch.empty_like(query)
+    for group in _slices(groups, at_once):
+        terms = relative_terms(query[group], table)
+        for part in _slices(count, queries):
+            bias = _bias(terms[:, part], side, places)
+            found[group, part] = attend(query[group, part], key[group], value[group], bias)
+    return found
+
+
+def _slices(count: int, step: int) -> Iterator[slice]:
+    return (slice(first, first + step) for first in range(0, count, step))
+
+
+def _bias(terms: torch.Tensor, side: int, places: torch.Tensor | None) -> torch.Tensor:
+    """Return what is added for every query and key, (g, q, side * side)."""
+    if places is not None:
+        return terms @ places
+    rows, columns = terms[..., :side, None], terms[..., None, side:]
+    return (rows + columns).flatten(2)
+
+
+def explicit(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, bias: torch.Tensor
+) -> torch.Tensor:
+    """Attend by two products; in bfloat16 the faster one, and the softmax adds in float32."""
+    weights = bias.baddbmm_(query, key.transpose(1, 2))
+    torch.softmax(weights, dim=-1, out=weights)
+    return torch.bmm(weights, value)
+
+
+def fused(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, bias: torch.Tensor
+) -> torch.Tensor:
+    """Attend by PyTorch's own function; in float32 the faster one."""
+    q, k, v = query[None], key[None], value[None]
+    return scaled_dot_product_attention(q, k, v, attn_mask=bias[None], scale=1.0)[0]
+
+
+def attend_folded(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, table: torch.Tensor
+) -> torch.Tensor:
+    """Return what :func:`attend_in_chunks` does, in one call and without any bias."""
+    groups, _, wide = value.shape
+    terms = relative_terms(query, table)
+    places = one_hot(terms.shape[2] // 2, terms).expand(groups, -1, -1)
+    query, key = torch.cat([query, terms], dim=-1), torch.cat([key, places], dim=-1)
+    # The fast kernels take queries, keys and values of one length, a multiple of 8.
+    length = -(-query.shape[2] // 8) * 8
+    q, k, v = (pad(x, (0, length - x.shape[2]))[None] for x in (query, key, value))
+    return scaled_dot_product_attention(q, k, v, scale=1.0)[0, :, :, :wide]

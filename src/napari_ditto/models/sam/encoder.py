@@ -1,0 +1,209 @@
+"""The ViT of SAM and SAM-HQ, with the library's weights and results in less time.
+
+Kirillov et al. 2023, Segment Anything, appendix A; Ke et al. 2023 for the early features.
+"""
+
+from __future__ import annotations
+
+from functools import cache, partial
+from typing import Any
+
+import torch  # noqa: TID253  # imported with a family's network
+from torch.nn.functional import conv2d, layer_norm  # noqa: TID253
+
+from napari_ditto.models.packed import PackedLinear
+from napari_ditto.models.sam.attention import (
+    attend_folded,
+    attend_in_chunks,
+    centre,
+    explicit,
+    fused,
+    relative_table,
+)
+
+STRIP = 16
+"""Rows of patches, 1024 of them in the published networks, that a CPU computes at once."""
+
+
+class SamEncoder:
+    """Runs the weights of a library's vision encoder.
+
+    Weights are copied, laid out for the CPU: the library's own may go. What is added up over the
+    layers stays in float32, and so do norms, the patches and the last two layers.
+
+    Parameters
+    ----------
+    vision : torch.nn.Module
+        ``SamVisionEncoder`` or ``SamHQVisionEncoder`` of transformers, on its device.
+    dtype : torch.dtype
+        What products and attention compute with.
+    """
+
+    @torch.inference_mode()
+    def __init__(self, vision: Any, dtype: torch.dtype = torch.float32) -> None:  # noqa: ANN401
+        self._patches = _copies(vision.patch_embed.projection)
+        self._stride = int(vision.config.patch_size)
+        self._positions = None if vision.pos_embed is None else vision.pos_embed.detach().clone()
+        side = int(vision.config.image_size) // self._stride
+        fuses = vision.config.hidden_act == "gelu"
+        self._blocks = [_Block(layer, side, dtype, fuses) for layer in vision.layers]
+        self._neck = _Neck(vision.neck, dtype)
+
+    @torch.inference_mode()
+    def __call__(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return what the decoder reads.
+
+        Parameters
+        ----------
+        pixels : Tensor of float32, shape (b, 3, s, s)
+            As large as the network's input, or any smaller multiple of its patches.
+
+        Returns
+        -------
+        Tensor of float32, shape (b, c, s / patch, s / patch)
+            The embedding.
+        Tensor of float32, shape (b, s / patch, s / patch, w), or None
+            The features after the first global block, if there is one.
+        """
+        x = conv2d(pixels, *self._patches, stride=self._stride).permute(0, 2, 3, 1).contiguous()
+        if self._positions is not None:
+            x += self._positions[:, : x.shape[1], : x.shape[2]]
+        early = None
+        for block in self._blocks:
+            x = block(x)
+            if early is None and block.window == 0:
+                early = x.clone()
+        return self._neck(x), early
+
+
+class _Block:
+    """Attention in windows or in the whole image, then a perceptron."""
+
+    def __init__(
+        self,
+        layer: Any,  # noqa: ANN401
+        side: int,
+        dtype: torch.dtype,
+        fuses: bool,
+    ) -> None:
+        attention, mlp = layer.attn, layer.mlp
+        self.window = int(layer.window_size)
+        self._heads, self._dtype = int(attention.num_attention_heads), dtype
+        self._norm1, self._norm2 = _Norm(layer.layer_norm1), _Norm(layer.layer_norm2)
+        self._qkv = PackedLinear(*_scaled(attention), dtype)
+        self._proj = PackedLinear(attention.proj.weight, attention.proj.bias, dtype)
+        self._first = PackedLinear(mlp.lin1.weight, mlp.lin1.bias, dtype)
+        self._second = PackedLinear(mlp.lin2.weight, mlp.lin2.bias, dtype)
+        self._activate = None if fuses else mlp.act
+        self._table = _table(attention, self.window or side).to(dtype)
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the features (b, s, s, w) of the next layer; writes into those given."""
+        rows = self._rows(x)
+        strips = [x[:, first : first + rows] for first in range(0, x.shape[1], rows)]
+        for seen in strips if self.window else (x,):
+            qkv = self._qkv(self._norm1(seen).to(self._dtype))
+            seen += self._proj(self._windowed(qkv) if self.window else self._attention(qkv))
+        for strip in strips:
+            strip += self._perceptron(self._norm2(strip).to(self._dtype))
+        return x
+
+    def _rows(self, x: torch.Tensor) -> int:
+        """Return how many rows to compute at once: on a CPU those whose values its cache holds."""
+        return (self.window or STRIP) if x.device.type == "cpu" else x.shape[1]
+
+    def _perceptron(self, x: torch.Tensor) -> torch.Tensor:
+        if self._activate is None:
+            return self._second(self._first.gelu(x))
+        return self._second(self._activate(self._first(x)))
+
+    def _windowed(self, qkv: torch.Tensor) -> torch.Tensor:
+        """Attend in windows; the last ones may stick out, over keys and values of zeros."""
+        batch, height, width, wide = qkv.shape
+        size = self.window
+        down, across = -(-height // size), -(-width // size)
+        places = _window_places(height, width, size).to(qkv.device)
+        windows = qkv.flatten(1, 2).index_select(1, places)
+        windows = windows.view(batch, down, across, size, size, wide)
+        windows[:, -1, :, size - (down * size - height) :] = self._qkv.bias
+        windows[:, :, -1, :, size - (across * size - width) :] = self._qkv.bias
+        found = self._attention(windows.view(-1, size, size, wide))
+        found = found.view(batch, down, across, size, size, -1).transpose(2, 3)
+        found = found.reshape(batch, down * size, across * size, -1)
+        return found[:, :height, :width]
+
+    def _attention(self, qkv: torch.Tensor) -> torch.Tensor:
+        """Attend in squares (b, s, s, 3 * w)."""
+        batch, side, _, _ = qkv.shape
+        parts = qkv.view(batch, side * side, 3, self._heads, -1).permute(2, 0, 3, 1, 4)
+        query, key, value = parts.flatten(1, 2).contiguous()
+        found = _attend(query, key, value, centre(self._table, side))
+        return found.view(batch, self._heads, side, side, -1).permute(0, 2, 3, 1, 4).flatten(3)
+
+
+def _attend(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, table: torch.Tensor
+) -> torch.Tensor:
+    if query.device.type != "cpu":
+        return attend_folded(query, key, value, table)
+    attend = fused if query.dtype == torch.float32 else explicit
+    return attend_in_chunks(query, key, value, table, attend)
+
+
+class _Neck:
+    """From the features of patches to an embedding."""
+
+    def __init__(self, neck: Any, dtype: torch.dtype) -> None:  # noqa: ANN401
+        self._first = PackedLinear(neck.conv1.weight.flatten(1), None, dtype)
+        self._norm1, self._norm2 = _Norm(neck.layer_norm1), _Norm(neck.layer_norm2)
+        self._second = neck.conv2.weight.detach().clone()
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the embedding, (b, c, s, s), of features (b, s, s, w)."""
+        x = self._norm1(self._first(x.to(self._first.bias.dtype)).float())
+        x = conv2d(x.permute(0, 3, 1, 2), self._second, padding=1)
+        return self._norm2(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class _Norm:
+    def __init__(self, norm: torch.nn.LayerNorm) -> None:
+        self._apply = partial(
+            layer_norm,
+            normalized_shape=norm.normalized_shape,
+            weight=norm.weight.detach().clone(),
+            bias=norm.bias.detach().clone(),
+            eps=norm.eps,
+        )
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return self._apply(x)
+
+
+def _copies(layer: Any) -> tuple[torch.Tensor, torch.Tensor]:  # noqa: ANN401
+    return layer.weight.detach().clone(), layer.bias.detach().clone()
+
+
+def _scaled(attention: Any) -> tuple[torch.Tensor, torch.Tensor | None]:  # noqa: ANN401
+    """Return weight and bias of query, key and value, those of the key scaled once for all."""
+    weight, bias = attention.qkv.weight.detach().clone(), attention.qkv.bias
+    key = slice(len(weight) // 3, 2 * len(weight) // 3)
+    weight[key] *= attention.scale
+    if bias is not None:
+        bias = bias.detach().clone()
+        bias[key] *= attention.scale
+    return weight, bias
+
+
+def _table(attention: Any, side: int) -> torch.Tensor:  # noqa: ANN401
+    if attention.use_rel_pos:
+        return relative_table(attention.rel_pos_h, attention.rel_pos_w, side)
+    head = len(attention.qkv.weight) // (3 * attention.num_attention_heads)
+    return torch.zeros(2, 2 * side - 1, head, device=attention.qkv.weight.device)
+
+
+@cache
+def _window_places(height: int, width: int, size: int) -> torch.Tensor:
+    """Return which token each place of each window shows; any for places beyond the image."""
+    rows = torch.arange(-(-height // size) * size).clamp(max=height - 1).view(-1, 1, size, 1)
+    columns = torch.arange(-(-width // size) * size).clamp(max=width - 1).view(1, -1, 1, size)
+    return (rows * width + columns).flatten()

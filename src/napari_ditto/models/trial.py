@@ -1,0 +1,54 @@
+"""A small seeded picture and clicks, by which two precisions of one network are compared."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_ditto.core.embedding import Embedding
+from napari_ditto.core.prompts import PointPrompt, PromptSet
+from napari_ditto.models.numerics import Outcome
+from napari_ditto.models.protocols import PromptModel
+
+SHOWN = 256
+"""Side of the tile that clicks and masks of the trial are in, pixels."""
+
+CLICKS = 8
+
+LEAST_PARAMETERS = 10_000_000
+"""A smaller encoder takes a moment with any numbers, and is not tried."""
+
+
+def picture(side: int) -> NDArray[np.float32]:
+    """Return discs on noise as an encoder takes them, shape (1, 3, side, side), mean about 0."""
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[:side, :side]
+    image = rng.normal(-1, 0.3, (3, side, side))
+    for y, x in rng.uniform(0, side, (12, 2)):
+        image[:, (rows - y) ** 2 + (columns - x) ** 2 < (side / 12) ** 2] += 2
+    return image[None].astype(np.float32)
+
+
+def try_out(model: PromptModel, encode: Callable[[], Mapping[str, NDArray[Any]]]) -> Outcome:
+    """Return how long it takes to encode, and the masks of some clicks.
+
+    Parameters
+    ----------
+    model : PromptModel
+        Decodes.
+    encode : callable
+        Returns the arrays of one embedding as `model` takes them.
+    """
+    encode()  # what a first call sets up does not count
+    start = time.perf_counter()
+    arrays = encode()
+    seconds = time.perf_counter() - start
+    embedding = Embedding(arrays, (SHOWN, SHOWN), model.spec.key)
+    places = np.random.default_rng(1).uniform(0, SHOWN, (CLICKS, 2))
+    prompts = [PromptSet((PointPrompt(float(y), float(x)),)) for y, x in places]
+    masks = model.decode(embedding, prompts).logits > 0
+    return Outcome(seconds, masks.reshape(-1, SHOWN, SHOWN))
