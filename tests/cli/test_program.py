@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from napari_ditto import __version__
-from napari_ditto.cli import main, program
+from napari_ditto.cli import cache, main, program
 from napari_ditto.errors import JobCancelled, ModelError
 
 COMMAND = Path(sys.executable).with_name("napari-ditto")
@@ -48,6 +48,12 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture) -> 
         main([command, "--help"])
     assert end.value.code == 0
     assert f"napari-ditto {command}" in capsys.readouterr().out
+
+
+def test_the_list_of_commands_says_what_their_modules_say() -> None:
+    for name, summary in program.COMMANDS.items():
+        said, _, _ = program.command_module(name).__doc__.partition("\n")
+        assert said == f"{summary}."
 
 
 def test_version(capsys: pytest.CaptureFixture) -> None:
@@ -96,14 +102,13 @@ def test_errors_are_one_line(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture,
 ) -> None:
-    monkeypatch.setattr(program, "COMMANDS", {**program.COMMANDS, "cache": program.cache})
-    monkeypatch.setattr(program.cache, "run", crash(error).run)
+    monkeypatch.setattr(cache, "run", crash(error).run)
     assert main(["cache"]) == status
     assert one_line(capsys) == f"napari-ditto: {said}"
 
 
 def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(program.cache, "run", crash(RuntimeError("why")).run)
+    monkeypatch.setattr(cache, "run", crash(RuntimeError("why")).run)
     with pytest.raises(RuntimeError, match="why"):
         main(["cache", "--debug"])
 

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from math import prod
 from typing import Any
 
+import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
@@ -142,12 +143,10 @@ def check_arrays(embedding: Embedding) -> None:
 
 def _chunk(array: NDArray[np.generic]) -> tuple[Bytes, ...]:
     """Return the only chunk of an array, encoded by zarr's codecs "bytes" and "crc32c"."""
-    from google_crc32c import value
-
     little = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
     # A copy only of arrays that are no C-ordered, little-endian block already.
     raw = little.reshape(-1).view(np.uint8)
-    return raw.data, value(raw).to_bytes(_CHECKSUM_BYTES, "little")
+    return raw.data, google_crc32c.value(raw).to_bytes(_CHECKSUM_BYTES, "little")
 
 
 def _chunk_file(name: str, array: ArrayRecord) -> str:

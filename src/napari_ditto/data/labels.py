@@ -293,12 +293,12 @@ def new_labels(
     Numpy while planes are at most 16 Mpx and the whole fits 1 GiB, and no path is given; a zarr
     pyramid otherwise (in a temporary folder without a path).
     """
-    from napari_ditto.data.pyramid_labels import PyramidLabels
-
     plane = int(np.prod(source.shape[-2:], dtype=object))
     nbytes = int(np.prod(source.shape, dtype=object)) * np.dtype(dtype).itemsize
     if path is None and plane <= PLANE_LIMIT and nbytes <= MEMORY_LIMIT:
         return ArrayLabels(np.zeros(source.shape, dtype), source.axes)
+    from napari_ditto.data.pyramid_labels import PyramidLabels
+
     return PyramidLabels.create(path, source.shape, source.axes, dtype=dtype)
 
 

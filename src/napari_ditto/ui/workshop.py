@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -127,6 +128,7 @@ class Workshop(ModelShelf):
         yield Progress("read", text="reading the image")
         _ = setup.source.window
         yield from self._ready(setup)
+        import_module("napari_ditto.engine.replay")  # what the first accepted label needs
         return setup.source
 
     def predict(
