@@ -16,7 +16,7 @@ BIN := .venv/bin
 # The name changes with what is to be installed, so an unchanged environment costs nothing.
 STAMP := .venv/.installed-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
-.PHONY: help demo demo-large test lint pytest stress bench evaluate follow train docs docs-images reference system-libs clean
+.PHONY: help demo demo-large test lint pytest stress bench bench-page bench-all evaluate follow train docs docs-images reference system-libs clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -43,8 +43,20 @@ pytest: $(STAMP) ## the core without a display, the GUI with PyQt6 and with PySi
 stress: $(STAMP) ## the core tests with their long counts: kills, faults, races
 	DITTO_STRESS=1 $(BIN)/python -m pytest -m "not gui" -p no:pytest-qt -p no:napari --timeout=3600 -o faulthandler_timeout=3600
 
-bench: $(STAMP) ## the benchmarks; they print their numbers
+BENCH ?=
+bench: $(STAMP) .peers ## measure, write one record, compare with the history; BENCH names a part; 12 minutes
+	$(BIN)/python -m benchmarks.run $(if $(BENCH),--only $(BENCH))
+
+bench-page: $(STAMP) ## draw docs/explain/speed.md from the record and the history
+	$(BIN)/python -m benchmarks.page
+
+bench-all: $(STAMP) .peers ## all benchmarks, also those that only print their numbers; an hour
 	$(BIN)/python -m pytest benchmarks --benchmark-enable -s --timeout=3600
+
+# Benchmarks do without those that cannot be had, and say so.
+.peers:
+	$(BIN)/python scripts/dependency_groups.py peers | \
+	  $(BIN)/python -m pip install --quiet --no-deps --target $@ -r /dev/stdin || echo "no peers"
 
 EVAL_DATA ?= ../shared/data/eval
 MODELS ?= ditto classic
@@ -93,4 +105,4 @@ $(STAMP): | system-libs
 	rm -f .venv/.installed-* && touch $@
 
 clean: ## remove the environment and what the demo wrote
-	rm -rf .venv demo-output demo-large-output evaluation-output follow-output site
+	rm -rf .venv .peers demo-output demo-large-output evaluation-output follow-output site

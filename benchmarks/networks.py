@@ -36,8 +36,8 @@ KINDS = {"sam": Kind("SamConfig", "SamModel", 64), "sam2": Kind("Sam2Config", "S
 class Pair:
     """One network with seeded weights, as the library has it and as we do."""
 
-    def __init__(self, family: str, folder: Path) -> None:
-        self.family, self.kind, self.folder = family, KINDS[family], folder
+    def __init__(self, family: str, folder: Path, device: str = "cpu") -> None:
+        self.family, self.kind, self.folder, self.device = family, KINDS[family], folder, device
 
     def _made(self) -> torch.nn.Module:
         import transformers
@@ -52,14 +52,14 @@ class Pair:
         torch.manual_seed(0)
         network = self._made()
         network.save_pretrained(self.folder)
-        return network
+        return network.to(self.device)
 
     def ours(self, precision: str):
         """Return our model with the same weights."""
         self.library  # noqa: B018  # saves them
         knows = "precision" in inspect.signature(load_model).parameters
         how = {"precision": precision} if knows else {}
-        return load_model(f"{self.family}:{self.folder}", "cpu", **how)
+        return load_model(f"{self.family}:{self.folder}", self.device, **how)
 
     def products(self):
         """Return the matrix products of the encoder."""
@@ -78,12 +78,13 @@ class Pair:
         mean, std = (torch.tensor(v)[:, None, None] for v in (MEAN, STD))
         pixels = (torch.from_numpy(tile).permute(2, 0, 1) - mean) / std
         with torch.inference_mode():
-            return self.library.get_image_embeddings(pixels[None])
+            return self.library.get_image_embeddings(pixels[None].to(self.device))
 
     def decode(self, embedding: object, points: np.ndarray) -> torch.Tensor:
         """Return the library's masks for single clicks, (n, 3, 1024, 1024) logits."""
         xy = torch.tensor(points[:, ::-1].copy(), dtype=torch.float32)[None, :, None]
-        labels = torch.ones(xy.shape[:3], dtype=torch.int64)
+        xy = xy.to(self.device)
+        labels = torch.ones(xy.shape[:3], dtype=torch.int64, device=self.device)
         with torch.inference_mode():
             found = self.library(
                 image_embeddings=embedding, input_points=xy, input_labels=labels
@@ -100,6 +101,18 @@ def tile() -> np.ndarray:
 
     image = render(blobs((SIDE, SIDE), 120, radius=30, seed=3), seed=3).astype(np.float32)
     return np.repeat(image[..., None] / 255, 3, axis=-1)
+
+
+def photographs() -> list[np.ndarray]:
+    """Return two real images, enlarged, shape (1024, 1024, 3), float32 in [0, 1]."""
+    from skimage import data
+    from skimage.transform import resize
+
+    found = []
+    for image in (data.coins(), data.camera()):
+        large = np.rint(255 * resize(image / 255, (SIDE, SIDE), order=1)).astype(np.float32)
+        found.append(np.repeat(large[..., None] / 255, 3, axis=-1))
+    return found
 
 
 def clicks(count: int, seed: int = 0) -> np.ndarray:

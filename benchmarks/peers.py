@@ -1,7 +1,7 @@
 """Other people's programs to race against: there or not, and never needed.
 
-`make bench` puts those that it can get into `.peers/`, without their own requirements; the group
-"peers" in pyproject.toml lists them.
+`make bench` puts those that it can get into `.peers/`, without their own requirements. They are
+the group "peers" of pyproject.toml.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def segment_anything() -> types.ModuleType | None:
     if FOLDER.is_dir() and str(FOLDER) not in sys.path:
         sys.path.append(str(FOLDER))
     if find_spec("segment_anything") is None:
-        print("\nno peer: segment-anything is not installed; `make bench-peers` fetches it")
+        print("\nno peer: segment-anything is not installed; `make .peers` fetches it")
         return None
     with without_torchvision():
         return import_module("segment_anything")

@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -66,6 +66,7 @@ def race(
     *,
     warmups: int = 1,
     setup: Callable[[], object] | None = None,
+    once: Sequence[str] = (),
 ) -> dict[str, Samples]:
     """Run every way once per round, in turn, so that all of them meet the same load.
 
@@ -79,19 +80,23 @@ def race(
         How often each is timed; how often before that it is not.
     setup : callable, optional
         Called before each call, untimed; what it returns is the call's only argument.
+    once : sequence of str
+        Ways that run in the first timed round only, because they take long.
     """
     took: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
 
     def one_round() -> None:
         for name, way in ways.items():
+            if took[name] and name in once:
+                continue
             given = () if setup is None else (setup(),)
             took[name].append(timed(way, *given))
 
     if benchmark.enabled:
         for _ in range(warmups):
             one_round()
-        for times in took.values():
-            times.clear()
+            for times in took.values():
+                times.clear()
     benchmark.pedantic(one_round, rounds=rounds)
     return {name: Samples(*zip(*times, strict=True)) for name, times in took.items()}
 
@@ -134,14 +139,15 @@ class Measurement:
     about: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def is_rate(self) -> bool:
-        return self.unit.endswith("/s")
+    def more_is_better(self) -> bool:
+        """Whether it is a rate, or an agreement."""
+        return self.unit.endswith("/s") or self.unit == "IoU"
 
     def better_than(self, other: float | None) -> float | None:
         """Return how many times as fast as `other` this is, None if there is no other."""
         if not other or not self.median:
             return None
-        return self.median / other if self.is_rate else other / self.median
+        return self.median / other if self.more_is_better else other / self.median
 
     @property
     def speedup(self) -> float | None:

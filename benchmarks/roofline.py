@@ -43,19 +43,31 @@ def best_seconds(
 
 
 @cache
-def rate(precision: str = "float32") -> float:
-    """Return the best rate of a matrix product on this CPU, GFLOP/s.
+def rate(precision: str = "float32", device: str = "cpu") -> float:
+    """Return the best rate of a matrix product on a device, GFLOP/s.
 
-    The best of PyTorch's own product and of one with packed weights, where PyTorch has it.
+    On a CPU the best of PyTorch's own product and of one with packed weights, where there is one.
     """
     dtype = getattr(torch, precision)
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(ROWS, INNER, generator=generator).to(dtype)
-    w = torch.randn(COLUMNS, INNER, generator=generator).to(dtype)
+    x = torch.randn(ROWS, INNER, generator=generator).to(device, dtype)
+    w = torch.randn(COLUMNS, INNER, generator=generator).to(device, dtype)
+    calls = [lambda: torch.nn.functional.linear(x, w)]
     with torch.inference_mode():
-        calls = [lambda: torch.nn.functional.linear(x, w), *_packed(x, w)]
-        seconds = min(best_seconds(call) for call in calls)
+        calls += _packed(x, w) if device == "cpu" else []
+        seconds = min(best_seconds(finished(call, device)) for call in calls)
     return 2 * ROWS * INNER * COLUMNS / seconds / 1e9
+
+
+def finished(call: Callable[..., object], device: str) -> Callable[..., None]:
+    """Return a call that ends when the device has done what was asked for."""
+
+    def wait(*given: object) -> None:
+        call(*given)
+        if device.startswith("cuda"):
+            torch.cuda.synchronize(device)
+
+    return wait
 
 
 def _packed(x: torch.Tensor, w: torch.Tensor) -> list[Callable[[], object]]:

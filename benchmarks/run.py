@@ -13,12 +13,13 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -42,10 +43,16 @@ class Part:
     minutes: float = 3.0
     """At most; a part that takes longer is stopped."""
 
+    @property
+    def title(self) -> str:
+        return f"{self.module}:{self.only}" if self.only else self.module
+
 
 PARTS = (
     Part("test_roofline", minutes=1),
-    Part("test_networks"),
+    Part("test_networks", "encode", minutes=4),
+    Part("test_networks", "decode", minutes=2),
+    Part("test_networks", "first_mask", minutes=1.5),
     Part("test_interaction"),
     Part("test_hover", "hover_to_contour and 512", gui=True),
     Part("test_following"),
@@ -67,19 +74,22 @@ def run_part(part: Part, lines: Path, seconds: float) -> str:
     screen = ["-s", "-screen 0 1600x1200x24"]
     xvfb = shutil.which("xvfb-run") if part.gui and not os.environ.get("DISPLAY") else None
     prefix = [xvfb, "-a", *screen] if xvfb else []
-    with subprocess.Popen([*prefix, *command], cwd=ROOT, env=env, start_new_session=True) as child:
+    with subprocess.Popen([*prefix, *command], cwd=ROOT, env=env) as child:
         try:
             status = child.wait(seconds)
         except subprocess.TimeoutExpired:
-            _end(child)
             return f"stopped after {seconds:.0f} s"
+        finally:
+            _end(child)
     return "" if status in (0, 5) else f"pytest ended with status {status}"
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """End a process and all that it has started."""
+    """End a process and all that it has started, if it has not ended."""
     import psutil
 
+    if child.poll() is not None:
+        return
     everyone = psutil.Process(child.pid).children(recursive=True)
     for process in [*everyone, child]:
         process.kill()
@@ -96,13 +106,15 @@ def measure(parts: Sequence[Part], minutes: float) -> dict[str, Any]:
     }  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         lines = Path(folder, "measured.jsonl")
-        for part in parts:
-            left = 60 * minutes - (time.monotonic() - started)
-            problem = (
-                run_part(part, lines, min(left, 60 * part.minutes)) if left > 1 else "no time left"
-            )
-            if problem:
-                record["failed"][part.module] = problem
+        try:
+            for part in parts:
+                left = 60 * minutes - (time.monotonic() - started)
+                limit = min(left, 60 * part.minutes)
+                problem = run_part(part, lines, limit) if left > 1 else "no time left"
+                if problem:
+                    record["failed"][part.title] = problem
+        except KeyboardInterrupt:
+            record["failed"]["the rest"] = "interrupted"
         record["measurements"] = read_lines(lines, record)
     record["seconds"] = round(time.monotonic() - started, 1)
     return record
@@ -130,25 +142,32 @@ def merged(old: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
     return new | {"measurements": [*kept, *new["measurements"]]}
 
 
+def named(title: str) -> list[Part]:
+    """Return the parts of a module, or the tests of it that an expression after ``:`` chooses."""
+    module, _, only = title.partition(":")
+    parts = [p for p in PARTS if p.module == module] or [Part(module)]
+    return [replace(parts[0], only=only)] if only else parts
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """Measure, compare, write down."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="+", metavar="MODULE", help="a part, e.g. test_networks")
+    parser.add_argument("--only", nargs="+", metavar="MODULE", help="or MODULE:TESTS")
     parser.add_argument("--minutes", type=float, default=MINUTES)
     parser.add_argument("--record", type=Path, default=FILE, help="where the record is written")
     parser.add_argument("--history", type=Path, default=history.FILE)
     parser.add_argument("--no-history", action="store_true", help="compare, but add nothing")
     given = parser.parse_args(words)
-    known = {part.module: part for part in PARTS}
-    parts = [known.get(n, Part(n)) for n in given.only] if given.only else list(PARTS)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was measured is kept
+    parts = [part for title in given.only for part in named(title)] if given.only else list(PARTS)
     record = measure(parts, given.minutes)
     if not record["measurements"]:
         print(f"nothing was measured: {record['failed']}")
         return 1
     new, old = history.entries(record), history.read(given.history)
     print("\n" + history.told(history.changes(new, old)))
-    for module, problem in record["failed"].items():
-        print(f"FAILED: {module}: {problem}")
+    for title, problem in record["failed"].items():
+        print(f"FAILED: {title}: {problem}")
     before = json.loads(given.record.read_text()) if given.only and given.record.exists() else None
     given.record.write_text(json.dumps(merged(before, record), indent=1) + "\n", encoding="utf-8")
     if not given.no_history:

@@ -10,8 +10,11 @@ import pytest
 import torch  # noqa: TID253
 
 from benchmarks import peers, roofline
-from benchmarks.networks import KINDS, Pair, clicks, prompts_at, tile
-from benchmarks.records import Samples, race, report
+from benchmarks.networks import KINDS, Pair, clicks, photographs, prompts_at, tile
+from benchmarks.records import Samples, race, report, samples_of, timed
+from napari_ditto.data.embeddings import EmbeddingCache
+from napari_ditto.data.source import open_source
+from napari_ditto.engine.annotator import Annotator
 
 AGREED = 100
 """Prompts over which the masks of half precision are compared."""
@@ -63,7 +66,7 @@ def test_encode(benchmark, pair):
     if network is not None:
         pixels = torch.from_numpy(255 * image).permute(2, 0, 1)[None]
         ways["segment-anything"] = lambda: meta_encode(network, pixels)
-    found = race(benchmark, ways, rounds=3)
+    found = race(benchmark, ways, rounds=3, warmups=0, once=("segment-anything",))
     name, products, gflop = f"{pair.family}/encode", pair.products(), pair.gflop()
     for way, kind in (("auto", precision), ("float32", "float32")):
         alone = roofline.products_alone(products, kind)
@@ -76,12 +79,28 @@ def test_encode(benchmark, pair):
             share_of_possible=roofline.utilisation(gflop, ours.median, roofline.rate(kind)),
             **others(ours, found),
         )  # fmt: skip
-    if precision == "float32":
+
+
+def test_encode_gives_the_same(pair):
+    """Half precision finds the same masks on photographs; float32 makes the same numbers."""
+    auto, ious, name = pair.ours("auto"), [], f"{pair.family}/encode"
+    for seed, image in enumerate(photographs()):
+        embedding, theirs = auto.encode(image[None])[0], pair.encode(image)
+        points = clicks(AGREED // 2, seed=seed)
+        for some in np.split(points, 5):
+            ious.extend(agreement(auto, pair, embedding, theirs, some).ravel())
+    report(
+        f"{name}, mask IoU", float(np.mean(ious)), "IoU",
+        p05=float(np.percentile(ious, 5)), masks=len(ious),
+        precision=getattr(auto.spec, "precision", "float32"),
+    )  # fmt: skip
+    assert np.mean(ious) > 0.98
+    if "image" not in embedding.arrays:
         return
-    embedding, theirs = auto.encode(image[None])[0], pair.encode(image)
-    points = clicks(AGREED, seed=1)
-    ious = [agreement(auto, pair, embedding, theirs, some) for some in np.split(points, 10)]
-    report(f"{name}, mask IoU", float(np.mean(ious)), "IoU", least=float(np.min(ious)), of=AGREED)
+    ours = pair.ours("float32").encode(image[None])[0].arrays["image"].squeeze()
+    difference = float(np.abs(ours - theirs.numpy().squeeze()).max())
+    report(f"{name}, float32, largest difference", difference, "")
+    assert difference < 1e-2
 
 
 def others(ours: Samples, found: dict[str, Samples]) -> dict[str, float]:
@@ -124,13 +143,43 @@ def test_decode(benchmark, pair, count):
     if network is not None:
         made = torch.zeros(1, 256, 64, 64)
         ways["segment-anything"] = lambda at: meta_decode(network, made, at)
-    if count == "many":  # of which one round takes 10 s
-        ways = {name: way for name, way in ways.items() if name != "segment-anything"}
-    rounds = 20 if count == "one" else 3
-    found = race(benchmark, ways, rounds, setup=points, warmups=1 if count == "many" else 3)
+    rounds, warmups, once = (20, 3, ()) if count == "one" else (3, 0, ("segment-anything",))
+    found = race(benchmark, ways, rounds, setup=points, warmups=warmups, once=once)
     report(
         f"{pair.family}/decode, {many} prompt{'s' * (many > 1)}", found["ours"],
         "ms" if count == "one" else "s", clock="cpu",
         reference=("transformers", found["transformers"]), benchmark=benchmark,
         **others(found["ours"], found),
+    )  # fmt: skip
+
+
+def test_first_mask_and_further_click(benchmark, tmp_path):
+    """A click on an image of 1,024 x 1,024 that nobody has looked at, and one more."""
+    pair = Pair("sam", tmp_path)
+    model, image = pair.ours("auto"), tile()
+    pixels = np.rint(255 * image[..., 0]).astype(np.uint8)
+    points = clicks(64)
+    begun = []
+
+    def first(_=None):
+        source = open_source(pixels, axes="yx", window=(0, 255))
+        begun.append(Annotator(source, model, cache=EmbeddingCache(directory=None)))
+        begun[-1].predict(points=[points[0]])
+
+    def theirs():
+        pair.decode(pair.encode(image), points[:1]) > 0  # noqa: B015  # the masks, thrown away
+
+    found = race(benchmark, {"ours": first, "transformers": theirs}, rounds=2, warmups=0)
+    report(
+        "sam/first mask", found["ours"], "s", reference=("transformers", found["transformers"]),
+        benchmark=benchmark,
+    )  # fmt: skip
+    embedding, clicked = pair.encode(image), []
+    for point in points[1:21]:
+        ours = timed(lambda at: begun[-1].predict(points=[points[0], at]), point)
+        clicked.append((ours, timed(lambda at: pair.decode(embedding, at[None]) > 0, point)))
+    wall = np.array(clicked)[..., 0].T
+    report(
+        "sam/further click", samples_of(list(wall[0])), "ms",
+        reference=("transformers, masks alone", samples_of(list(wall[1]))),
     )  # fmt: skip
