@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
+import textwrap
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -72,6 +74,29 @@ def _video(size, channels=128):
     }
 
 
+def mended_sam_hq():
+    """Return the library's class with the image that its transformer gives, as 4.57 had it.
+
+    Since release 5 it upscales the encoder's image instead, with rows and columns exchanged; the
+    published decoder (SysCV/sam-hq, ``mask_decoder_hq.py``) upscales what the transformer gives.
+    """
+    import transformers.models.sam_hq.modeling_sam_hq as library
+
+    source = textwrap.dedent(inspect.getsource(library.SamHQMaskDecoder.forward))
+    wrong, right = "point_embedding, iou_token_out = ", "point_embedding, image_embeddings = "
+    names = dict(vars(library))
+    exec(source.replace(wrong, right), names)  # noqa: S102  # the library's own code
+    decoder = type("Mended", (library.SamHQMaskDecoder,), {"forward": names["forward"]})
+
+    class MendedModel(library.SamHQModel):
+        def __init__(self, config):
+            super().__init__(config)
+            self.mask_decoder.__class__ = decoder
+
+    MendedModel.__name__ = "SamHQModel"
+    return MendedModel
+
+
 def make_network(family, size=128):
     """Return a small network of the library with weights that make lively masks."""
     import torch
@@ -85,7 +110,7 @@ def make_network(family, size=128):
             network = t.SamModel(t.SamConfig(vision_config=_vision(size), **parts))
         elif family == "sam_hq":
             parts["mask_decoder_config"] = {**DECODER, "vit_dim": 32}
-            network = t.SamHQModel(t.SamHQConfig(vision_config=_vision(size), **parts))
+            network = mended_sam_hq()(t.SamHQConfig(vision_config=_vision(size), **parts))
         elif family == "sam2":
             network = t.Sam2Model(t.Sam2Config(vision_config=_hiera(size), **parts))
         else:

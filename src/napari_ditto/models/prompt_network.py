@@ -5,27 +5,42 @@ Arrays go in and out, PyTorch stays inside. Imported by the families, never by t
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch  # noqa: TID253  # imported only with a family
 from numpy.typing import NDArray
 
 from napari_ditto.core.embedding import Embedding
+from napari_ditto.core.geometry import Box
 from napari_ditto.core.prompts import PromptSet
 from napari_ditto.models.canvas import Canvas
 from napari_ditto.models.checks import check_maker, check_tiles
+from napari_ditto.models.decoding.decoder import Decoded, Features, MaskDecoder, Plan
+from napari_ditto.models.decoding.resampling import Axis, axis, upsample
 from napari_ditto.models.device import in_batches, memory_watched
 from napari_ditto.models.matching.dense import Dense
 from napari_ditto.models.matching.matcher import Matcher
 from napari_ditto.models.prompt_tokens import Tokens, batches, mask_logits, tokenize
-from napari_ditto.models.protocols import ContextMap, Example, MaskLogits, Memory, ModelSpec
+from napari_ditto.models.protocols import (
+    ContextMap,
+    Crop,
+    Example,
+    MaskLogits,
+    Memory,
+    ModelSpec,
+)
 
 CANDIDATES = 3
 DECODE_BATCH = 16
-Features = Mapping[str, torch.Tensor]
+KEPT_PLANS = 4
+"""Embeddings whose part of decoding is kept for the next click, about 10 MB each."""
 
 
 class PromptNetwork(ABC):
@@ -48,6 +63,9 @@ class PromptNetwork(ABC):
     output is the first and best, followed by the two better ones of those three
     (Kirillov et al. 2023, section 3 and appendix A).
 
+    All masks come from one pass of :mod:`napari_ditto.models.decoding`, which holds the library's
+    weights; what an embedding alone decides is kept for the next click on it.
+
     Embeddings are float32: rounding them to float16 moves mask borders.
 
     Examples are matched on the encoder's coarsest features (:mod:`napari_ditto.models.matching`).
@@ -59,6 +77,8 @@ class PromptNetwork(ABC):
         self._network: Any = network.to(self._device)
         self._canvas = canvas
         self._matcher = Matcher(self, self._dense)
+        self._plans: WeakKeyDictionary[Embedding, Plan] = WeakKeyDictionary()
+        self._lock = threading.Lock()
         # A CPU gains nothing from a larger batch, and attention takes gigabytes per tile.
         self._encode_batch = 1 if self._device.type == "cpu" else 4
 
@@ -93,19 +113,25 @@ class PromptNetwork(ABC):
         DeviceError
             If the device is out of memory.
         """
-        check_maker(embedding, self._spec.key)
         shape = embedding.tile_shape
         tokens = [tokenize(p, shape) for p in prompts]
         logits = np.empty((len(tokens), CANDIDATES, *shape), dtype=np.float32)
         scores = np.empty((len(tokens), CANDIDATES), dtype=np.float32)
-        with memory_watched():
-            features = self._upload(embedding)
-            for chosen in batches(tokens, DECODE_BATCH):
-                masks, ious = self._candidates(features, [tokens[i] for i in chosen], shape)
-                logits[chosen], scores[chosen] = masks, ious
-        ambiguous = np.array([t.is_ambiguous for t in tokens], dtype=bool)
-        best = np.where(ambiguous, scores.argmax(axis=1), 0).astype(np.intp)
+        best = np.zeros(len(tokens), dtype=np.intp)
+        for i, found in self._found(embedding, tokens):
+            self._to_tile(found.masks, shape, Box.of_shape(shape), logits[i])
+            scores[i], best[i] = found.scores, found.best
         return MaskLogits(logits, scores, best)
+
+    def decode_crops(self, embedding: Embedding, prompts: Sequence[PromptSet]) -> list[Crop]:
+        """Return the candidate to show first for each prompt set, where it lies.
+
+        Arguments and errors are those of :meth:`decode`.
+        """
+        shape = embedding.tile_shape
+        tokens = [tokenize(p, shape) for p in prompts]
+        crops = {i: self._crop(found, shape) for i, found in self._found(embedding, tokens)}
+        return [crops[i] for i in range(len(tokens))]
 
     def remember(self, examples: Sequence[Example]) -> Memory:
         """Condense examples into a memory of bounded size; nothing is trained.
@@ -133,6 +159,11 @@ class PromptNetwork(ABC):
 
     # --- what a family adds ---------------------------------------------------------------
 
+    decoder: ClassVar[type[MaskDecoder]] = MaskDecoder
+
+    sorts_candidates: ClassVar[bool] = False
+    """Whether the candidates of an ambiguous prompt come best first."""
+
     @abstractmethod
     def _prepare(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return a tile (h, w, 3) as network input (3, size, size)."""
@@ -140,16 +171,6 @@ class PromptNetwork(ABC):
     @abstractmethod
     def _features(self, pixels: torch.Tensor) -> Features:
         """Return the encoder's arrays, batch first."""
-
-    @abstractmethod
-    def _decode(
-        self, features: Features, prompts: Mapping[str, torch.Tensor], multimask: bool
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return coarse logits (i, p, m, s, s) and IoU estimates (i, p, m)."""
-
-    @abstractmethod
-    def _to_tile(self, masks: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
-        """Return coarse logits (n, m, s, s) at tile size (n, m, h, w)."""
 
     # --- shared ---------------------------------------------------------------------------
 
@@ -173,28 +194,83 @@ class PromptNetwork(ABC):
         return {n: torch.from_numpy(a)[None].to(self._device) for n, a in writable.items()}
 
     @torch.inference_mode()
-    def _candidates(
-        self, features: Features, tokens: Sequence[Tokens], shape: tuple[int, int]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return logits (n, 3, h, w) and scores (n, 3) for prompts of one kind."""
-        prompts = self._tensors(tokens, shape)
-        if tokens[0].mask is not None:  # a mask belongs to an image, so each prompt gets its own
-            features = {n: f.expand(len(tokens), *f.shape[1:]) for n, f in features.items()}
-        masks, scores = self._run(features, prompts, multimask=True)
-        if not tokens[0].is_ambiguous:
-            first = self._run(features, prompts, multimask=False)
-            order = scores.argsort(dim=1, descending=True)[:, : CANDIDATES - 1]
-            rest = masks.gather(1, order[..., None, None].expand(-1, -1, *masks.shape[2:]))
-            masks = torch.cat([first[0], rest], dim=1)
-            scores = torch.cat([first[1], scores.gather(1, order)], dim=1)
-        full = self._to_tile(masks[:, :CANDIDATES], shape)
-        return full.cpu().numpy(), scores[:, :CANDIDATES].clamp(0, 1).cpu().numpy()
+    def _plan(self, embedding: Embedding) -> Plan:
+        with self._lock:
+            plan = self._plans.pop(embedding, None) or self._decoder.plan(self._upload(embedding))
+            for old in list(self._plans)[: 1 - KEPT_PLANS]:
+                self._plans.pop(old, None)
+            self._plans[embedding] = plan
+        return plan
 
-    def _run(
-        self, features: Features, prompts: Mapping[str, torch.Tensor], multimask: bool
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        masks, scores = self._decode(features, prompts, multimask)
-        return masks.flatten(0, 1).float(), scores.flatten(0, 1).float()
+    @cached_property
+    def _decoder(self) -> MaskDecoder:
+        """Made with the first prompt: encoding has no use for it."""
+        return self.decoder(self._network, getattr(torch, self._spec.precision))
+
+    def _found(
+        self, embedding: Embedding, tokens: Sequence[Tokens]
+    ) -> Iterator[tuple[int, _Candidates]]:
+        """Yield the candidates of each prompt, by its number; equal kinds go together."""
+        check_maker(embedding, self._spec.key)
+        shape = embedding.tile_shape
+        with memory_watched():
+            plan = self._plan(embedding) if tokens else None
+            for chosen in batches(tokens, DECODE_BATCH):
+                some = [tokens[i] for i in chosen]
+                decoded = self._decode(plan, self._tensors(some, shape), self._seen(shape))
+                found = _three(decoded, some[0].is_ambiguous, self.sorts_candidates)
+                yield from zip(chosen, found, strict=True)
+
+    @torch.inference_mode()
+    def _decode(
+        self, plan: Plan, prompts: Mapping[str, torch.Tensor], seen: tuple[int, int]
+    ) -> Decoded:
+        return self._decoder(plan, prompts, seen)
+
+    def _axes(self, shape: tuple[int, int]) -> tuple[Axis, Axis]:
+        """Return how the rows and columns of a tile are made of those of a coarse mask.
+
+        The padding of the canvas is undone as the library does it, in two bilinear steps.
+        """
+        coarse, canvas = self._canvas.mask_size, self._canvas
+        between = canvas.size if canvas.keeps_aspect else coarse
+        kept = canvas.shape_of(shape, between)
+        rows, columns = (
+            axis(coarse, between, k, n, self._device) for k, n in zip(kept, shape, strict=True)
+        )
+        return rows, columns
+
+    def _seen(self, shape: tuple[int, int]) -> tuple[int, int]:
+        """Return how many rows and columns of the encoder's map a tile takes up."""
+        rows, columns = (int(a.last[-1]) // 4 + 1 for a in self._axes(shape))
+        return rows, columns
+
+    @torch.inference_mode()
+    def _to_tile(
+        self, masks: torch.Tensor, shape: tuple[int, int], box: Box, out: NDArray[np.float32]
+    ) -> None:
+        """Fill `out` (m, h, w) with coarse masks (m, s, s) at the size of a tile, in a box."""
+        rows, columns = self._axes(shape)
+        if masks.device.type == "cpu":
+            upsample(masks, rows, columns, (box.y0, box.x0), torch.from_numpy(out))
+            return
+        made = masks.new_empty(out.shape)
+        upsample(masks, rows, columns, (box.y0, box.x0), made)
+        out[...] = made.cpu().numpy()
+
+    def _crop(self, found: _Candidates, shape: tuple[int, int]) -> Crop:
+        mask, score = found.masks[found.best], float(found.scores[found.best])
+        inside = (mask > 0).cpu().numpy()
+        used = (np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0)))
+        if not len(used[0]):
+            return Crop(Box(0, 0, 0, 0), np.zeros((0, 0), np.float32), score, found.best)
+        rows, columns = (
+            a.reach(int(u[0]), int(u[-1])) for a, u in zip(self._axes(shape), used, strict=True)
+        )
+        box = Box(rows[0], columns[0], rows[1], columns[1])
+        logits = np.empty(box.shape, np.float32)
+        self._to_tile(mask[None], shape, box, logits[None])
+        return Crop(box, logits, score, found.best)
 
     def _tensors(self, tokens: Sequence[Tokens], shape: tuple[int, int]) -> dict[str, torch.Tensor]:
         """Return the library's keyword arguments for prompts of one kind."""
@@ -213,3 +289,29 @@ class PromptNetwork(ABC):
             coverage = np.stack([self._canvas.mask_coverage(m) for m in masks])
             found["input_masks"] = mask_logits(coverage)[:, None]
         return {name: torch.from_numpy(a).to(self._device) for name, a in found.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class _Candidates:
+    """Three coarse masks (3, s, s) of one prompt, their scores, and which one to show first."""
+
+    masks: torch.Tensor
+    scores: NDArray[np.float32]
+    best: int
+
+
+def _three(decoded: Decoded, ambiguous: bool, by_score: bool) -> list[_Candidates]:
+    """Return the candidates of each prompt: see :class:`PromptNetwork`."""
+    scores = decoded.scores.clamp(0, 1)
+    # By the scores before they are clipped, as the library does.
+    order = decoded.scores[:, 1:].argsort(1, descending=True) + 1
+    if ambiguous:
+        chosen = order if by_score else order.sort(1).values
+    else:
+        chosen = torch.cat([torch.zeros_like(order[:, :1]), order], dim=1)
+    chosen = chosen[:, :CANDIDATES]
+    told = scores.gather(1, chosen).cpu().numpy()
+    return [
+        _Candidates(masks[which], one, int(one.argmax()) if ambiguous else 0)
+        for masks, which, one in zip(decoded.masks, chosen, told, strict=True)
+    ]

@@ -5,22 +5,35 @@ Kirillov et al. 2023, Segment Anything; Ke et al. 2023, Segment Anything in High
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch  # noqa: TID253  # this module is imported when the family is used
 from numpy.typing import NDArray
-from torch.nn.functional import interpolate  # noqa: TID253
 
+from napari_ditto.errors import ModelError
 from napari_ditto.models.build import Recipe, build, canvas_from, spec_of
 from napari_ditto.models.canvas import to_bytes
 from napari_ditto.models.checkpoint import Tensors
-from napari_ditto.models.prompt_network import Features, PromptNetwork
+from napari_ditto.models.decoding.decoder import Features
+from napari_ditto.models.decoding.hq import HQMaskDecoder
+from napari_ditto.models.numerics import Outcome, Precision, choose_precision
+from napari_ditto.models.prompt_network import PromptNetwork
+from napari_ditto.models.sam.encoder import SamEncoder
 from napari_ditto.models.sam.original import infer_config, is_hq, is_original, translate
+from napari_ditto.models.trial import LEAST_PARAMETERS, picture, try_out
 from napari_ditto.models.weights import Weights
 
 VERSION = "1"
+
+TRIAL_SHARE = 4
+"""The picture of a trial has so many times fewer patches along a side."""
+
+FASTER = {"float32": 1.6, "bfloat16": 3.0, "float16": 3.0}
+"""Than the library in float32, whose times on two cores are those that are estimated."""
+
 _SHARED = ("shared_image_embedding", "prompt_encoder.shared_embedding")
 
 
@@ -42,66 +55,86 @@ class SamPromptModel(PromptNetwork):
             pixels = np.asarray(image)
         return self._canvas.normalize(pixels)
 
+    @cached_property
+    def _encoder(self) -> SamEncoder:
+        """Made with the first picture: who only decodes need not wait for it."""
+        encoder = SamEncoder(self._network.vision_encoder, getattr(torch, self._spec.precision))
+        self._network.vision_encoder = torch.nn.Identity()  # its weights live on in the encoder
+        return encoder
+
     def _features(self, pixels: torch.Tensor) -> Features:
-        return {"image": self._network.get_image_embeddings(pixels)}
+        with self._lock:  # two threads must not both take the library's weights
+            encoder = self._encoder
+        return self._named(*encoder(pixels))
 
-    def _decode(
-        self, features: Features, prompts: Mapping[str, torch.Tensor], multimask: bool
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        out = self._network(
-            image_embeddings=features["image"], multimask_output=multimask, **prompts
-        )
-        return out.pred_masks, out.iou_scores
+    @staticmethod
+    def _named(image: torch.Tensor, early: torch.Tensor | None) -> Features:
+        return {"image": image}
 
-    def _to_tile(self, masks: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
-        """Undo the resize and the padding of the canvas, both bilinear, as the library does."""
-        height, width = self._canvas.shape_of(shape)
-        size = self._canvas.size
-        canvas = interpolate(masks, (size, size), mode="bilinear", align_corners=False)
-        cut = canvas[..., :height, :width]
-        return interpolate(cut, shape, mode="bilinear", align_corners=False)
+    def try_out(self) -> Outcome:
+        """Compute a small picture and some masks, before the first tile is encoded."""
+        vision = self._network.vision_encoder
+        patch = int(vision.config.patch_size)
+        grid = self._canvas.size // patch
+        patches = max(1, grid // TRIAL_SHARE)
+        pixels = torch.from_numpy(picture(patches * patch)).to(self._device)
+        encoder = SamEncoder(vision, getattr(torch, self._spec.precision))
+        again = -(-grid // patches)
+
+        def encode() -> dict[str, NDArray[Any]]:
+            """Repeat what was found until it fills the grid that the decoder knows."""
+            image, early = encoder(pixels)
+            image = image.repeat(1, 1, again, again)[..., :grid, :grid]
+            early = None if early is None else early.repeat(1, again, again, 1)[:, :grid, :grid]
+            return {n: f[0].cpu().numpy() for n, f in self._named(image, early).items()}
+
+        return try_out(self, encode)
 
 
 class SamHQPromptModel(SamPromptModel):
     """SAM-HQ: the decoder also reads the features of the first global attention block."""
+
+    decoder = HQMaskDecoder
+    sorts_candidates = True
 
     @staticmethod
     def channels(vision: Any) -> int:  # noqa: ANN401
         """Return how many numbers an embedding holds per patch."""
         return int(vision.output_channels + vision.hidden_size)
 
-    def _features(self, pixels: torch.Tensor) -> Features:
-        image, blocks = self._network.get_image_embeddings(pixels)
-        return {"image": image, "early": blocks[0]}
-
-    def _decode(
-        self, features: Features, prompts: Mapping[str, torch.Tensor], multimask: bool
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        out = self._network(
-            image_embeddings=features["image"],
-            intermediate_embeddings=[features["early"]],
-            multimask_output=multimask,
-            **prompts,
-        )
-        return out.pred_masks, out.iou_scores
+    @staticmethod
+    def _named(image: torch.Tensor, early: torch.Tensor | None) -> Features:
+        if early is None:
+            raise ModelError("this SAM-HQ has no global attention, whose features masks need")
+        return {"image": image, "early": early}
 
 
-def load_sam(name: str, weights: Weights, device: str) -> SamPromptModel:
+def load_sam(name: str, weights: Weights, device: str, precision: str = "auto") -> SamPromptModel:
     """Load SAM from a folder, a safetensors file, or an original checkpoint."""
-    return _load(name, weights, device, SAM, SamPromptModel)
+    return _load(name, weights, device, precision, SAM, SamPromptModel)
 
 
-def load_sam_hq(name: str, weights: Weights, device: str) -> SamPromptModel:
+def load_sam_hq(
+    name: str, weights: Weights, device: str, precision: str = "auto"
+) -> SamPromptModel:
     """Load SAM-HQ from a folder, a safetensors file, or an original checkpoint."""
-    return _load(name, weights, device, SAM_HQ, SamHQPromptModel)
+    return _load(name, weights, device, precision, SAM_HQ, SamHQPromptModel)
 
 
 def _load(
-    name: str, weights: Weights, device: str, recipe: Recipe, kind: type[SamPromptModel]
+    name: str,
+    weights: Weights,
+    device: str,
+    precision: str,
+    recipe: Recipe,
+    kind: type[SamPromptModel],
 ) -> SamPromptModel:
+    network: Any
     network, config, sha256 = build(weights, recipe)
+    network.to(device)
     vision = config.vision_config
     patches = (vision.image_size // vision.patch_size) ** 2
+    parameters = sum(p.numel() for p in network.vision_encoder.parameters())
     spec = spec_of(
         name,
         recipe,
@@ -110,11 +143,21 @@ def _load(
         device=device,
         network=network,
         input_size=vision.image_size,
-        # One attention map per head, its bias and their sum, for the whole grid of patches.
-        work_bytes=12 * vision.num_attention_heads * patches**2,
+        # The packed weights while those of the file are still there, and what layers hand on.
+        work_bytes=4 * parameters + 64 * patches * vision.hidden_size,
         embedding_bytes=4 * patches * kind.channels(vision),
     )
-    return kind(spec, network, canvas_from(weights, config.prompt_encoder_config, True))
+    canvas = canvas_from(weights, config.prompt_encoder_config, True)
+    if precision == "auto" and parameters < LEAST_PARAMETERS:
+        precision = "float32"
+    code = f"{recipe.family}@{recipe.version}#{sha256}"
+
+    def trial(tried: Precision) -> Outcome:
+        return kind(replace(spec, precision=tried), network, canvas).try_out()
+
+    chosen = choose_precision(precision, device, code, trial)
+    seconds = spec.encode_seconds / FASTER[chosen]
+    return kind(replace(spec, precision=chosen, encode_seconds=seconds), network, canvas)
 
 
 def _complete(tensors: Tensors) -> Tensors:

@@ -6,15 +6,20 @@ frame: the library adds the "no memory" embedding.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 import torch  # noqa: TID253  # this module is imported when the family is used
 from numpy.typing import NDArray
-from torch.nn.functional import interpolate  # noqa: TID253
 
-from napari_ditto.models.prompt_network import Features, PromptNetwork
+from napari_ditto.models.decoding.decoder import Features
+from napari_ditto.models.decoding.sam2 import Sam2MaskDecoder
+from napari_ditto.models.numerics import Outcome, Precision
+from napari_ditto.models.prompt_network import PromptNetwork
+from napari_ditto.models.sam2.encoder import HieraEncoder, supports
 from napari_ditto.models.stretched import stretch
+from napari_ditto.models.trial import picture, try_out
 
 LEVELS = ("fine", "middle", "image")
 
@@ -25,22 +30,46 @@ class Sam2PromptModel(PromptNetwork):
     The embedding holds three levels: the decoder needs the two finer ones for sharp borders.
     """
 
+    decoder = Sam2MaskDecoder
+
     def _prepare(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
         return stretch(tile, self._canvas)
 
     def _features(self, pixels: torch.Tensor) -> Features:
-        return dict(zip(LEVELS, self._network.get_image_embeddings(pixels), strict=True))
+        with self._lock:  # two threads must not both take the weights
+            encoder = self._encoder
+        return dict(zip(LEVELS, encoder(pixels), strict=True))
 
-    def _decode(
-        self, features: Features, prompts: Mapping[str, torch.Tensor], multimask: bool
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Decode; a single mask that is not stable gives way to the best of three (library)."""
-        out = self._network(
-            image_embeddings=[features[name] for name in LEVELS],
-            multimask_output=multimask,
-            **prompts,
-        )
-        return out.pred_masks, out.iou_scores
+    @cached_property
+    def _encoder(self) -> Callable[[torch.Tensor], list[torch.Tensor]]:
+        """Made with the first picture: who only decodes need not wait for it."""
+        if not self.has_precisions:
+            found: Callable[[torch.Tensor], list[torch.Tensor]] = self._network.get_image_embeddings
+            return found
+        encoder = HieraEncoder(self._network, getattr(torch, self._spec.precision))
+        self._network.vision_encoder.backbone = torch.nn.Identity()  # the encoder has its weights
+        return encoder
 
-    def _to_tile(self, masks: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
-        return interpolate(masks, shape, mode="bilinear", align_corners=False)
+    @property
+    def has_precisions(self) -> bool:
+        """Whether our encoder computes it, not the library's; asked before the first picture."""
+        return supports(self._network, self._canvas.size, self._canvas.size)
+
+    @property
+    def encoder_parameters(self) -> int:
+        """How many numbers the encoder's weights are, before the first picture."""
+        return sum(p.numel() for p in self._network.vision_encoder.parameters())
+
+    def try_precision(self, precision: Precision) -> Outcome:
+        """Compute a small picture with a precision, before the first tile is encoded."""
+        side = self._canvas.size
+        small = side // 2 if supports(self._network, side // 2, side // 2) else side
+        pixels = torch.from_numpy(picture(small)).to(self._device)
+        encoder = HieraEncoder(self._network, getattr(torch, precision))
+
+        def encode() -> dict[str, NDArray[np.float32]]:
+            """Repeat what was found until it fills the grid that the decoder knows."""
+            found = [level.repeat(1, 1, side // small, side // small) for level in encoder(pixels)]
+            return {n: f[0].cpu().numpy() for n, f in zip(LEVELS, found, strict=True)}
+
+        return try_out(self, encode)

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from torch.nn.functional import interpolate  # noqa: TID253
 
 from napari_ditto.core.embedding import Embedding
+from napari_ditto.core.geometry import Box
 from napari_ditto.errors import ModelError
 from napari_ditto.models.canvas import Canvas
 from napari_ditto.models.checks import check_maker
+from napari_ditto.models.decoding.decoder import Features
 from napari_ditto.models.device import memory_watched
-from napari_ditto.models.prompt_network import Features
 from napari_ditto.models.protocols import MemoryFrame, ModelSpec, VideoLogits
 from napari_ditto.models.sam2.memory import Levels, Memory, Remembering
 from napari_ditto.models.sam2.model import LEVELS, Sam2PromptModel
@@ -87,20 +88,16 @@ class Sam2Video(Sam2PromptModel):
             nothing = np.zeros(0, np.float32)
             logits = np.zeros((0, *embedding.tile_shape), np.float32)
             return VideoLogits(logits, nothing, nothing, arrays)
-        coarse = torch.stack([f.logits for f in found])[:, None]
+        shape = embedding.tile_shape
+        logits = np.empty((len(found), *shape), np.float32)
+        coarse = torch.stack([f.logits for f in found])
+        self._to_tile(coarse, shape, Box.of_shape(shape), logits)
         return VideoLogits(
-            self._to_tile(coarse, embedding.tile_shape)[:, 0].cpu().numpy(),
+            logits,
             torch.stack([f.score for f in found]).clamp(0, 1).cpu().numpy(),
             torch.stack([f.presence for f in found]).sigmoid().cpu().numpy(),
             arrays,
         )
-
-    def _decode(
-        self, features: Features, prompts: Mapping[str, torch.Tensor], multimask: bool
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        levels = Levels(*(features[name] for name in LEVELS))
-        masks, scores, *_ = self._memory.segment(levels, prompts, multimask)
-        return masks, scores
 
     def _levels(self, features: Features) -> Levels:
         """Return features as memory wants them: an embedding is that of a first frame."""
