@@ -12,8 +12,9 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
-LIMIT = 64 << 20
-"""Bytes read and not asked for yet: five tiles of 1024 x 1024, or twenty of 512 x 512."""
+LIMIT = 16 << 20
+"""Bytes that wait to be asked for: two tiles of 1024 x 1024, or six of 512 x 512. More would save no
+time, and take more from the encoder for what a click may make useless."""
 
 READERS = 2
 """A store far away answers two questions in the time of one."""
