@@ -77,9 +77,24 @@ FAMILIES: tuple[Family, ...] = (
         "napari_ditto.models.classic.model:ClassicModel",
         "nothing",
     ),
-    Family("sam", "Segment Anything", "napari_ditto.models.sam.model:load_sam"),
-    Family("sam_hq", "Segment Anything, high quality", "napari_ditto.models.sam.model:load_sam_hq"),
-    Family("sam2", "Segment Anything 2", "napari_ditto.models.sam2.loading:load_sam2"),
+    Family(
+        "sam",
+        "Segment Anything",
+        "napari_ditto.models.sam.model:load_sam",
+        has_precisions=True,
+    ),
+    Family(
+        "sam_hq",
+        "Segment Anything, high quality",
+        "napari_ditto.models.sam.model:load_sam_hq",
+        has_precisions=True,
+    ),
+    Family(
+        "sam2",
+        "Segment Anything 2",
+        "napari_ditto.models.sam2.loading:load_sam2",
+        has_precisions=True,
+    ),
     Family(
         "seggpt",
         "SegGPT: by example only",

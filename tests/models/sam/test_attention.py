@@ -109,3 +109,25 @@ def test_offsets_of_another_side_are_resized_as_in_the_library(side, network):
     y, x = terms.split(side, dim=-1)
     found = (y[..., None] + x[..., None, :]).view(2, side, side, side, side)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("winner", ["explicit", "fused"])
+def test_half_precision_takes_the_quicker_way_and_float32_none_but_one(winner, monkeypatch):
+    asked = []
+
+    def seconds(attend, dtype):
+        asked.append(attend)
+        return 1.0 if attend.__name__ == winner else 2.0
+
+    monkeypatch.setattr(attention, "_seconds", seconds)
+    attention.quicker.cache_clear()
+    assert attention.quicker(torch.float32) is fused
+    assert asked == []
+    assert attention.quicker(torch.bfloat16).__name__ == winner
+    attention.quicker(torch.bfloat16)
+    assert asked == [explicit, fused]
+    attention.quicker.cache_clear()
+
+
+def test_ways_are_really_timed():
+    assert 0 < attention._seconds(explicit, torch.bfloat16) < 10

@@ -9,7 +9,9 @@ key two vectors that are 1 at its row and its column.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from functools import cache
 
 import torch  # noqa: TID253  # imported with a family's network
 from torch.nn.functional import interpolate, pad, scaled_dot_product_attention  # noqa: TID253
@@ -129,7 +131,7 @@ def _bias(terms: torch.Tensor, side: int, places: torch.Tensor | None) -> torch.
 def explicit(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, bias: torch.Tensor
 ) -> torch.Tensor:
-    """Attend by two products; in bfloat16 the faster one, and the softmax adds in float32."""
+    """Attend by two products over `bias`, which is written to; the softmax adds in float32."""
     weights = bias.baddbmm_(query, key.transpose(1, 2))
     torch.softmax(weights, dim=-1, out=weights)
     return torch.bmm(weights, value)
@@ -138,9 +140,32 @@ def explicit(
 def fused(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, bias: torch.Tensor
 ) -> torch.Tensor:
-    """Attend by PyTorch's own function; in float32 the faster one."""
+    """Attend by PyTorch's own function."""
     q, k, v = query[None], key[None], value[None]
     return scaled_dot_product_attention(q, k, v, attn_mask=bias[None], scale=1.0)[0]
+
+
+@cache
+def quicker(dtype: torch.dtype) -> Attend:
+    """Return the way to attend that is faster on this CPU.
+
+    In bfloat16 both are timed, once: which one wins depends on what the CPU has for products.
+    In float32 nothing is timed, so that results are the same to the last bit every time.
+    """
+    if dtype == torch.float32:
+        return fused
+    return min((explicit, fused), key=lambda attend: _seconds(attend, dtype))
+
+
+def _seconds(attend: Attend, dtype: torch.dtype) -> float:
+    """Return the time of one chunk of a global block, the best of a few."""
+    query, key, value = (torch.zeros(1, n, 64, dtype=dtype) for n in (256, 4096, 4096))
+    bias, found = torch.zeros(1, 256, 4096, dtype=dtype), []
+    for _ in range(4):
+        start = time.perf_counter()
+        attend(query, key, value, bias)
+        found.append(time.perf_counter() - start)
+    return min(found)
 
 
 def attend_folded(

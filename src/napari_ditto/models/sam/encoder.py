@@ -16,8 +16,7 @@ from napari_ditto.models.sam.attention import (
     attend_folded,
     attend_in_chunks,
     centre,
-    explicit,
-    fused,
+    quicker,
     relative_table,
 )
 
@@ -122,7 +121,7 @@ class _Block:
         batch, height, width, wide = qkv.shape
         size = self.window
         down, across = -(-height // size), -(-width // size)
-        places = _window_places(height, width, size).to(qkv.device)
+        places = _window_places(height, width, size, qkv.device)
         windows = qkv.flatten(1, 2).index_select(1, places)
         windows = windows.view(batch, down, across, size, size, wide)
         windows[:, -1, :, size - (down * size - height) :] = self._qkv.bias
@@ -146,8 +145,7 @@ def _attend(
 ) -> torch.Tensor:
     if query.device.type != "cpu":
         return attend_folded(query, key, value, table)
-    attend = fused if query.dtype == torch.float32 else explicit
-    return attend_in_chunks(query, key, value, table, attend)
+    return attend_in_chunks(query, key, value, table, quicker(query.dtype))
 
 
 class _Neck:
@@ -202,8 +200,8 @@ def _table(attention: Any, side: int) -> torch.Tensor:  # noqa: ANN401
 
 
 @cache
-def _window_places(height: int, width: int, size: int) -> torch.Tensor:
+def _window_places(height: int, width: int, size: int, device: torch.device) -> torch.Tensor:
     """Return which token each place of each window shows; any for places beyond the image."""
     rows = torch.arange(-(-height // size) * size).clamp(max=height - 1).view(-1, 1, size, 1)
     columns = torch.arange(-(-width // size) * size).clamp(max=width - 1).view(1, -1, 1, size)
-    return (rows * width + columns).flatten()
+    return (rows * width + columns).flatten().to(device)
