@@ -110,8 +110,13 @@ def _weights(
 
 def _difference(plane: Plane, axis: int) -> Plane:
     """Central difference with repeated edges; zero along an axis of one pixel."""
-    pad = [(1, 1) if a == axis else (0, 0) for a in range(plane.ndim)]
-    wide = np.pad(plane, pad, mode="edge")
-    size = plane.shape[axis]
-    ahead = np.take(wide, np.arange(2, size + 2), axis)
-    return np.asarray((ahead - np.take(wide, np.arange(size), axis)) / 2, dtype=np.float32)
+    along = np.moveaxis(plane, axis, 0)
+    found = np.empty_like(plane)
+    out = np.moveaxis(found, axis, 0)
+    np.subtract(along[2:], along[:-2], out=out[1:-1])
+    if len(along) > 1:
+        out[0], out[-1] = along[1] - along[0], along[-1] - along[-2]
+    else:
+        out[0] = 0
+    found /= 2
+    return found

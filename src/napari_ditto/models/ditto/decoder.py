@@ -76,18 +76,20 @@ class Decoder(nn.Module):
         s2, s4, s8, s16 = maps
         return Projected(s2, s4, s8, s16, features.keys)
 
-    def forward(self, shared: Projected, index: Tensor, cues: Cues) -> Decoded:
-        """Decode `p` prompts; `index`, shape (p,), says which image each is about."""
+    def forward(self, shared: Projected, index: Tensor | None, cues: Cues) -> Decoded:
+        """Decode `p` prompts; `index`, shape (p,), says which image each is about, None its own."""
+        if index is not None:
+            shared = Projected(*(maps[index] for maps in shared))
         maps, fine = draw(cues)
         maps8 = pool(maps, 2)
-        alike = _similarities(shared.keys[index], maps8)
+        alike = _similarities(shared.keys, maps8)
         coarse = torch.cat((pool(maps, 4), F.max_pool2d(maps, 4), pool(alike, 2)), 1)
-        d16 = self.mix16(shared.s16[index] + self.cues16(coarse))
-        d8 = shared.s8[index] + self.cues8(torch.cat((maps8, alike), 1))
+        d16 = self.mix16(shared.s16 + self.cues16(coarse))
+        d8 = shared.s8 + self.cues8(torch.cat((maps8, alike), 1))
         d8 = self.mix8(d8 + resize_like(self.down[2](d16), d8))
-        d4 = shared.s4[index] + self.cues4(maps)
+        d4 = shared.s4 + self.cues4(maps)
         d4 = self.mix4(d4 + resize_like(self.down[1](d8), d4))
-        d2 = shared.s2[index] + self.cues2(fine)
+        d2 = shared.s2 + self.cues2(fine)
         d2 = F.relu(d2 + resize_like(self.down[0](d4), d2))
         logits = self.mask(F.relu(self.mix2(d2)))
         return Decoded(logits, self._judge(logits, d16, d4, maps))
@@ -100,7 +102,17 @@ class Decoder(nn.Module):
         which = torch.eye(HEADS, device=logits.device, dtype=logits.dtype)
         which = which.expand(len(logits), -1, -1)
         said = torch.cat((whole, under, _statistics(masks, maps[:, :1]), which), -1)
-        return self.judge(said).squeeze(-1)  # type: ignore[no-any-return]
+        return _rowwise(self.judge, said).squeeze(-1)
+
+
+def _rowwise(layers: nn.Sequential, x: Tensor) -> Tensor:
+    """Return layers of (p, m, k), each row computed alike: a matrix product varies with `p`."""
+    for layer in layers:
+        if isinstance(layer, nn.Linear):
+            x = (x[..., None, :] * layer.weight).sum(-1) + layer.bias
+        else:
+            x = layer(x)
+    return x
 
 
 def _similarities(keys: Tensor, maps: Tensor) -> Tensor:

@@ -215,8 +215,11 @@ def _different(options: Sequence[Option]) -> tuple[Option, ...]:
 def alike(a: Option, b: Option) -> float:
     """Return the IoU of two masks of different views."""
     fine, wide = (a, b) if a.look.view.side <= b.look.view.side else (b, a)
-    masks = [(o.look.logits[o.head : o.head + 1] > 0, o.look.view) for o in (fine, wide)]
-    return float(zoom.overlap(*masks[0], *masks[1])[0, 0])
+    masks = [
+        (o.look.logits[o.head : o.head + 1] > 0).cpu().numpy().astype(np.float32)
+        for o in (fine, wide)
+    ]
+    return float(zoom.overlap(masks[0], fine.look.view, masks[1], wide.look.view)[0, 0])
 
 
 def _union(a: BoxPrompt, b: BoxPrompt) -> BoxPrompt:

@@ -13,6 +13,7 @@ import torch  # noqa: TID253 - this module is imported when the network is
 from torch import Tensor  # noqa: TID253
 
 from napari_ditto.core.prompts import BoxPrompt
+from napari_ditto.models.device import threads
 from napari_ditto.models.ditto.cues import Cues
 from napari_ditto.models.ditto.decoder import Projected
 from napari_ditto.models.ditto.network import DittoNetwork
@@ -24,11 +25,11 @@ BATCH = 16
 VIEWS = 8
 """Views encoded at once."""
 
-PAIRS, FOURS = 2, 4
-"""Views and questions are filled up to a multiple of this.
+PAIRS = 2
+"""With several threads, views and questions are filled up to a multiple of this.
 
-So the last bits of an answer do not depend on what else is asked, with one or two threads per
-operation. One image, or three, are computed otherwise than many.
+So the last bits of an answer do not depend on what else is asked: one image, or three, are
+computed otherwise than many. With one thread they are all computed alike, and none is filled up.
 """
 
 KEPT_VIEWS = 48
@@ -138,6 +139,10 @@ class Eye:
 
     def look(self, questions: Sequence[Question]) -> list[Look]:
         """Answer questions, those of one size at once."""
+        if len(questions) == 1:
+            # Two threads that wait for each other at every step are slower than one.
+            with threads(1):
+                return self._decode(questions)
         found: dict[int, Look] = {}
         order = sorted(range(len(questions)), key=lambda i: questions[i].view.pixels)
         for _, group in groupby(order, key=lambda i: questions[i].view.pixels):
@@ -148,18 +153,17 @@ class Eye:
         return [found[i] for i in range(len(questions))]
 
     def _decode(self, questions: Sequence[Question]) -> list[Look]:
-        views = list(dict.fromkeys(q.view for q in questions))
-        parts = self._features(views)
+        known = self._features([q.view for q in questions])
+        asked = [*questions, *[questions[-1]] * _missing(len(questions))]
+        parts = [known[q.view] for q in asked]
         shared = Projected(*(torch.cat(maps) for maps in zip(*parts, strict=True)))
-        asked = [*questions, *[questions[-1]] * (-len(questions) % FOURS)]
-        index = torch.tensor([views.index(q.view) for q in asked], device=self.image.device)
-        answer = self.network.decode(shared, index, make_cues(asked, self.image.device))
+        answer = self.network.decode(shared, None, make_cues(asked, self.image.device))
         return [
             Look(q.view, logits.clamp(-20, 20), scores)
             for q, logits, scores in zip(questions, answer.logits, answer.scores, strict=False)
         ]
 
-    def _features(self, views: Sequence[View]) -> list[Projected]:
+    def _features(self, views: Sequence[View]) -> dict[View, Projected]:
         """Return the features of views of one size, those that are new encoded together."""
         found = {view: self.seen.get(view) for view in views}
         new = [view for view, known in found.items() if known is None]
@@ -167,14 +171,19 @@ class Eye:
             batch = new[start : start + VIEWS]
             for view, features in zip(batch, self._encode(batch), strict=True):
                 found[view] = self.seen.keep(view, features)
-        return [known for known in found.values() if known is not None]
+        return {view: known for view, known in found.items() if known is not None}
 
     def _encode(self, views: Sequence[View]) -> list[Projected]:
         pictures = [render(self.image, view) for view in views]
-        pictures += pictures[-1:] * (-len(pictures) % PAIRS)
+        pictures += pictures[-1:] * _missing(len(pictures))
         together = torch.cat(pictures).contiguous(memory_format=torch.channels_last)
         shared = self.network.project(self.network.encode(together))
         return [Projected(*(maps[i : i + 1].clone() for maps in shared)) for i in range(len(views))]
+
+
+def _missing(count: int) -> int:
+    """Return how many a batch is filled up with."""
+    return 0 if torch.get_num_threads() == 1 else -count % PAIRS
 
 
 def make_cues(questions: Sequence[Question], device: torch.device) -> Cues:

@@ -55,8 +55,11 @@ class Tile:
     """What is remembered of one encoded tile while it is in use."""
 
     def __init__(self, network: DittoNetwork, embedding: Embedding, device: str) -> None:
-        pixels = torch.tensor(embedding.arrays["pixels"].astype(np.float32), device=device)
-        self.eye = Eye(network, pixels.permute(2, 0, 1).contiguous())
+        pixels = embedding.arrays["pixels"].transpose(2, 0, 1)
+        if (pixels == pixels[:1]).all():
+            pixels = pixels[:1]  # grey: resampled once
+        image = np.ascontiguousarray(pixels, np.float32)
+        self.eye = Eye(network, torch.from_numpy(image).to(device))
         self.states: Recent[PromptSet, State] = Recent(KEPT_STATES)
 
 

@@ -31,8 +31,8 @@ class DittoNetwork(nn.Module):
         """Return what all prompts about the images share."""
         return self.decoder.project(features)
 
-    def decode(self, shared: Projected, index: Tensor, cues: Cues) -> Decoded:
-        """Return three masks and their scores for each prompt."""
+    def decode(self, shared: Projected, index: Tensor | None, cues: Cues) -> Decoded:
+        """Return three masks and their scores for each prompt; see :meth:`Decoder.forward`."""
         return self.decoder(shared, index, cues)  # type: ignore[no-any-return]
 
     def everything(self, features: Features) -> Tensor:

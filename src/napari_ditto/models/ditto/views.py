@@ -69,10 +69,13 @@ def view_around(
 
 
 def render(image: Tensor, view: View) -> Tensor:
-    """Return what the network sees of an image (3, h, w), shape (1, 3, pixels, pixels)."""
+    """Return what the network sees of an image (3, h, w), shape (1, 3, pixels, pixels).
+
+    A grey image may have one channel.
+    """
     rows = _taps(view.y0, view.side, view.pixels, image.shape[1], reflect=True)
     columns = _taps(view.x0, view.side, view.pixels, image.shape[2], reflect=True)
-    picture = _apply(image, rows, columns)
+    picture = _apply(image, rows, columns).expand(3, -1, -1)
     return picture[None].contiguous(memory_format=torch.channels_last)
 
 
@@ -139,7 +142,7 @@ def _apply(
     return down @ part @ across.T
 
 
-@lru_cache(maxsize=128)  # one click asks for the same spans several times
+@lru_cache(maxsize=256)  # one click asks for the same spans several times
 def _taps(
     start: float, length: float, count: int, extent: int, *, reflect: bool
 ) -> tuple[slice, NDArray[np.float32]]:

@@ -9,10 +9,11 @@ from itertools import combinations
 import numpy as np
 import torch  # noqa: TID253 - this module is imported when the network is
 from numpy.typing import NDArray
-from torch import Tensor  # noqa: TID253
 
 from napari_ditto.models.ditto.looks import Look
-from napari_ditto.models.ditto.views import View, carry, view_around
+from napari_ditto.models.ditto.views import View, view_around
+
+Masks = NDArray[np.float32]
 
 SMALLEST_VIEW = 40.0
 """Pixels: the smallest window seen in training; more magnified, there is only blur."""
@@ -59,7 +60,22 @@ def ladder(
     least, most = max(SMALLEST_VIEW, ROOM * span), max(SMALLEST_VIEW, whole)
     fit = sorted({min(max(side, least), most) for side in sides})
     apart = [s for s, after in zip(fit, [*fit[1:], math.inf], strict=True) if after > 1.2 * s]
-    return [view_around(center, side, shape, LOOK_PIXELS) for side in apart]
+    shared = not diameter
+    return [
+        view_around(_snapped(center, side) if shared else center, side, shape, LOOK_PIXELS)
+        for side in apart
+    ]
+
+
+def _snapped(center: tuple[float, float], side: float) -> tuple[float, float]:
+    """Return the nearest place that clicks round it share: what they look at is encoded once."""
+    step = side / SHARED
+    y, x = (step * round(at / step) for at in center)
+    return y, x
+
+
+SHARED = 8
+"""A first look's view lies on a grid of this many steps per side, so within 8 of its 128 pixels."""
 
 
 HINTED = 2.0
@@ -75,48 +91,62 @@ def judge(looks: Sequence[Look], shape: tuple[int, int]) -> NDArray[np.float64]:
     The network's own estimate, less where a side of the view inside the tile cuts the mask, and
     more where the other zooms have seen the same. In the order of the expected IoU, not its value.
     """
-    masks = torch.stack([look.logits for look in looks]) > 0
+    masks = (torch.stack([look.logits for look in looks]) > 0).cpu().numpy().astype(np.float32)
     score = torch.sigmoid(torch.stack([look.scores for look in looks])).double().cpu().numpy()
-    cut = [_cut(m, k.view, shape) for m, k in zip(masks, looks, strict=True)]
-    support = _support(looks, masks, score)
+    cut = np.stack([_cut(m, k.view, shape) for m, k in zip(masks, looks, strict=True)])
+    support = _support([look.view for look in looks], masks, score)
     agreed = score if len(looks) == 1 else (score + SUPPORT * support) / (1 + SUPPORT)
-    return np.asarray(agreed - CUT * torch.stack(cut).double().cpu().numpy())
+    return np.asarray(agreed - CUT * cut)
 
 
-def _cut(masks: Tensor, view: View, shape: tuple[int, int]) -> Tensor:
+def _cut(masks: Masks, view: View, shape: tuple[int, int]) -> NDArray[np.float32]:
     """Return how much of a side of the view masks (m, c, c) touch; image borders do not count."""
-    touched = masks.float()
-    sides = [torch.zeros(len(masks), device=masks.device)]
+    sides = [np.zeros(len(masks), np.float32)]
     for start, extent, rows in (
-        (view.y0, shape[0], touched),
-        (view.x0, shape[1], touched.transpose(1, 2)),
+        (view.y0, shape[0], masks),
+        (view.x0, shape[1], masks.transpose(0, 2, 1)),
     ):
         if start > 0:
             sides.append(rows[:, 0].mean(1))
         if start + view.side < extent:
             sides.append(rows[:, -1].mean(1))
-    return torch.stack(sides).amax(0)
+    return np.max(sides, axis=0)  # type: ignore[no-any-return]
 
 
 def _support(
-    looks: Sequence[Look], masks: Tensor, score: NDArray[np.float64]
+    views: Sequence[View], masks: Masks, score: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Return how well the other zooms agree: the mean of their best IoU times its score."""
     total = np.zeros_like(score)
-    for (i, fine), (j, coarse) in combinations(enumerate(looks), 2):
-        table = overlap(masks[i], fine.view, masks[j], coarse.view)
+    for (i, fine), (j, coarse) in combinations(enumerate(views), 2):
+        table = overlap(masks[i], fine, masks[j], coarse)
         total[i] += (table * score[j]).max(1)
         total[j] += (table * score[i][:, None]).max(0)
-    return total / max(1, len(looks) - 1)
+    return total / max(1, len(views) - 1)
 
 
-def overlap(fine: Tensor, view: View, coarse: Tensor, wide: View) -> NDArray[np.float64]:
-    """Return the IoU of each mask (m, c, c) of a view with each of a wider one, shape (m, m')."""
-    brought = (carry(coarse.float(), wide, view) > 0.5).flatten(1).double()
-    own = fine.flatten(1).double()
-    common = own @ brought.T
-    outside = coarse.flatten(1).sum(1) * (wide.side / wide.cells / (view.side / view.cells)) ** 2
+def overlap(fine: Masks, view: View, coarse: Masks, wide: View) -> NDArray[np.float64]:
+    """Return the IoU of each mask (m, c, c) of a view with each of a wider one, shape (m, m').
+
+    Masks are 0 and 1; sums of them in float32 are exact.
+    """
+    own = fine.reshape(len(fine), -1)
+    brought = _nearest(coarse, wide, view).reshape(len(coarse), -1)
+    common = (own @ brought.T).astype(np.float64)
+    outside = coarse.sum((1, 2)) * (wide.side / wide.cells / (view.side / view.cells)) ** 2
     # What the wider view shows beyond this one counts as well.
-    areas = torch.maximum(outside.double(), brought.sum(1))
+    areas = np.maximum(outside, brought.sum(1))
     union = own.sum(1)[:, None] + areas - common
-    return np.asarray((common / union.clamp_min(1)).cpu().numpy())
+    return np.asarray(common / np.maximum(union, 1))
+
+
+def _nearest(masks: Masks, seen: View, view: View) -> Masks:
+    """Return masks (m, cells, cells) of one view as a finer one sees them; 0 where they end."""
+    at = (np.arange(view.cells) + 0.5) * (view.side / view.cells)
+    rows, columns = (
+        np.floor((at + new - old) * (seen.cells / seen.side)).astype(np.intp)
+        for new, old in ((view.y0, seen.y0), (view.x0, seen.x0))
+    )
+    inside = [(i >= 0) & (i < seen.cells) for i in (rows, columns)]
+    rows, columns = (i.clip(0, seen.cells - 1) for i in (rows, columns))
+    return masks[:, rows[:, None], columns] * (inside[0][:, None] & inside[1])  # type: ignore[no-any-return]
