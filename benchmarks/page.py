@@ -28,6 +28,8 @@ GROUPS = {
     "sam2": "SAM 2 tiny",
     "ditto": "`ditto`",
     "classic": "`classic`",
+    "store": "Embeddings on disk",
+    "pipeline": "Reading, encoding and storing at once",
     "labels": "Committing and taking back an object of 100 x 100 pixels",
     "program": "Starting",
 }

@@ -59,6 +59,8 @@ PARTS = (
     Part("test_whole_speed"),
     Part("test_start_and_edit", minutes=1.5),
     Part("test_gpu", minutes=2),
+    Part("test_networks", "propagate", minutes=2),
+    Part("test_pipeline", "test_store or (encoder and not kept)", minutes=2),
 )
 """What matters most comes first, in case time is up."""
 

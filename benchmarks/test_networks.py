@@ -12,9 +12,14 @@ import torch  # noqa: TID253
 from benchmarks import peers, roofline
 from benchmarks.networks import KINDS, Pair, clicks, photographs, prompts_at, tile
 from benchmarks.records import Samples, race, report, samples_of, timed
+from benchmarks.test_following import EVERYTHING, OBJECTS
+from benchmarks.test_following import scene as drifting
 from napari_ditto.data.embeddings import EmbeddingCache
 from napari_ditto.data.source import open_source
 from napari_ditto.engine.annotator import Annotator
+from napari_ditto.engine.propagate import propagate
+
+pytestmark = pytest.mark.filterwarnings("default")  # those of peers are not ours
 
 AGREED = 100
 """Prompts over which the masks of half precision are compared."""
@@ -157,29 +162,55 @@ def test_first_mask_and_further_click(benchmark, tmp_path):
     """A click on an image of 1,024 x 1,024 that nobody has looked at, and one more."""
     pair = Pair("sam", tmp_path)
     model, image = pair.ours("auto"), tile()
-    pixels = np.rint(255 * image[..., 0]).astype(np.uint8)
-    points = clicks(64)
-    begun = []
+    micro = peers.micro_sam(meta_sam())
+    pixels, points, begun = np.rint(255 * image[..., 0]).astype(np.uint8), clicks(64), []
 
-    def first(_=None):
+    def first():
         source = open_source(pixels, axes="yx", window=(0, 255))
         begun.append(Annotator(source, model, cache=EmbeddingCache(directory=None)))
         begun[-1].predict(points=[points[0]])
 
-    def theirs():
-        pair.decode(pair.encode(image), points[:1]) > 0  # noqa: B015  # the masks, thrown away
+    ways = {"ours": first}
+    further = {"ours": lambda at: begun[-1].predict(points=at, positive=[True, False])}
+    name, embedding = "transformers", pair.encode(image)
+    ways[name] = lambda: pair.decode(pair.encode(image), points[:1]) > 0
+    further[name] = lambda at: pair.decode(embedding, at) > 0
+    if micro is not None:
+        name, embeddings = "micro-sam", micro.encode(pixels)
+        ways[name] = lambda: micro.click(micro.encode(pixels), points[:1])
+        further[name] = lambda at: micro.click(embeddings, at)
+    found = race(benchmark, ways, rounds=2, warmups=0)
+    report("sam/first mask", found["ours"], "s", reference=(name, found[name]), benchmark=benchmark)
+    took = {
+        way: [timed(call, points[[0, n]]) for n in range(1, 21)] for way, call in further.items()
+    }
+    clicked = {way: samples_of(*map(list, zip(*times, strict=True))) for way, times in took.items()}
+    report("sam/further click", clicked["ours"], "ms", reference=(name, clicked[name]))
 
-    found = race(benchmark, {"ours": first, "transformers": theirs}, rounds=2, warmups=0)
+
+def test_propagate_ten_objects(benchmark, tmp_path):
+    """Into two planes whose embeddings are at hand, believed whatever is found."""
+    pixels, labels = (stack[:3] for stack in drifting())
+    pair = Pair("sam", tmp_path)
+    model, cache = pair.ours("auto"), EmbeddingCache(4 << 30, directory=None)
+    source = open_source(pixels, axes="zyx", window=(0, 255))
+
+    def follow():
+        propagate(source, {0: labels[0]}, "z", model, gate=EVERYTHING, cache=cache)
+
+    follow()
+    ways, reference = {"ours": follow}, None
+    micro = peers.micro_sam(meta_sam())
+    if micro is not None:
+        embeddings, masks = (
+            micro.encode(pixels[1:]),
+            [labels[0] == n for n in range(1, OBJECTS + 1)],
+        )
+        ways["micro-sam"] = lambda: [micro.carry(embeddings, plane, masks) for plane in (0, 1)]
+    found = race(benchmark, ways, rounds=3, warmups=0)
+    if micro is not None:
+        reference = ("micro-sam, mask by mask", found["micro-sam"])
     report(
-        "sam/first mask", found["ours"], "s", reference=("transformers", found["transformers"]),
-        benchmark=benchmark,
-    )  # fmt: skip
-    embedding, clicked = pair.encode(image), []
-    for point in points[1:21]:
-        ours = timed(lambda at: begun[-1].predict(points=[points[0], at]), point)
-        clicked.append((ours, timed(lambda at: pair.decode(embedding, at[None]) > 0, point)))
-    wall = np.array(clicked)[..., 0].T
-    report(
-        "sam/further click", samples_of(list(wall[0])), "ms",
-        reference=("transformers, masks alone", samples_of(list(wall[1]))),
+        "sam/propagate, cached", found["ours"], "planes/s", amount=2, reference=reference,
+        benchmark=benchmark, objects=OBJECTS,
     )  # fmt: skip

@@ -113,7 +113,12 @@ def test_every_part_is_there() -> None:
     assert [
         p.title for p in run.PARTS if not (run.ROOT / f"benchmarks/{p.module}.py").exists()
     ] == []
-    assert [p.only for p in run.named("test_networks")] == ["encode", "decode", "first_mask"]
+    assert [p.only for p in run.named("test_networks")] == [
+        "encode",
+        "decode",
+        "first_mask",
+        "propagate",
+    ]
 
 
 def test_the_machine_is_described_without_its_name() -> None:
