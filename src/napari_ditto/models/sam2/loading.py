@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from napari_ditto.errors import WeightsError
+from napari_ditto.errors import ModelError, WeightsError
 from napari_ditto.models.build import Recipe, build, canvas_from, spec_of
 from napari_ditto.models.checkpoint import read_config, tensor_names
+from napari_ditto.models.numerics import Precision, choose_precision
 from napari_ditto.models.sam2.model import Sam2PromptModel
 from napari_ditto.models.sam2.video import Sam2Video
+from napari_ditto.models.trial import LEAST_PARAMETERS
 from napari_ditto.models.weights import Weights, inside
 
 VIDEO = Recipe(
@@ -39,8 +41,11 @@ IMAGES = replace(
     ),
 )
 
+FASTER = {"float32": 1.4, "bfloat16": 2.6, "float16": 2.6}
+"""Than the library in float32, whose times on two cores are those that are estimated."""
 
-def load_sam2(name: str, weights: Weights, device: str) -> Sam2PromptModel:
+
+def load_sam2(name: str, weights: Weights, device: str, precision: str = "auto") -> Sam2PromptModel:
     """Load SAM 2 from a folder, or from a safetensors file with its ``config.json`` beside it.
 
     A checkpoint of the video model, as all published ones are, becomes a
@@ -64,7 +69,23 @@ def load_sam2(name: str, weights: Weights, device: str) -> Sam2PromptModel:
         work_bytes=1000 * size**2,
         embedding_bytes=16 * size**2,
     )
-    return kind(spec, network, canvas_from(weights, config.prompt_encoder_config, False))
+    canvas = canvas_from(weights, config.prompt_encoder_config, False)
+    chosen = _precision(precision, kind(spec, network, canvas))
+    seconds = spec.encode_seconds / FASTER[chosen]
+    return kind(replace(spec, precision=chosen, encode_seconds=seconds), network, canvas)
+
+
+def _precision(wanted: str, model: Sam2PromptModel) -> Precision:
+    """Return what to compute with: half precision is for encoders like the published ones."""
+    spec = model.spec
+    if not model.has_precisions:
+        if wanted not in ("auto", "float32"):
+            raise ModelError(f"this SAM 2 has no precision {wanted!r}", todo="Use auto or float32")
+        return "float32"
+    if wanted == "auto" and model.encoder_parameters < LEAST_PARAMETERS:
+        return "float32"
+    code = f"{spec.family}@{spec.version}#{spec.weights_sha256}"
+    return choose_precision(wanted, spec.device, code, model.try_precision)
 
 
 def _has_memory(weights: Weights) -> bool:
@@ -115,6 +136,9 @@ def _check_memory(config: Any, size: int, weights: Weights) -> None:  # noqa: AN
         and list(config.memory_attention_rope_feat_sizes) == [size // 16] * 2
         and widths == {channels}
         and channels % config.memory_encoder_output_channels == 0
+        and config.memory_attention_num_attention_heads == 1
+        and config.memory_attention_feed_forward_hidden_act == "relu"
+        and config.mask_downsampler_hidden_act == config.memory_fuser_hidden_act == "gelu"
         and config.num_maskmem > 1
         and config.max_object_pointers_in_encoder > 1
     )
