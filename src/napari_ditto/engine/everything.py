@@ -22,7 +22,7 @@ from napari_ditto.core.jobs import drain
 from napari_ditto.core.masks import PlacedMask, intersection, suppress
 from napari_ditto.core.progress import Progress
 from napari_ditto.core.routing import check_text
-from napari_ditto.core.tiling import Grid
+from napari_ditto.core.tiling import Grid, Tile
 from napari_ditto.data.protocols import EmbeddingStore, Source
 from napari_ditto.engine.candidates import Candidate, Judge, Settings, find_candidates, to_plane
 from napari_ditto.engine.encode import TileEncoder
@@ -238,6 +238,10 @@ class Sweep:
     def find(self) -> Generator[Progress, None, None]:
         """Look at every tile; objects that lead out of theirs wait in ``cut``."""
         tiles = list(self.grid.covering(self.box))
+        with self.encoder.reading_ahead((self.address, tile) for tile in tiles):
+            yield from self._look_at(tiles)
+
+    def _look_at(self, tiles: Sequence[Tile]) -> Generator[Progress, None, None]:
         every = -(-len(tiles) // PARTIALS)
         for i, tile in enumerate(tiles):
             partial = self.paint(self.finished) if i and i % every == 0 else None
