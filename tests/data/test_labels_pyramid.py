@@ -15,6 +15,7 @@ import pytest
 import zarr
 
 from napari_ditto.core.geometry import Box, PlaneAddress
+from napari_ditto.data import coarsening
 from napari_ditto.data.chunk_files import ChunkFiles
 from napari_ditto.data.pyramid_labels import PyramidLabels
 from napari_ditto.errors import LabelsError, StoreError
@@ -104,6 +105,46 @@ def test_levels_follow_writes_undo_and_redo(store):
     for delta in deltas:
         store.apply(delta)
     check_levels(store)
+
+
+class Work:
+    """Counts chunks read and written, and the pixels of which coarser levels are made."""
+
+    def __init__(self, monkeypatch):
+        self.loaded = self.saved = self.reduced = 0
+        for name, count in (("_load", "loaded"), ("_save", "saved")):
+            monkeypatch.setattr(ChunkFiles, name, self.counting(getattr(ChunkFiles, name), count))
+        real = coarsening.reduced
+
+        def reduced(block, step):
+            self.reduced += block.size
+            return real(block, step)
+
+        monkeypatch.setattr(coarsening, "reduced", reduced)
+
+    def counting(self, method, count):
+        def counted(*args):
+            setattr(self, count, getattr(self, count) + 1)
+            return method(*args)
+
+        return counted
+
+
+@pytest.mark.parametrize("side", [4096, 16_384, 65_536])
+def test_a_commit_and_its_undo_cost_what_the_box_costs(tmp_path, monkeypatch, side):
+    store = PyramidLabels.create(tmp_path / "labels.ome.zarr", (side, side), "yx")
+    plane, mask = PlaneAddress("y", "x"), np.ones((100, 100), bool)
+    store.write(plane, Box(2000, 2000, 2100, 2100), mask, 1)  # in the same chunks
+    levels = len(store.levels)
+    work = Work(monkeypatch)
+    delta = store.write(plane, Box(1900, 1900, 2000, 2000), mask, 2)
+    store.flush()
+    store.revert(delta)
+    store.flush()
+    # Each level halves the box, which touches at most four chunks there.
+    assert work.reduced <= 2 * 100 * 100 * (4 / 3) * 1.3
+    assert work.saved <= 2 * 4 * levels
+    assert work.loaded <= 2 * 4 * 4 * levels
 
 
 def test_thin_and_small_objects_stay_visible(store):

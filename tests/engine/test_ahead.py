@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from itertools import islice
 
 import numpy as np
@@ -110,3 +111,80 @@ def test_a_slow_tile_is_the_last(scene, monkeypatch):
     clock = iter(range(0, 1000, 5))
     monkeypatch.setattr("napari_ditto.engine.ahead.monotonic", lambda: next(clock))
     assert work(annotator, address, 9) == (True, 1)
+
+
+class Gate:
+    """A source that lists what it is asked for, and answers about some tiles only when let."""
+
+    def __init__(self, source):
+        self.source, self.asked, self.shut = source, [], {}
+        self.changed = threading.Condition()
+
+    def __getattr__(self, name):
+        return getattr(self.source, name)
+
+    def read(self, address, box, level=0):
+        with self.changed:
+            self.asked.append(box)
+            self.changed.notify_all()
+        if box in self.shut:
+            assert self.shut[box].wait(30)
+        return self.source.read(address, box, level)
+
+    def wait_for(self, *boxes):
+        with self.changed:
+            assert self.changed.wait_for(lambda: {*boxes} <= {*self.asked}, 30), self.asked
+
+
+@pytest.fixture
+def gated(scene):
+    annotator, address = scene
+    gate = annotator.encoder.source = Gate(annotator.source)
+    yield annotator.encoder, gate, address
+    for event in gate.shut.values():
+        event.set()
+    for thread in threading.enumerate():
+        if thread.name == "ditto-reader":
+            thread.join(30)
+            assert not thread.is_alive()
+
+
+VIEW = Box(0, 0, 100, 100)
+
+
+def boxes_ahead(encoder, address, count):
+    return [t.box for t in islice(ahead(Pyramid.of(encoder.source, address), 64, VIEW), count)]
+
+
+def test_the_next_tile_is_read_while_one_is_encoded(gated):
+    """By order: a tile is encoded only when the two after it have been asked for."""
+    encoder, gate, address = gated
+    order, encode = boxes_ahead(encoder, address, 6), encoder.model.encode
+
+    def watched(tiles):
+        done = encoder.counts.encoded
+        gate.wait_for(*order[done : done + 3])
+        return encode(tiles)
+
+    encoder.model.encode = watched
+    assert drain(ahead_steps(encoder, address, VIEW, 6))
+    assert sorted(gate.asked) == sorted(order)
+
+
+def test_a_click_waits_for_no_tile_that_is_read_ahead(gated):
+    encoder, gate, address = gated
+    order = boxes_ahead(encoder, address, 9)
+    gate.shut = {box: threading.Event() for box in order[1:3]}  # as many as there are readers
+    steps = ahead_steps(encoder, address, VIEW, 9)
+    next(steps)
+    next(steps)  # the first is encoded, the second is next
+    gate.wait_for(*order[:3])
+    steps.close()
+    tile = Grid((400, 400), 64).nearest(300, 300)
+    assert tile.box not in order
+    (embedding,) = drain(encoder.embed_steps(address, [tile]))
+    assert embedding.tile_shape == tile.box.shape
+    for event in gate.shut.values():
+        event.set()
+    assert set(gate.asked) == {*order[:3], tile.box}
+    assert encoder.counts.encoded == 2
