@@ -115,7 +115,8 @@ class Prefetch(Generic[R, T]):
                 return None
             for request in mine:
                 if request not in self._ahead and request not in self._past:
-                    self._ahead[request] = ahead = Future()
+                    ahead: Future[T] = Future()
+                    self._ahead[request] = ahead
                     return request, ahead
             return None
 
