@@ -9,7 +9,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
 
@@ -22,6 +22,7 @@ from napari_ditto.core.geometry import Box
 from napari_ditto.core.prompts import PromptSet
 from napari_ditto.models.canvas import Canvas
 from napari_ditto.models.checks import check_maker, check_tiles
+from napari_ditto.models.decoding.cores import one_prompt_per_core
 from napari_ditto.models.decoding.decoder import Decoded, Features, MaskDecoder, Plan
 from napari_ditto.models.decoding.resampling import Axis, axis, upsample
 from napari_ditto.models.device import in_batches, memory_watched
@@ -214,18 +215,16 @@ class PromptNetwork(ABC):
         check_maker(embedding, self._spec.key)
         shape = embedding.tile_shape
         with memory_watched():
-            plan = self._plan(embedding) if tokens else None
             for chosen in batches(tokens, DECODE_BATCH):
-                some = [tokens[i] for i in chosen]
+                some, plan = [tokens[i] for i in chosen], self._plan(embedding)
                 decoded = self._decode(plan, self._tensors(some, shape), self._seen(shape))
                 found = _three(decoded, some[0].is_ambiguous, self.sorts_candidates)
                 yield from zip(chosen, found, strict=True)
 
-    @torch.inference_mode()
     def _decode(
         self, plan: Plan, prompts: Mapping[str, torch.Tensor], seen: tuple[int, int]
     ) -> Decoded:
-        return self._decoder(plan, prompts, seen)
+        return one_prompt_per_core(partial(self._decoder, plan, prompts, seen), self._device)
 
     def _axes(self, shape: tuple[int, int]) -> tuple[Axis, Axis]:
         """Return how the rows and columns of a tile are made of those of a coarse mask.

@@ -40,7 +40,7 @@ class Reading:
 
     def learn(self, seen: torch.Tensor) -> torch.Tensor:
         """Return what tokens (b, t, c) make of the sums of positions (b, k, c) that they saw."""
-        values = seen.unflatten(1, (self._heads, -1)) @ self._value + self._bias
+        values = seen.reshape(len(seen), self._heads, -1, seen.shape[2]) @ self._value + self._bias
         found: torch.Tensor = self._out(values.transpose(1, 2).flatten(2))
         return found
 
@@ -73,17 +73,18 @@ class Writing:
     def tell(self, tokens: torch.Tensor) -> torch.Tensor:
         """Return what positions add up by their weights, (b, k, c)."""
         value = _split(self._value(tokens), self.heads)
-        return (value @ self._out + self._out_bias).flatten(1, 2)
+        found: torch.Tensor = value @ self._out + self._out_bias
+        return found.flatten(1, 2)
 
 
 def _split(tokens: torch.Tensor, heads: int) -> torch.Tensor:
     """Return tokens (b, t, h d) by head, (b, h, t, d)."""
-    return tokens.unflatten(2, (heads, -1)).transpose(1, 2)
+    return tokens.reshape(*tokens.shape[:2], heads, -1).transpose(1, 2)
 
 
 def _per_head(weight: torch.Tensor, heads: int) -> torch.Tensor:
     """Return a weight (h d, c) by head, (h, d, c)."""
-    return weight.detach().unflatten(0, (heads, -1)).contiguous()
+    return weight.detach().reshape(heads, -1, weight.shape[1]).contiguous()
 
 
 def _scale(attention: Any) -> float:  # noqa: ANN401

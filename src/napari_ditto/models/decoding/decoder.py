@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch  # noqa: TID253  # imported with a family
 from torch.nn.functional import gelu  # noqa: TID253
 
-from napari_ditto.models.decoding.two_way import STRIP, TwoWay
+from napari_ditto.models.decoding.two_way import STRIP, Each, TwoWay
 from napari_ditto.models.decoding.upscaling import Filters, Upscaling, assemble
 
 Features = Mapping[str, torch.Tensor]
@@ -36,9 +37,12 @@ class Plan:
     ----------
     image : Tensor, shape (n, c)
         The encoder's map, with what stands for "no mask".
+    finer : tuple of Tensor
+        What a family adds to it, at finer sizes.
     """
 
     image: torch.Tensor
+    finer: tuple[torch.Tensor, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,8 +91,13 @@ class MaskDecoder:
         """Return what can be computed before anything is asked."""
         return Plan((positions(features["image"])[0] + self._no_mask).to(self._dtype))
 
+    @torch.inference_mode()
     def __call__(
-        self, plan: Plan, prompts: Mapping[str, torch.Tensor], seen: Grid | None = None
+        self,
+        plan: Plan,
+        prompts: Mapping[str, torch.Tensor],
+        seen: Grid | None = None,
+        each: Each = map,
     ) -> Decoded:
         """Return all masks for prompts of one kind, given as the library wants them.
 
@@ -100,6 +109,8 @@ class MaskDecoder:
             Keyword arguments of the library's prompt encoder.
         seen : (int, int), optional
             How many rows and columns of the encoder's map masks are wanted of; by default all.
+        each : callable
+            How the images of several prompts are gone through, e.g. a thread pool's ``map``.
         """
         sparse, dense = self._prompts(**(_NO_PROMPTS | dict(prompts)))
         asked = sparse.flatten(0, 1)
@@ -107,8 +118,8 @@ class MaskDecoder:
         images = [plan.image] * len(asked)
         if "input_masks" in prompts:
             images = list(plan.image + (positions(dense) - self._no_mask).to(self._dtype))
-        tokens, images = self._two_way(marks, images)
-        return self._answer(plan, tokens, images, seen or self._grid)
+        tokens, images = self._two_way(marks, images, each)
+        return self._answer(plan, tokens, images, seen or self._grid, each)
 
     # --- what a family changes --------------------------------------------------------------
 
@@ -121,17 +132,23 @@ class MaskDecoder:
         return list(self._decoder.output_hypernetworks_mlps)
 
     def _answer(
-        self, plan: Plan, tokens: torch.Tensor, images: list[torch.Tensor], seen: Grid
+        self,
+        plan: Plan,
+        tokens: torch.Tensor,
+        images: list[torch.Tensor],
+        seen: Grid,
+        each: Each,
     ) -> Decoded:
         """Return what tokens (b, t, c) and images (n, c) say in the end."""
         first = self.first_mask_token
         filters = self._filters(tokens[:, first : first + len(self._networks())]).to(self._dtype)
         scores = self._decoder.iou_prediction_head(tokens[:, first - 1])
-        masks = [self._masks(plan, f, i, seen) for f, i in zip(filters, images, strict=True)]
-        return Decoded(torch.stack(masks).float(), scores)
+        masks = each(partial(self._masks, plan, seen), filters, images)
+        return Decoded(torch.stack(list(masks)).float(), scores)
 
+    @torch.inference_mode()  # which a thread does not inherit
     def _masks(
-        self, plan: Plan, filters: torch.Tensor, image: torch.Tensor, seen: Grid
+        self, plan: Plan, seen: Grid, filters: torch.Tensor, image: torch.Tensor
     ) -> torch.Tensor:
         """Return the answers of filters (m, c / 8) in a part of an image, (m, rows, columns)."""
         cells = filters.new_empty(len(filters), 16 * seen[0] * seen[1])
@@ -150,7 +167,8 @@ class MaskDecoder:
         """Return the first rows and columns of an image (n, c)."""
         if seen == self._grid:
             return image
-        return image.unflatten(0, self._grid)[: seen[0], : seen[1]].flatten(0, 1)
+        whole = image.reshape(*self._grid, -1)
+        return whole[: seen[0], : seen[1]].flatten(0, 1)
 
 
 def positions(features: torch.Tensor) -> torch.Tensor:

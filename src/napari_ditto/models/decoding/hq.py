@@ -7,7 +7,6 @@ its last convolution is folded into the token's filter, for nothing but one numb
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch  # noqa: TID253  # imported with a family
@@ -16,19 +15,6 @@ from torch.nn.functional import conv2d, fold, gelu  # noqa: TID253
 from napari_ditto.models.decoding.decoder import Features, Grid, MaskDecoder, Plan, positions
 from napari_ditto.models.decoding.two_way import Norm
 from napari_ditto.models.decoding.upscaling import Upscaling, assemble
-
-
-@dataclass(frozen=True, eq=False)
-class SharpPlan(Plan):
-    """A plan with features at the size of the masks.
-
-    Attributes
-    ----------
-    sharp : Tensor, shape (c / 8, 4 h, 4 w)
-        Of the encoder's first and last maps.
-    """
-
-    sharp: torch.Tensor
 
 
 class HQMaskDecoder(MaskDecoder):
@@ -49,11 +35,12 @@ class HQMaskDecoder(MaskDecoder):
         self._narrow = part.mask_conv2.weight.detach().flip((2, 3)).flatten(1).to(dtype)
         self._narrow_bias = part.mask_conv2.bias.detach().to(dtype)
 
-    def plan(self, features: Features) -> SharpPlan:
-        """Return what can be computed before anything is asked."""
+    def plan(self, features: Features) -> Plan:
+        """Return what can be computed before anything is asked, features (c / 8, 4 h, 4 w)."""
         early = self._early(features["early"][0].flatten(0, 1).to(self._dtype))
         late = self._late(positions(features["image"])[0].to(self._dtype))
-        return SharpPlan(super().plan(features).image, assemble((early + late).T, *self._grid))
+        sharp = assemble((early + late).T, *self._grid)
+        return Plan(super().plan(features).image, (sharp,))
 
     def _output_tokens(self) -> list[Any]:
         return [*super()._output_tokens(), self._decoder.hq_token]
@@ -61,8 +48,9 @@ class HQMaskDecoder(MaskDecoder):
     def _networks(self) -> list[Any]:
         return [*super()._networks(), self._decoder.hq_mask_mlp]
 
+    @torch.inference_mode()  # which a thread does not inherit
     def _masks(
-        self, plan: SharpPlan, filters: torch.Tensor, image: torch.Tensor, seen: Grid
+        self, plan: Plan, seen: Grid, filters: torch.Tensor, image: torch.Tensor
     ) -> torch.Tensor:
         """Return masks with the sharp one added; it looks a pixel or two beyond what is `seen`."""
         rows, columns = (min(s + 1, g) for s, g in zip(seen, self._grid, strict=True))
@@ -70,11 +58,10 @@ class HQMaskDecoder(MaskDecoder):
         fine = torch.cat([strip for _, strip in self._upscaled(plan, part)])
         masks = assemble(filters[:-1] @ fine.T, rows, columns)
         picture = assemble(fine.T, rows, columns)
-        sharp = plan.sharp[:, : 4 * rows, : 4 * columns]
-        found = (
-            masks + self._sharpened(filters[-1], picture) + torch.tensordot(filters[-1], sharp, 1)
-        )
-        return found[:, : 4 * seen[0], : 4 * seen[1]]
+        sharp = plan.finer[0][:, : 4 * rows, : 4 * columns]
+        masks += self._sharpened(filters[-1], picture)
+        masks += torch.tensordot(filters[-1], sharp, 1)
+        return masks[:, : 4 * seen[0], : 4 * seen[1]]
 
     def _sharpened(self, wanted: torch.Tensor, picture: torch.Tensor) -> torch.Tensor:
         """Return the answer of a filter (c / 8,) in a picture (c / 8, y, x), convolved twice."""
@@ -84,4 +71,5 @@ class HQMaskDecoder(MaskDecoder):
         kernel = (wanted @ self._narrow).reshape(-1, 9)
         height, width = picture.shape[1:]
         spread = fold((x @ kernel).T[None], (height + 2, width + 2), 3)
-        return spread[0, 0, 1:-1, 1:-1] + wanted @ self._narrow_bias
+        found: torch.Tensor = spread[0, 0, 1:-1, 1:-1] + wanted @ self._narrow_bias
+        return found

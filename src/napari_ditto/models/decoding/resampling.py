@@ -79,5 +79,5 @@ def upsample(
     needed = masks[:, top:bottom, left:right]
     wide = masks.new_empty(width, count * (bottom - top))
     columns.apply(needed.flatten(0, 1).T, left, corner[1], wide)
-    for one, made in zip(wide.unflatten(1, (count, -1)).unbind(1), out, strict=True):
+    for one, made in zip(wide.reshape(width, count, -1).unbind(1), out, strict=True):
         rows.apply(one.T, top, corner[0], made)

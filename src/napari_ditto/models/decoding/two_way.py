@@ -9,6 +9,7 @@ Symbols of shapes: b prompts, t tokens, n positions, c channels, k rows (see :mo
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,9 @@ import torch  # noqa: TID253  # imported with a family
 from torch.nn.functional import layer_norm  # noqa: TID253
 
 from napari_ditto.models.decoding.attention import Reading, Writing
+
+Each = Callable[..., Iterable[Any]]
+"""How one function is called for each prompt: ``map``, or one that has several threads."""
 
 STRIP = 1024
 """Positions that are worked on at once: 1 MB of 256 channels, what a core's cache holds."""
@@ -46,7 +50,7 @@ class Note:
     def write(self, strip: torch.Tensor, placed: torch.Tensor) -> torch.Tensor:
         """Return a strip (n, c) of the image with the note in it."""
         scores = torch.addmm(self.bias, self.asked, placed.T)
-        weights = scores.unflatten(0, (self.heads, -1)).softmax(1).flatten(0, 1)
+        weights = scores.reshape(self.heads, -1, len(placed)).softmax(1).flatten(0, 1)
         return self.norm(torch.addmm(strip, weights.T, self.told))
 
 
@@ -77,7 +81,7 @@ class Layer:
         """Return what the tokens of each prompt write into its image."""
         parts = (*self._writing.ask(tokens + marks), self._writing.tell(tokens))
         each = zip(*(part.to(self._dtype) for part in parts), strict=True)
-        return [Note(*one, self._writing.heads, self._norm) for one in each]
+        return [Note(a, b, t, self._writing.heads, self._norm) for a, b, t in each]
 
 
 class TwoWay:
@@ -97,16 +101,17 @@ class TwoWay:
         self._norm, self._position = transformer.layer_norm_final_attn, position
 
     def __call__(
-        self, marks: torch.Tensor, images: list[torch.Tensor]
+        self, marks: torch.Tensor, images: list[torch.Tensor], each: Each = map
     ) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Return tokens (b, t, c) and images (n, c) for tokens and an image for each prompt."""
-        tokens, notes = marks, [None] * len(images)
+        tokens = marks
+        notes: Sequence[Note | None] = [None] * len(images)
         for layer in self._layers:
             tokens = layer.prepare(tokens, marks)
-            images, seen = self._look(layer.reading, tokens + marks, images, notes)
+            images, seen = self._look(layer.reading, tokens + marks, images, notes, each)
             tokens = layer.digest(tokens + seen)
             notes = layer.notes(tokens, marks)
-        images, seen = self._look(self._last, tokens + marks, images, notes)
+        images, seen = self._look(self._last, tokens + marks, images, notes, each)
         return self._norm(tokens + seen), images
 
     def _look(
@@ -114,12 +119,14 @@ class TwoWay:
         reading: Reading,
         tokens: torch.Tensor,
         images: list[torch.Tensor],
-        notes: list[Note | None],
+        notes: Sequence[Note | None],
+        each: Each,
     ) -> tuple[list[torch.Tensor], torch.Tensor]:
         asked = reading.ask(tokens).to(self._position.dtype)
-        images, seen = zip(*map(self._pass, images, notes, asked), strict=True)
-        return list(images), reading.learn(torch.stack(seen).to(tokens.dtype))
+        written, seen = zip(*each(self._pass, images, notes, asked), strict=True)
+        return list(written), reading.learn(torch.stack(seen).to(tokens.dtype))
 
+    @torch.inference_mode()  # which a thread does not inherit
     def _pass(
         self, image: torch.Tensor, note: Note | None, asked: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
