@@ -55,7 +55,7 @@ class RecordingEye(Eye):
         )
         looks = super()._decode(questions)
         hook.remove()
-        self.record += zip(looks, given[0][: len(looks)], strict=True)  # the rest fills up
+        self.record += zip(looks, given[0], strict=True)
         return looks
 
 

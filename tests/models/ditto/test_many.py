@@ -13,6 +13,7 @@ from napari_ditto.core.geometry import Box
 from napari_ditto.core.prompts import BoxPrompt, PointPrompt, PromptSet
 from napari_ditto.core.synthetic import blobs
 from napari_ditto.models.device import threads
+from napari_ditto.models.ditto.looks import BATCH
 from napari_ditto.models.ditto.model import DittoModel, load_ditto
 from napari_ditto.models.ditto.views import OUTSIDE
 from napari_ditto.models.protocols import Crop, CroppingModel
@@ -22,7 +23,7 @@ SHAPE = (96, 128)
 
 @pytest.fixture(autouse=True)
 def one_torch_thread() -> Iterator[None]:
-    """Let the threads of a test be the only ones: bits may differ with three and more."""
+    """Let the threads of a test be the only ones: bits may differ with more."""
     with threads(1):
         yield
 
@@ -78,6 +79,30 @@ def test_answers_do_not_depend_on_the_company(ditto: DittoModel) -> None:
         for prompt, crop in zip(asked, expected, strict=True):
             if prompt in fresh:
                 assert same(fresh[prompt], crop)
+
+
+def test_a_batch_of_any_size_gives_the_same_bits(ditto: DittoModel) -> None:
+    """Of as many questions as are asked at once, with one thread."""
+    rng = np.random.default_rng(0)
+    tile = rng.random((1, 128, 128, 3), np.float32)
+    embedding = ditto.encode(tile)[0]
+    sides = rng.uniform(30, 90, BATCH)
+    asked = [PromptSet((PointPrompt(60, 4 * k + 30),), diameter=d) for k, d in enumerate(sides)]
+    together = load_ditto("cpu").decode(embedding, asked)
+    for k in (0, 7, BATCH - 1):
+        alone = load_ditto("cpu").decode(embedding, asked[k : k + 1])
+        assert np.array_equal(alone.logits[0], together.logits[k])
+        assert np.array_equal(alone.scores[0], together.scores[k])
+
+
+def test_a_click_has_the_same_bits_with_two_threads(ditto: DittoModel) -> None:
+    embedding, found = embedded(ditto), []
+    for count in (1, 2):
+        with threads(count):
+            click = PromptSet((PointPrompt(50, 70), PointPrompt(10, 10, False)))
+            found.append(load_ditto("cpu").decode(embedding, [click]))
+    assert np.array_equal(found[0].logits, found[1].logits)
+    assert np.array_equal(found[0].scores, found[1].scores)
 
 
 def test_four_threads_share_a_model_and_get_the_same_bits(ditto: DittoModel) -> None:

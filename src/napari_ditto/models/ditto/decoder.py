@@ -10,7 +10,14 @@ from torch.nn import functional as F  # noqa: N812, TID253
 
 from napari_ditto.models.ditto.cues import FINE_CHANNELS, MAP_CHANNELS, Cues, draw
 from napari_ditto.models.ditto.encoder import WIDTHS, Features
-from napari_ditto.models.ditto.layers import Attention, Residual, pool, resize_like, weighted_mean
+from napari_ditto.models.ditto.layers import (
+    Attention,
+    Residual,
+    Rowwise,
+    pool,
+    resize_like,
+    weighted_mean,
+)
 
 HEADS = 3
 """Masks per object: what is meant, the smallest and the largest that it could be."""
@@ -67,7 +74,7 @@ class Decoder(nn.Module):
         assert self.mask.bias is not None  # noqa: S101 - for the type checker
         nn.init.constant_(self.mask.bias, -2.0)  # most of an image is not the object
         self.judge = nn.Sequential(
-            nn.Linear(w16 + w4 + _STATISTICS + HEADS, 64), nn.ReLU(), nn.Linear(64, 1)
+            Rowwise(w16 + w4 + _STATISTICS + HEADS, 64), nn.ReLU(), Rowwise(64, 1)
         )
 
     def project(self, features: Features) -> Projected:
@@ -102,17 +109,7 @@ class Decoder(nn.Module):
         which = torch.eye(HEADS, device=logits.device, dtype=logits.dtype)
         which = which.expand(len(logits), -1, -1)
         said = torch.cat((whole, under, _statistics(masks, maps[:, :1]), which), -1)
-        return _rowwise(self.judge, said).squeeze(-1)
-
-
-def _rowwise(layers: nn.Sequential, x: Tensor) -> Tensor:
-    """Return layers of (p, m, k), each row computed alike: a matrix product varies with `p`."""
-    for layer in layers:
-        if isinstance(layer, nn.Linear):
-            x = (x[..., None, :] * layer.weight).sum(-1) + layer.bias
-        else:
-            x = layer(x)
-    return x
+        return self.judge(said).squeeze(-1)  # type: ignore[no-any-return]
 
 
 def _similarities(keys: Tensor, maps: Tensor) -> Tensor:

@@ -64,6 +64,17 @@ class Attention(nn.Module):
         return x + out
 
 
+class Rowwise(nn.Linear):
+    """A linear layer whose rows are computed alike, however many there are.
+
+    For a few rows; the last bits of a matrix product depend on their number.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., inputs) to (..., outputs)."""
+        return (x[..., None, :] * self.weight).sum(-1) + self.bias
+
+
 def resize_like(x: Tensor, like: Tensor) -> Tensor:
     """Resample a map bilinearly to the height and width of another."""
     return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)

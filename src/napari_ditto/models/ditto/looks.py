@@ -25,11 +25,12 @@ BATCH = 16
 VIEWS = 8
 """Views encoded at once."""
 
-PAIRS = 2
-"""With several threads, views and questions are filled up to a multiple of this.
+FEW = 8
+"""Up to so many questions are answered by one thread.
 
-So the last bits of an answer do not depend on what else is asked: one image, or three, are
-computed otherwise than many. With one thread they are all computed alike, and none is filled up.
+Threads that wait for each other at every step, on cores that also paint a window, are slower. And
+with one thread the bits of an answer do not depend on what else is asked, nor on the machine's
+cores; with more, the last bits of an answer among many may.
 """
 
 KEPT_VIEWS = 48
@@ -139,10 +140,10 @@ class Eye:
 
     def look(self, questions: Sequence[Question]) -> list[Look]:
         """Answer questions, those of one size at once."""
-        if len(questions) == 1:
-            # Two threads that wait for each other at every step are slower than one.
-            with threads(1):
-                return self._decode(questions)
+        with threads(1 if len(questions) <= FEW else None):
+            return self._look(questions)
+
+    def _look(self, questions: Sequence[Question]) -> list[Look]:
         found: dict[int, Look] = {}
         order = sorted(range(len(questions)), key=lambda i: questions[i].view.pixels)
         for _, group in groupby(order, key=lambda i: questions[i].view.pixels):
@@ -154,13 +155,12 @@ class Eye:
 
     def _decode(self, questions: Sequence[Question]) -> list[Look]:
         known = self._features([q.view for q in questions])
-        asked = [*questions, *[questions[-1]] * _missing(len(questions))]
-        parts = [known[q.view] for q in asked]
+        parts = [known[q.view] for q in questions]
         shared = Projected(*(torch.cat(maps) for maps in zip(*parts, strict=True)))
-        answer = self.network.decode(shared, None, make_cues(asked, self.image.device))
+        answer = self.network.decode(shared, None, make_cues(questions, self.image.device))
         return [
             Look(q.view, logits.clamp(-20, 20), scores)
-            for q, logits, scores in zip(questions, answer.logits, answer.scores, strict=False)
+            for q, logits, scores in zip(questions, answer.logits, answer.scores, strict=True)
         ]
 
     def _features(self, views: Sequence[View]) -> dict[View, Projected]:
@@ -174,16 +174,10 @@ class Eye:
         return {view: known for view, known in found.items() if known is not None}
 
     def _encode(self, views: Sequence[View]) -> list[Projected]:
-        pictures = [render(self.image, view) for view in views]
-        pictures += pictures[-1:] * _missing(len(pictures))
-        together = torch.cat(pictures).contiguous(memory_format=torch.channels_last)
+        pictures = torch.cat([render(self.image, view) for view in views])
+        together = pictures.contiguous(memory_format=torch.channels_last)
         shared = self.network.project(self.network.encode(together))
         return [Projected(*(maps[i : i + 1].clone() for maps in shared)) for i in range(len(views))]
-
-
-def _missing(count: int) -> int:
-    """Return how many a batch is filled up with."""
-    return 0 if torch.get_num_threads() == 1 else -count % PAIRS
 
 
 def make_cues(questions: Sequence[Question], device: torch.device) -> Cues:

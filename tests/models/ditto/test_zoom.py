@@ -1,0 +1,84 @@
+"""Where ditto looks first, and how it compares what it sees at several zooms."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_ditto.core.prompts import PointPrompt, PromptSet
+from napari_ditto.models.device import threads
+from napari_ditto.models.ditto import zoom
+from napari_ditto.models.ditto.model import load_ditto
+from napari_ditto.models.ditto.network import DittoNetwork
+from napari_ditto.models.ditto.views import View, render
+from napari_ditto.models.ditto.zoom import LADDER, overlap
+
+SHAPE = (300, 420)
+
+
+@given(y=st.floats(0, SHAPE[0] - 1), x=st.floats(0, SHAPE[1] - 1), span=st.floats(0, 200))
+def test_first_looks_show_all_that_is_meant(y: float, x: float, span: float) -> None:
+    for view in zoom.ladder((y, x), span, SHAPE):
+        for at, start, extent in ((y, view.y0, SHAPE[0]), (x, view.x0, SHAPE[1])):
+            low, high = max(at - span / 2, 0), min(at + span / 2, extent - 1)
+            assert start <= low + 0.5
+            assert high + 0.5 <= start + view.side
+
+
+def test_clicks_near_each_other_share_their_first_looks() -> None:
+    first = zoom.ladder((147.0, 211.0), 0, SHAPE)
+    near = zoom.ladder((145.0, 214.0), 0, SHAPE)
+    far = zoom.ladder((190.0, 260.0), 0, SHAPE)
+    assert [v.side for v in first] == [*LADDER[:3], max(SHAPE)]
+    assert near[0] != first[0]
+    assert near[1:] == first[1:]
+    assert not set(far[:3]) & set(first)
+
+
+def test_a_click_nearby_encodes_one_or_two_views(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    encode = DittoNetwork.encode
+
+    def counted(self: DittoNetwork, image: torch.Tensor) -> object:
+        seen.append(len(image))
+        return encode(self, image)
+
+    grey = np.random.default_rng(0).random((1, 256, 256, 1), np.float32).repeat(3, -1)
+    model = load_ditto("cpu")
+    embedding = model.encode(grey)[0]
+    monkeypatch.setattr(DittoNetwork, "encode", counted)
+    with threads(1):
+        for place in ((128, 128), (130, 129)):
+            seen.clear()
+            model.decode(embedding, [PromptSet((PointPrompt(*place),))])
+    assert sum(seen) <= 2
+
+
+def test_a_grey_tile_is_rendered_from_one_channel() -> None:
+    grey = torch.rand(1, 60, 70, generator=torch.Generator().manual_seed(0))
+    view = View(5.5, -3.0, 55.0, 128)
+    assert torch.equal(render(grey, view), render(grey.expand(3, -1, -1), view))
+
+
+def test_masks_of_two_zooms_are_compared_where_both_see() -> None:
+    fine, wide = View(8, 8, 16, 32), View(0, 0, 32, 32)
+    small = np.zeros((2, 16, 16), np.float32)
+    small[0, 4:12, 4:12] = 1  # rows 12 to 20 of the tile
+    small[1, :2] = 1
+    large = np.zeros((3, 16, 16), np.float32)
+    large[0, 6:10, 6:10] = 1  # the same square
+    large[1] = 1
+    table = overlap(small, fine, large, wide)
+    assert table.shape == (2, 3)
+    assert table[0, 0] == 1
+    assert table[0, 1] == pytest.approx(64 / 1024)  # what the wide view shows beyond counts
+    assert table[0, 2] == table[1, 0] == 0
+
+
+def test_a_finer_view_that_reaches_out_sees_nothing_there() -> None:
+    fine, wide = View(24, 0, 16, 32), View(0, 0, 32, 32)
+    ones = np.ones((1, 16, 16), np.float32)
+    assert overlap(ones, fine, ones, wide)[0, 0] == pytest.approx(128 / (256 + 1024 - 128))
