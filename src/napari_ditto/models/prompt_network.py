@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -25,6 +25,7 @@ from napari_ditto.models.checks import check_maker, check_tiles
 from napari_ditto.models.decoding.cores import one_prompt_per_core
 from napari_ditto.models.decoding.decoder import Decoded, Features, MaskDecoder, Plan
 from napari_ditto.models.decoding.resampling import Axis, axis, upsample
+from napari_ditto.models.decoding.two_way import Each
 from napari_ditto.models.device import in_batches, memory_watched
 from napari_ditto.models.matching.dense import Dense
 from napari_ditto.models.matching.matcher import Matcher
@@ -42,6 +43,8 @@ CANDIDATES = 3
 DECODE_BATCH = 16
 KEPT_PLANS = 4
 """Embeddings whose part of decoding is kept for the next click, about 10 MB each."""
+
+Result = TypeVar("Result")
 
 
 class PromptNetwork(ABC):
@@ -119,9 +122,12 @@ class PromptNetwork(ABC):
         logits = np.empty((len(tokens), CANDIDATES, *shape), dtype=np.float32)
         scores = np.empty((len(tokens), CANDIDATES), dtype=np.float32)
         best = np.zeros(len(tokens), dtype=np.intp)
-        for i, found in self._found(embedding, tokens):
+
+        def keep(i: int, found: _Candidates) -> None:
             self._to_tile(found.masks, shape, Box.of_shape(shape), logits[i])
             scores[i], best[i] = found.scores, found.best
+
+        self._ask(embedding, tokens, keep)
         return MaskLogits(logits, scores, best)
 
     def decode_crops(self, embedding: Embedding, prompts: Sequence[PromptSet]) -> list[Crop]:
@@ -131,7 +137,7 @@ class PromptNetwork(ABC):
         """
         shape = embedding.tile_shape
         tokens = [tokenize(p, shape) for p in prompts]
-        crops = {i: self._crop(found, shape) for i, found in self._found(embedding, tokens)}
+        crops = self._ask(embedding, tokens, lambda _, found: self._crop(found, shape))
         return [crops[i] for i in range(len(tokens))]
 
     def remember(self, examples: Sequence[Example]) -> Memory:
@@ -208,23 +214,43 @@ class PromptNetwork(ABC):
         """Made with the first prompt: encoding has no use for it."""
         return self.decoder(self._network, getattr(torch, self._spec.precision))
 
-    def _found(
-        self, embedding: Embedding, tokens: Sequence[Tokens]
-    ) -> Iterator[tuple[int, _Candidates]]:
-        """Yield the candidates of each prompt, by its number; equal kinds go together."""
+    def _ask(
+        self,
+        embedding: Embedding,
+        tokens: Sequence[Tokens],
+        use: Callable[[int, _Candidates], Result],
+    ) -> dict[int, Result]:
+        """Return what is made of the candidates of each prompt, by its number."""
         check_maker(embedding, self._spec.key)
-        shape = embedding.tile_shape
+        answers: dict[int, Result] = {}
         with memory_watched():
-            for chosen in batches(tokens, DECODE_BATCH):
-                some, plan = [tokens[i] for i in chosen], self._plan(embedding)
-                decoded = self._decode(plan, self._tensors(some, shape), self._seen(shape))
-                found = _three(decoded, some[0].is_ambiguous, self.sorts_candidates)
-                yield from zip(chosen, found, strict=True)
+            for chosen in batches(tokens, DECODE_BATCH):  # equal kinds go together
+                plan, some = self._plan(embedding), [tokens[i] for i in chosen]
+                work = partial(self._answer, plan, embedding.tile_shape, chosen, some, use)
+                answers |= zip(chosen, one_prompt_per_core(work, self._device), strict=True)
+        return answers
+
+    def _answer(
+        self,
+        plan: Plan,
+        shape: tuple[int, int],
+        chosen: Sequence[int],
+        tokens: Sequence[Tokens],
+        use: Callable[[int, _Candidates], Result],
+        each: Each,
+    ) -> list[Result]:
+        decoded = self._decode(plan, self._tensors(tokens, shape), self._seen(shape), each)
+        found = _three(decoded, tokens[0].is_ambiguous, self.sorts_candidates)
+        return list(each(use, chosen, found))
 
     def _decode(
-        self, plan: Plan, prompts: Mapping[str, torch.Tensor], seen: tuple[int, int]
+        self,
+        plan: Plan,
+        prompts: Mapping[str, torch.Tensor],
+        seen: tuple[int, int],
+        each: Each,
     ) -> Decoded:
-        return one_prompt_per_core(partial(self._decoder, plan, prompts, seen), self._device)
+        return self._decoder(plan, prompts, seen, each)
 
     def _axes(self, shape: tuple[int, int]) -> tuple[Axis, Axis]:
         """Return how the rows and columns of a tile are made of those of a coarse mask.
