@@ -205,7 +205,7 @@ def another_key(v):
 
 
 def unknown_version(v):
-    return forged(v, format=2)
+    return forged(v, format=int(v.rng.choice([1, 3])))
 
 
 def another_dtype(v):

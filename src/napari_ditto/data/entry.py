@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from math import prod
 from typing import Any
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from napari_ditto.core.embedding import Embedding
 from napari_ditto.data.keys import belongs_to, is_key
 
-FORMAT = 1
+FORMAT = 2
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
 _DTYPES = frozenset(
     ["bool", "float16", "float32", "float64"]
@@ -42,10 +42,14 @@ class DamagedEntry(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class FileRecord:
-    """Size in bytes and CRC-32 of one file."""
+    """Size in bytes of one file, and CRC-32C of its content.
+
+    The content of a chunk leaves out the checksum that zarr puts at its end: with that, the CRC of
+    all chunks of a size would be the same.
+    """
 
     size: int
-    crc32: int
+    crc32c: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,7 @@ def _parse(done: dict[str, Any]) -> DoneRecord:
         model=done["model"],
         tile_shape=(height, width),
         arrays={k: _parse_array(a) for k, a in done["arrays"].items()},
-        files={k: FileRecord(f["size"], f["crc32"]) for k, f in done["files"].items()},
+        files={k: FileRecord(f["size"], f["crc32c"]) for k, f in done["files"].items()},
     )
 
 
@@ -127,7 +131,7 @@ def encode_entry(key: str, embedding: Embedding) -> tuple[DoneRecord, Files]:
         model=embedding.model,
         tile_shape=(int(embedding.tile_shape[0]), int(embedding.tile_shape[1])),
         arrays=arrays,
-        files={name: _file_record(parts) for name, parts in files.items()},
+        files={name: _file_record(*parts) for name, parts in files.items()},
     )
     return record, files
 
@@ -146,18 +150,33 @@ def _chunk(array: NDArray[np.generic]) -> tuple[Bytes, ...]:
     little = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
     # A copy only of arrays that are no C-ordered, little-endian block already.
     raw = little.reshape(-1).view(np.uint8)
-    return raw.data, google_crc32c.value(raw).to_bytes(_CHECKSUM_BYTES, "little")
+    return raw.data, _stored(_crc32c(raw))
 
 
 def _chunk_file(name: str, array: ArrayRecord) -> str:
     return "/".join([name, "c", *("0" for _ in array.shape)])
 
 
-def _file_record(parts: Iterable[Bytes]) -> FileRecord:
-    size = checksum = 0
-    for part in parts:
-        size, checksum = size + len(part), zlib.crc32(part, checksum)
-    return FileRecord(size, checksum)
+def _file_record(content: Bytes, *rest: Bytes) -> FileRecord:
+    raw = np.frombuffer(content, np.uint8)
+    return FileRecord(raw.size + sum(map(len, rest)), _crc32c(raw))
+
+
+def _is_intact(name: str, raw: NDArray[np.uint8], record: FileRecord) -> bool:
+    if name.endswith(_METADATA):
+        return FileRecord(raw.size, _crc32c(raw)) == record
+    checksum = _crc32c(raw[:-_CHECKSUM_BYTES])
+    ends = bytes(raw[-_CHECKSUM_BYTES:]) == _stored(checksum)
+    return ends and FileRecord(raw.size, checksum) == record
+
+
+def _crc32c(raw: NDArray[np.uint8]) -> int:
+    """Return the checksum that zarr has, too: processors compute it at the speed of memory."""
+    return int(google_crc32c.value(raw))
+
+
+def _stored(checksum: int) -> bytes:
+    return checksum.to_bytes(_CHECKSUM_BYTES, "little")
 
 
 _GROUP: dict[str, object] = {"attributes": {}, "zarr_format": 3, "node_type": "group"}
@@ -214,7 +233,9 @@ def decode_entry(key: str, record: DoneRecord, files: Mapping[str, NDArray[np.ui
     """
     check_record(key, record)
     check_files(record)
-    if {n: _file_record([raw.data]) for n, raw in files.items()} != record.files:
+    if files.keys() != record.files.keys() or not all(
+        _is_intact(name, raw, record.files[name]) for name, raw in files.items()
+    ):
         raise DamagedEntry("a file is missing, damaged or foreign")
     try:
         arrays = {name: _array(name, array, files) for name, array in record.arrays.items()}
