@@ -12,10 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch  # noqa: TID253  # imported with the family
 from torch.nn.functional import interpolate  # noqa: TID253
+
+from napari_ditto.models.sam2.attending import MemoryAttention
+from napari_ditto.models.sam2.noting import MemoryEncoder
 
 NO_OBJECT = -1024.0
 """The logit of every pixel of an object that is gone."""
@@ -82,6 +86,30 @@ class Tracked:
     memory: Memory
 
 
+class Frame:
+    """A frame, with what is the same in it for every object.
+
+    Parameters
+    ----------
+    levels : Levels
+    remembering : Remembering
+        Computes, when first asked.
+    """
+
+    def __init__(self, levels: Levels, remembering: Remembering) -> None:
+        self.levels, self._remembering = levels, remembering
+
+    @cached_property
+    def seen(self) -> torch.Tensor:
+        """The image's features once they have looked at each other, (s s, c)."""
+        return self._remembering.look(self.levels.image)
+
+    @cached_property
+    def projected(self) -> torch.Tensor:
+        """What the image brings into the memory of each object, (1, s, s, c)."""
+        return self._remembering.project(self.levels.image)
+
+
 class Remembering:
     """Memorize and track with the parts of a ``Sam2VideoModel``.
 
@@ -89,10 +117,12 @@ class Remembering:
     ----------
     network : torch.nn.Module
         The library's model, in evaluation mode.
+    dtype : torch.dtype
+        What attention computes with.
     """
 
-    def __init__(self, network: Any) -> None:  # noqa: ANN401
-        self._net, self._config = network, network.config
+    def __init__(self, network: Any, dtype: torch.dtype = torch.float32) -> None:  # noqa: ANN401
+        self._net, self._config, self._dtype = network, network.config, dtype
 
     @property
     def slots(self) -> int:
@@ -103,6 +133,10 @@ class Remembering:
     def pointers(self) -> int:
         """How many frames back pointers are read, fifteen in every published model."""
         return int(self._config.max_object_pointers_in_encoder) - 1
+
+    def open(self, levels: Levels) -> Frame:
+        """Return a frame, in which any number of objects can be found or memorized."""
+        return Frame(levels, self)
 
     def segment(
         self, levels: Levels, prompts: Mapping[str, torch.Tensor], multimask: bool
@@ -130,7 +164,7 @@ class Remembering:
         )
         return found
 
-    def memorize(self, levels: Levels, mask: torch.Tensor) -> Memory:
+    def memorize(self, frame: Frame, mask: torch.Tensor) -> Memory:
         """Return what to keep of a user's mask, shape (16 s, 16 s), 0 or 1.
 
         The mask itself says whether the object is there. The decoder is asked about it for a
@@ -138,16 +172,16 @@ class Remembering:
         """
         there = mask.any()
         prompt = {"input_masks": self._net.mask_downsample(mask[None, None])}
-        *_, scores, tokens, presence = self.segment(levels, prompt | self._no_point(), True)
+        *_, scores, tokens, presence = self.segment(frame.levels, prompt | self._no_point(), True)
         pointer = self._pointer(_best(tokens, scores), presence[0, 0, 0] > 0)
         pointer = pointer if there else self._net.no_object_pointer[0]
-        return Memory(self._encode(levels, mask, there), pointer)
+        return Memory(self._encode(frame, mask, there), pointer)
 
-    def track(self, levels: Levels, memories: Sequence[Memory]) -> Tracked:
+    def track(self, frame: Frame, memories: Sequence[Memory]) -> Tracked:
         """Return an object in a frame, by what was kept of it in others, in whatever order."""
-        config = self._config
+        config, levels = self._config, frame.levels
         memories = sorted(memories, key=lambda m: (not m.is_anchor, -m.distance))
-        conditioned = Levels(levels.fine, levels.middle, self._attend(levels.image, memories))
+        conditioned = Levels(levels.fine, levels.middle, self._attend(frame, memories))
         several = (
             config.multimask_output_in_sam
             and config.multimask_output_for_tracking
@@ -159,7 +193,7 @@ class Remembering:
         logits = _best(masks, scores) if there else torch.full_like(masks[0, 0, 0], NO_OBJECT)
         side = int(config.image_size)
         full = interpolate(logits[None, None], (side, side), mode="bilinear", align_corners=False)
-        features = self._encode(levels, torch.sigmoid(full[0, 0]), there)
+        features = self._encode(frame, torch.sigmoid(full[0, 0]), there)
         memory = Memory(features, self._pointer(_best(tokens, scores), there))
         return Tracked(logits, scores.max(), presence, memory)
 
@@ -173,31 +207,50 @@ class Remembering:
         found: torch.Tensor = self._net.object_pointer_proj(token)
         return found if there else self._net.no_object_pointer[0]
 
-    def _encode(self, levels: Levels, mask: torch.Tensor, there: torch.Tensor) -> torch.Tensor:
+    def _encode(self, frame: Frame, mask: torch.Tensor, there: torch.Tensor) -> torch.Tensor:
         """Return the features of a mask in [0, 1], rounded to bfloat16 as the library does."""
         scale, bias = (getattr(self._config, f"sigmoid_{n}_for_mem_enc") for n in ("scale", "bias"))
-        features, _ = self._net.memory_encoder(levels.image, (mask * scale + bias)[None, None])
+        features = self._encoder(frame.projected, mask * scale + bias)
         gone = self._net.occlusion_spatial_embedding_parameter
         if gone is not None and not there:
-            features = features + gone[..., None, None]
-        rounded: torch.Tensor = features[0].to(torch.bfloat16).float()
+            features = features + gone[0, :, None, None]
+        rounded: torch.Tensor = features.to(torch.bfloat16).float()
         return rounded
 
-    def _attend(self, image: torch.Tensor, memories: Sequence[Memory]) -> torch.Tensor:
-        """Return the image features after they have looked at the memories, (1, c, s, s)."""
-        seen, where = self._spatial_tokens(memories)
-        pointers, when = self._pointer_tokens(memories)
+    @cached_property
+    def _attention(self) -> MemoryAttention:
+        return MemoryAttention(self._net, self._dtype)
+
+    @cached_property
+    def _encoder(self) -> MemoryEncoder:
+        return MemoryEncoder(self._net)
+
+    @cached_property
+    def _place(self) -> torch.Tensor:
+        """Where the features of a frame are, (s s, d)."""
+        sizes, bias = self._config.vision_config.backbone_feature_sizes, self._net.no_object_pointer
+        shape = torch.Size((1, 1, *sizes[-1]))
+        found = self._net.memory_encoder.position_encoding(shape, bias.device, bias.dtype)
+        return found[0].flatten(1).T.contiguous()
+
+    def look(self, image: torch.Tensor) -> torch.Tensor:
+        """Return image features (1, c, s, s) that have looked at each other, (s s, c)."""
         position = self._net.vision_encoder.neck.position_encoding(
             image.shape, image.device, image.dtype
         )
-        out = self._net.memory_attention(
-            current_vision_features=_sequence(image),
-            current_vision_position_embeddings=_sequence(position),
-            memory=torch.cat([seen, pointers])[:, None],
-            memory_posision_embeddings=torch.cat([where, when])[:, None],  # the library's spelling
-            num_object_pointer_tokens=len(pointers),
-        )
-        return out.reshape(-1, image.shape[1]).T.reshape(image.shape)  # type: ignore[no-any-return]
+        return self._attention.look((image + 0.1 * position)[0].flatten(1).T.contiguous())
+
+    def project(self, image: torch.Tensor) -> torch.Tensor:
+        """Return what image features (1, c, s, s) bring into each object's memory."""
+        return self._encoder.project(image)
+
+    def _attend(self, frame: Frame, memories: Sequence[Memory]) -> torch.Tensor:
+        """Return the image features after they have looked at the memories, (1, c, s, s)."""
+        seen, where = self._spatial_tokens(memories)
+        pointers, when = self._pointer_tokens(memories)
+        memory, place = torch.cat([seen, pointers]), torch.cat([where, when])
+        out = self._attention.recall(frame.seen, memory, place, len(pointers))
+        return out.T.reshape(frame.levels.image.shape)
 
     def _spatial_tokens(self, memories: Sequence[Memory]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return features as tokens (k s s, d), and their place and time: anchors are timeless."""
@@ -210,10 +263,7 @@ class Remembering:
         # The first row is of one frame back, the last one of anchors.
         slots = [slot for _, slot in near]
         time = self._net.memory_temporal_positional_encoding[slots, 0]
-        place = self._net.memory_encoder.position_encoding(
-            features[:1].shape, features.device, features.dtype
-        )
-        where = place.flatten(2).transpose(1, 2) + time
+        where = self._place + time
         return features.flatten(2).transpose(1, 2).flatten(0, 1), where.flatten(0, 1)
 
     def _pointer_tokens(self, memories: Sequence[Memory]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -255,8 +305,3 @@ def _best(candidates: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
     """Return the candidate with the highest score, of one image and one prompt."""
     one = candidates.shape[2] == 1
     return candidates[0, 0, 0 if one else scores[0, 0].argmax()]
-
-
-def _sequence(features: torch.Tensor) -> torch.Tensor:
-    """Return a feature map (1, c, h, w) as a sequence (h w, 1, c)."""
-    return features.flatten(2).permute(2, 0, 1)

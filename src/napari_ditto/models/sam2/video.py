@@ -39,7 +39,7 @@ class Sam2Video(Sam2PromptModel):
 
     def __init__(self, spec: ModelSpec, network: torch.nn.Module, canvas: Canvas) -> None:
         super().__init__(spec, network, canvas)
-        self._memory = Remembering(self._network)
+        self._memory = Remembering(self._network, getattr(torch, spec.precision))
 
     @property
     def reach(self) -> Mapping[str, int]:
@@ -63,8 +63,8 @@ class Sam2Video(Sam2PromptModel):
         if masks.ndim != 3 or masks.shape[1:] != embedding.tile_shape:
             raise ModelError(f"masks of shape {masks.shape} for a tile of {embedding.tile_shape}")
         with memory_watched():
-            levels = self._levels(self._upload(embedding))
-            return self._arrays([self._memory.memorize(levels, self._full(m)) for m in masks])
+            frame = self._memory.open(self._levels(self._upload(embedding)))
+            return self._arrays([self._memory.memorize(frame, self._full(m)) for m in masks])
 
     @torch.inference_mode()
     def track(self, embedding: Embedding, memories: Sequence[Sequence[MemoryFrame]]) -> VideoLogits:
@@ -81,8 +81,8 @@ class Sam2Video(Sam2PromptModel):
         """
         check_maker(embedding, self._spec.key)
         with memory_watched():
-            levels = self._levels(self._upload(embedding))
-            found = [self._memory.track(levels, self._tensors_of(frames)) for frames in memories]
+            frame = self._memory.open(self._levels(self._upload(embedding)))
+            found = [self._memory.track(frame, self._tensors_of(frames)) for frames in memories]
         arrays = self._arrays([f.memory for f in found])
         if not found:
             nothing = np.zeros(0, np.float32)
