@@ -72,7 +72,9 @@ def run_part(part: Part, lines: Path, seconds: float) -> str:
     command += ["-p", "no:cacheprovider", "--timeout=0", "-o", "faulthandler_timeout=0"]
     command += ["-k", part.only] if part.only else []
     command += [] if part.gui else ["-p", "no:pytest-qt", "-p", "no:napari"]
-    env = {**os.environ, RECORD: str(lines), "COLUMNS": "120"}
+    # All parts share the settings, in which the choice of a precision is remembered.
+    folders = {"NAPARI_DITTO_CONFIG": str(lines.parent), RECORD: str(lines)}
+    env = {**os.environ, **folders, "COLUMNS": "120"}
     screen = ["-s", "-screen 0 1600x1200x24"]
     xvfb = shutil.which("xvfb-run") if part.gui and not os.environ.get("DISPLAY") else None
     prefix = [xvfb, "-a", *screen] if xvfb else []
