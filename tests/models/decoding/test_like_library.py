@@ -174,8 +174,7 @@ def test_strips_of_any_size_give_the_same(pair, features, monkeypatch):
     decoder, asked = pair.ours(), ask(1, True, False)
     plan = decoder.plan(features)
     expected = decoder(plan, asked)
-    for module in ("two_way", "decoder", "sam2"):
-        monkeypatch.setattr(f"napari_ditto.models.decoding.{module}.STRIP", 24)
+    monkeypatch.setattr("napari_ditto.models.decoding.two_way.STRIP", 24)
     found = decoder(plan, asked)
     close(found.masks, expected.masks)
     close(found.scores, expected.scores)

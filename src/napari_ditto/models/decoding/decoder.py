@@ -16,7 +16,7 @@ from typing import Any
 import torch  # noqa: TID253  # imported with a family
 from torch.nn.functional import gelu  # noqa: TID253
 
-from napari_ditto.models.decoding.two_way import STRIP, Each, TwoWay
+from napari_ditto.models.decoding.two_way import Each, TwoWay, strips
 from napari_ditto.models.decoding.upscaling import Filters, Upscaling, assemble
 
 Features = Mapping[str, torch.Tensor]
@@ -158,10 +158,8 @@ class MaskDecoder:
 
     def _upscaled(self, plan: Plan, image: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor]]:
         """Yield parts (16 strip, c / 8) of an upscaled image, and which they are."""
-        for start in range(0, len(image), STRIP):
-            strip = image[start : start + STRIP]
-            rows = slice(16 * start, 16 * (start + len(strip)))
-            yield rows, gelu(self._upscaling(strip))
+        for rows in strips(image):
+            yield times(16, rows), gelu(self._upscaling(image[rows]))
 
     def _part(self, image: torch.Tensor, seen: Grid) -> torch.Tensor:
         """Return the first rows and columns of an image (n, c)."""
@@ -174,3 +172,8 @@ class MaskDecoder:
 def positions(features: torch.Tensor) -> torch.Tensor:
     """Return maps (b, c, h, w) as positions, (b, h w, c)."""
     return features.flatten(2).transpose(1, 2).contiguous()
+
+
+def times(parts: int, rows: slice) -> slice:
+    """Return the parts of some cells, of all parts in order."""
+    return slice(parts * rows.start, parts * rows.stop)

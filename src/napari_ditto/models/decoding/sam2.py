@@ -8,8 +8,8 @@ from typing import Any
 import torch  # noqa: TID253  # imported with a family
 from torch.nn.functional import gelu  # noqa: TID253
 
-from napari_ditto.models.decoding.decoder import Decoded, Features, Grid, MaskDecoder, Plan
-from napari_ditto.models.decoding.two_way import STRIP, Each
+from napari_ditto.models.decoding.decoder import Decoded, Features, Grid, MaskDecoder, Plan, times
+from napari_ditto.models.decoding.two_way import Each, strips
 from napari_ditto.models.decoding.upscaling import to_cells
 
 
@@ -32,11 +32,9 @@ class Sam2MaskDecoder(MaskDecoder):
 
     def _upscaled(self, plan: Plan, image: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor]]:
         quarters, sixteenths = plan.finer
-        for start in range(0, len(image), STRIP):
-            stop = min(start + STRIP, len(image))
-            rows = slice(16 * start, 16 * stop)
-            finer = quarters[4 * start : 4 * stop], sixteenths[rows]
-            yield rows, gelu(self._upscaling(image[start:stop], *finer))
+        for rows in strips(image):
+            finer = quarters[times(4, rows)], sixteenths[times(16, rows)]
+            yield times(16, rows), gelu(self._upscaling(image[rows], *finer))
 
     def _answer(
         self,

@@ -9,7 +9,7 @@ Symbols of shapes: b prompts, t tokens, n positions, c channels, k rows (see :mo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,13 @@ Each = Callable[..., Iterable[Any]]
 
 STRIP = 1024
 """Positions that are worked on at once: 1 MB of 256 channels, what a core's cache holds."""
+
+
+def strips(image: torch.Tensor) -> Iterator[slice]:
+    """Yield which positions of an image (n, c) to work on at once; a GPU takes them all."""
+    step = STRIP if image.device.type == "cpu" else len(image)
+    for start in range(0, len(image), step):
+        yield slice(start, min(start + step, len(image)))
 
 
 class Norm:
@@ -133,8 +140,7 @@ class TwoWay:
         """Return an image (n, c) with a note in it, and its sums (k, c) by what is asked of it."""
         scores = image.new_empty(len(asked), len(image))
         written = image if note is None else torch.empty_like(image)
-        for start in range(0, len(image), STRIP):
-            rows = slice(start, start + STRIP)
+        for rows in strips(image):
             strip, position = image[rows], self._position[rows]
             if note is not None:
                 strip = note.write(strip, strip + position)
