@@ -53,9 +53,11 @@ class Canvas:
 
     def normalize(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return 8-bit pixels (h, w, 3) as the network takes them, (3, size, size), padded."""
-        scaled = (pixels.astype(np.float64) / 255 - self.mean) / self.std
+        table = ((np.arange(256)[:, None] / 255 - self.mean) / self.std).astype(np.float32)
         out = np.zeros((3, self.size, self.size), dtype=np.float32)
-        out[:, : pixels.shape[0], : pixels.shape[1]] = np.moveaxis(scaled, -1, 0)
+        for channel in range(3):
+            seen = table[:, channel][pixels[..., channel]]
+            out[channel, : pixels.shape[0], : pixels.shape[1]] = seen
         return out
 
     def mask_coverage(self, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
