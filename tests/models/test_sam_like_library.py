@@ -133,7 +133,8 @@ def test_embeddings_equal(pair, family, tile, shape):
     for mine, other in zip(arrays, expected, strict=True):
         assert mine.dtype == np.float32
         assert np.abs(other.numpy()).max() > 0.5  # the comparison is about something
-        np.testing.assert_allclose(mine, other.numpy(), atol=1e-4)
+        # Our encoders add up in another order than the library's.
+        np.testing.assert_allclose(mine, other.numpy(), atol=1e-4, rtol=1e-5)
 
 
 def test_sam2_resizes_as_pil_does_within_one_grey_level(checkpoints, tile):

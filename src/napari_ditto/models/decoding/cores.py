@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
-from threading import Barrier
+from functools import cache
+from threading import Barrier, Lock
 from typing import TypeVar
 
 import torch  # noqa: TID253  # imported with a family
@@ -20,24 +20,26 @@ from napari_ditto.models.decoding.two_way import Each
 
 Result = TypeVar("Result")
 
+_MAKING = Lock()
+
 
 def one_prompt_per_core(work: Callable[[Each], Result], device: torch.device) -> Result:
     """Return what `work` makes of a ``map`` that goes through the images of prompts."""
     if device.type != "cpu":
         return work(map)
-    leaders, others = _leaders(), _others()
+    with _MAKING:
+        leaders, others = _threads()
     return leaders.submit(work, others.map).result()
 
 
-@lru_cache(maxsize=1)
-def _leaders() -> ThreadPoolExecutor:
-    """Return threads that wait for the others, and must not be among them."""
-    return _alone("decode")
+@cache
+def _threads() -> tuple[ThreadPoolExecutor, ThreadPoolExecutor]:
+    """Return threads for whole questions, which wait for the others, and for their images."""
+    return _alone("decode"), _alone("decode-image")
 
 
-@lru_cache(maxsize=1)
-def _others() -> ThreadPoolExecutor:
-    return _alone("decode-image")
+if hasattr(os, "register_at_fork"):  # the threads of a process are not those of its children
+    os.register_at_fork(after_in_child=_threads.cache_clear)
 
 
 def _alone(name: str) -> ThreadPoolExecutor:
