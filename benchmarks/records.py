@@ -25,6 +25,9 @@ from typing import Any, Literal
 import numpy as np
 
 RECORD = "DITTO_BENCH_RECORD"
+ROUNDS = "DITTO_BENCH_ROUNDS"
+"""Names a bound on the rounds of every race, for code that is too slow for more."""
+
 
 Clock = Literal["wall", "cpu"]
 SCALE = {"s": 1.0, "ms": 1e3, "us": 1e6}
@@ -97,7 +100,7 @@ def race(
             one_round()
             for times in took.values():
                 times.clear()
-    benchmark.pedantic(one_round, rounds=rounds)
+    benchmark.pedantic(one_round, rounds=min(rounds, int(os.environ.get(ROUNDS, rounds))))
     return {name: Samples(*zip(*times, strict=True)) for name, times in took.items()}
 
 

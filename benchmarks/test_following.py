@@ -12,7 +12,7 @@ from napari_ditto.data.source import open_source
 from napari_ditto.engine.propagate import propagate
 from napari_ditto.models.registry import load_model
 
-SIDE, OBJECTS, PLANES = 512, 10, 4
+SIDE, OBJECTS, PLANES = 512, 10, 12
 """Planes besides the given one."""
 
 EVERYTHING = Gate(0, 0, 0, np.inf)
