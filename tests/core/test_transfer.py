@@ -6,8 +6,9 @@ from scipy.ndimage import gaussian_filter
 
 from napari_ditto.core import transfer as transfer_module
 from napari_ditto.core.geometry import Box
+from napari_ditto.core.numbering import boxes
 from napari_ditto.core.settling import settle
-from napari_ditto.core.transfer import REACH, Transfer, boxes, transfer_labels
+from napari_ditto.core.transfer import REACH, Transfer, transfer_labels
 
 
 def scene(shift=(0, 0), noise=0.01, seed=0):

@@ -13,6 +13,7 @@ from napari_ditto.engine import prompt_stepper
 from napari_ditto.engine.borders import Borders, border_labels, restored
 from napari_ditto.engine.encode import TileEncoder
 from napari_ditto.engine.prompt_stepper import PromptStepper
+from napari_ditto.engine.propagate import propagate
 from napari_ditto.models.protocols import UNKNOWN
 from napari_ditto.models.registry import load_model
 from napari_ditto.testing.fakes import TRUTH_WINDOW, CountingModel, PerfectModel, paint_truth
@@ -221,3 +222,15 @@ def test_borders_are_not_learnt_by_a_slow_model(stack):
     step = drain(stepper.step(source.plane({"z": 1}), given, given))
     assert worst(placed(step), stack[1]) > 0.8
     assert model.remembered == 0
+
+
+def test_what_is_foreseen_changes_nothing(monkeypatch):
+    truth = np.stack([discs((2 * z, -z)) for z in range(4)])
+    pixels = np.stack([walls(labels, z) for z, labels in enumerate(truth)])
+    source, model = open_source(pixels, axes="zyx", window=(0, 255)), load_model("classic")
+    foreseen, expected = propagate(source, {0: truth[0]}, "z", model), []
+    monkeypatch.setattr(PromptStepper, "expect", lambda self, address: expected.append(address))
+    alone = propagate(source, {0: truth[0]}, "z", model)
+    assert [at.index["z"] for at in expected] == [1, 2, 3]
+    np.testing.assert_array_equal(foreseen.labels, alone.labels)
+    np.testing.assert_array_equal(foreseen.confidence, alone.confidence)

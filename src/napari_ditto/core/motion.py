@@ -69,7 +69,8 @@ def move(values: NDArray[Value], flow: Floats, order: Literal[0, 1] = 0) -> NDAr
 
 
 def _nearest(at: Floats, size: int) -> NDArray[np.intp]:
-    return np.clip(np.floor(at + np.float32(0.5)), 0, size - 1).astype(np.intp)
+    found: NDArray[np.intp] = np.clip(np.floor(at + np.float32(0.5)), 0, size - 1).astype(np.intp)
+    return found
 
 
 def _flow(before: Floats, now: Floats) -> Floats:

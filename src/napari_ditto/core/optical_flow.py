@@ -7,6 +7,8 @@ summed by doubling, and a level is left when nothing moves any more: six times a
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -102,7 +104,7 @@ def _window_means(maps: Floats, radius: int) -> Floats:
     """Return the means over windows around each pixel of maps (n, h, w), mirrored at the edges."""
     side = 2 * radius + 1
     wide = np.pad(maps, ((0, 0), (radius, radius), (radius, radius)), mode="reflect")
-    return window_sums(wide, side) * np.float32(1 / side**2)
+    return np.asarray(window_sums(wide, side) * np.float32(1 / side**2))
 
 
 def _slope(image: Floats, axis: int) -> Floats:
@@ -122,7 +124,7 @@ def _pyramid(image: Floats) -> list[Floats]:
 
     levels = [image]
     while min(levels[-1].shape) > 2 * SMALLEST and len(levels) < 10:
-        smaller = pyramid_reduce(levels[-1], 2.0, channel_axis=None)
+        smaller: Any = pyramid_reduce(levels[-1], 2.0, channel_axis=None)  # type: ignore[no-untyped-call]
         levels.append(np.asarray(smaller, np.float32))
     return levels
 

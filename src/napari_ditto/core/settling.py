@@ -45,21 +45,27 @@ def settle(transfer: Transfer, borders: Floats) -> Transfer:
 
 
 def _relax(prior: Floats, borders: Floats) -> Floats:
-    down = np.exp(-OBSTACLE * np.maximum(borders[1:], borders[:-1]))
-    right = np.exp(-OBSTACLE * np.maximum(borders[:, 1:], borders[:, :-1]))
-    total = _gather(np.ones_like(prior), down, right)
+    # Flat, with a column that leads nowhere: a step to any neighbour is a shift of the whole.
+    height, width = prior.shape
+    size, row = height * (width + 1), width + 1
+    down, right = np.zeros((2, height, row), np.float32)
+    down[:-1, :-1] = np.exp(-OBSTACLE * np.maximum(borders[1:], borders[:-1]))
+    right[:, : width - 1] = np.exp(-OBSTACLE * np.maximum(borders[:, 1:], borders[:, :-1]))
+    steps = [(down.ravel(), row), (right.ravel(), 1)]
+    total: Floats = np.full(size, 1e-6, np.float32)
+    for ease, shift in steps:
+        total[shift:] += ease[:-shift]
+        total += ease
     going = np.float32(1 - STOPPING) / total
-    chance = prior
+    ways = [(shift, ease[:-shift] * going[:-shift], ease[:-shift] * going[shift:])
+            for ease, shift in steps]  # fmt: skip
+    start = np.pad(prior, ((0, 0), (0, 1))).ravel()
+    rest = np.float32(STOPPING) * start + np.float32(1e-6) * going
+    chance, moved = start.copy(), np.empty(size, np.float32)
     for _ in range(STEPS):
-        chance = np.float32(STOPPING) * prior + going * _gather(chance, down, right)
-    return chance
-
-
-def _gather(values: Floats, down: Floats, right: Floats) -> Floats:
-    """Return the sum over the four neighbours, each by the ease of getting there."""
-    total = np.full_like(values, 1e-6)
-    total[1:] += down * values[:-1]
-    total[:-1] += down * values[1:]
-    total[:, 1:] += right * values[:, :-1]
-    total[:, :-1] += right * values[:, 1:]
-    return total
+        before, chance = chance, rest.copy()
+        for shift, back, ahead in ways:
+            part = moved[:-shift]
+            chance[:-shift] += np.multiply(before[shift:], back, out=part)
+            chance[shift:] += np.multiply(before[:-shift], ahead, out=part)
+    return chance.reshape(height, row)[:, :width]

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-Value = TypeVar("Value", bound=np.generic)
 
-
-def window_sums(maps: NDArray[Value], side: int) -> NDArray[Value]:
+def window_sums(maps: NDArray[Any], side: int) -> NDArray[Any]:
     """Return the sums over all square windows of maps.
 
     Parameters
@@ -35,7 +33,7 @@ def window_sums(maps: NDArray[Value], side: int) -> NDArray[Value]:
     return as_strided(sums, shape, steps, writeable=False)
 
 
-def sliding_sum(values: NDArray[Value], count: int, step: int = 1) -> NDArray[Value]:
+def sliding_sum(values: NDArray[Any], count: int, step: int = 1) -> NDArray[Any]:
     """Return the sums of `count` values at steps of `step` along the last axis.
 
     A window is put together from windows of 1, 2, 4, ... values. The result is shorter by
@@ -43,13 +41,14 @@ def sliding_sum(values: NDArray[Value], count: int, step: int = 1) -> NDArray[Va
     """
     length = values.shape[-1] - (count - 1) * step
     part, width, start = values, 1, 0
-    total: NDArray[Value] | None = None
+    total: NDArray[Any] | None = None
     while True:
         if count & width:
             here = part[..., start * step : start * step + length]
             total = here if total is None else total + here
             start += width
         if 2 * width > count:
-            return total  # type: ignore[return-value]  # the highest bit of count is set
+            assert total is not None  # noqa: S101 - for the type checker: a highest bit is set
+            return total
         part = part[..., : -width * step] + part[..., width * step :]
         width *= 2

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from napari_ditto.core.geometry import Box
 from napari_ditto.core.masks import bounding_box
+from napari_ditto.core.numbering import dense_boxes, numbered
 from napari_ditto.core.sliding import sliding_sum, window_sums
 
 Floats = NDArray[np.float32]
@@ -47,9 +48,6 @@ BLUR = 2.0
 
 BLOCK = 96
 """Side of the squares that are worked on at once, so that a row of offsets fits into a cache."""
-
-MOST_DENSE = 1 << 20
-"""Ids below this are counted in a table; others are sorted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,11 +88,11 @@ def transfer_labels(before: Floats, labels: Labels, now: Floats) -> Transfer:
     labels : ndarray of int, shape (h, w)
         Of `before`; 0 is background.
     """
-    ids, dense = _numbered(labels)
+    ids, dense = numbered(labels)
     wide = np.pad(dense, REACH)
     unsure = _unsure(wide)
     plane, chances = Box.of_shape(labels.shape), {}
-    for number, box in enumerate(_boxes(dense), 1):
+    for number, box in enumerate(dense_boxes(dense), 1):
         around = box.grow(REACH).intersect(plane)
         sure = (dense[around.slices] == number) & ~unsure[around.slices]
         chances[ids[number - 1]] = around, sure.astype(np.float32)
@@ -111,39 +109,13 @@ def transfer_labels(before: Floats, labels: Labels, now: Floats) -> Transfer:
     return Transfer(chances)
 
 
-def boxes(labels: Labels) -> Iterator[tuple[int, Box]]:
-    """Yield each label and its bounding box, by rising label; their size may be any."""
-    ids, dense = _numbered(labels)
-    yield from zip(ids, _boxes(dense), strict=True)
-
-
-def _numbered(labels: Labels) -> tuple[list[int], NDArray[np.int32]]:
-    """Return the labels, rising, and the plane with their numbers from 1 in their place."""
-    highest = int(labels.max(initial=0))
-    if highest < MOST_DENSE:
-        shown = np.bincount(labels.ravel(), minlength=1) > 0
-        shown[0] = False
-        numbers = np.where(shown, np.cumsum(shown), 0).astype(np.int32)
-        return np.flatnonzero(shown).tolist(), numbers[labels]
-    ids = np.unique(labels)
-    ids = ids[ids != 0]
-    dense = np.where(labels, np.searchsorted(ids, labels) + 1, 0)
-    return ids.tolist(), dense.astype(np.int32)
-
-
-def _boxes(dense: NDArray[np.int32]) -> list[Box]:
-    from scipy.ndimage import find_objects
-
-    return [Box(y.start, x.start, y.stop, x.stop) for y, x in find_objects(dense)]
-
-
 def _unsure(wide: NDArray[np.int32]) -> NDArray[np.bool_]:
     """Return where several labels may be within reach, given the plane with a frame of it."""
     edges = np.zeros(wide.shape, np.uint8)
     edges[:-1] = wide[:-1] != wide[1:]
     edges[:, :-1] |= wide[:, :-1] != wide[:, 1:]
     side = 2 * REACH + 1  # its square fits into 8 bits
-    return window_sums(edges[None], side)[0] > 0
+    return np.asarray(window_sums(edges[None], side)[0] > 0)
 
 
 def _blocks(unsure: NDArray[np.bool_]) -> Iterator[Box]:
@@ -157,7 +129,7 @@ def _blocks(unsure: NDArray[np.bool_]) -> Iterator[Box]:
 def _neighbours(rows: NDArray[np.intp], columns: NDArray[np.intp], width: int) -> Places:
     """Return the places of what is within reach in a padded plane, shape (offsets, n)."""
     steps = [dy * width + dx for dy, reach in ROWS for dx in range(-reach, reach + 1)]
-    return np.array(steps)[:, None] + ((rows + REACH) * width + columns + REACH)
+    return np.asarray(np.array(steps)[:, None] + ((rows + REACH) * width + columns + REACH))
 
 
 def _add(box: Box, chance: Floats, rows: Places, columns: Places, votes: Floats) -> None:

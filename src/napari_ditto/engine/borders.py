@@ -12,15 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ditto.core.geometry import Box, PlaneAddress
+from napari_ditto.core.jobs import drain
 from napari_ditto.core.masks import bounding_box
+from napari_ditto.core.numbering import boxes
 from napari_ditto.core.progress import Progress
 from napari_ditto.core.propagation import Seen
 from napari_ditto.core.settling import settle
-from napari_ditto.core.tiling import Grid
-from napari_ditto.core.transfer import Transfer, boxes
+from napari_ditto.core.tiling import Grid, Tile
+from napari_ditto.core.transfer import Transfer
 from napari_ditto.engine.encode import TileEncoder
 from napari_ditto.engine.recalling import recall_steps
-from napari_ditto.models.protocols import UNKNOWN, ContextModel, Example, Memory
+from napari_ditto.models.protocols import UNKNOWN, ContextMap, ContextModel, Example, Memory
 
 Floats = NDArray[np.float32]
 
@@ -37,6 +39,19 @@ KEPT = 16
 """Memories of borders that are kept; anchors come and go along a stack."""
 
 
+MOST_KNOWN = 8
+"""Tiles of a plane whose borders are held, about 3 MB each at 512 pixels."""
+
+
+class _Known(dict[Tile, ContextMap]):
+    """What a plane's tiles have shown; the oldest goes first."""
+
+    def __setitem__(self, tile: Tile, found: ContextMap) -> None:
+        super().__setitem__(tile, found)
+        if len(self) > MOST_KNOWN:
+            del self[next(iter(self))]
+
+
 class Borders:
     """Learns borders once for each set of labelled planes, and sees them in others.
 
@@ -51,6 +66,7 @@ class Borders:
     def __init__(self, encoder: TileEncoder, model: ContextModel) -> None:
         self.encoder, self.model = encoder, model
         self._known: dict[str, Memory | None] = {}
+        self._seen: tuple[PlaneAddress, Memory, _Known] | None = None
 
     def learn_steps(self, anchors: Sequence[Seen]) -> Generator[Progress, None, Memory | None]:
         """Return what borders look like, None if that cannot be learnt here."""
@@ -68,6 +84,30 @@ class Borders:
         """Return how likely each pixel of a box is on a border."""
         found, _ = yield from recall_steps(self.encoder, self.model, memory, address, box)
         return np.asarray(found[0], np.float32)
+
+    def see(self, address: PlaneAddress, memory: Memory, boxes: Sequence[Box]) -> list[Floats]:
+        """Return what :meth:`see_steps` does for some boxes of a plane; for one thread only."""
+        known = self._known_of(address, memory)
+        steps = (
+            recall_steps(self.encoder, self.model, memory, address, box, known) for box in boxes
+        )
+        return [np.asarray(drain(one)[0][0], np.float32) for one in steps]
+
+    def foresee(self, address: PlaneAddress, memory: Memory, boxes: Sequence[Box]) -> None:
+        """Do what :meth:`see` will need, as far as it can be kept."""
+        known = self._known_of(address, memory)
+        grid = Grid(self.encoder.source.plane_shape(address), self.encoder.tile_size)
+        for tile in list(dict.fromkeys(t for box in boxes for t in grid.covering(box)))[
+            :MOST_KNOWN
+        ]:
+            if tile not in known:
+                (embedding,) = drain(self.encoder.embed_steps(address, [tile]))
+                known[tile] = self.model.recall(embedding, memory)
+
+    def _known_of(self, address: PlaneAddress, memory: Memory) -> _Known:
+        if self._seen is None or self._seen[0] != address or self._seen[1] is not memory:
+            self._seen = address, memory, _Known()
+        return self._seen[2]
 
     def _learn(self, anchors: Sequence[Seen]) -> Generator[Progress, None, Memory | None]:
         examples = []

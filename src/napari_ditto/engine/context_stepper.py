@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.core.masks import Mask, PlacedMask, bounding_box, expected_iou, place
 from napari_ditto.core.motion import estimate_flow, move
+from napari_ditto.core.numbering import only
 from napari_ditto.core.progress import Progress
 from napari_ditto.core.propagation import Carried, Seen, Step
 from napari_ditto.core.transfer import transfer_labels
@@ -29,7 +30,7 @@ from napari_ditto.engine.stepping import newest
 from napari_ditto.engine.teaching import encode_steps
 from napari_ditto.models.protocols import ContextModel, Example, Memory
 
-VERSION = 1
+VERSION = 2
 """Of what is taught and how objects are told apart; a change does all steps again."""
 
 RECENT = 3
@@ -152,7 +153,7 @@ class ContextStepper:
         votes: dict[int, list[Votes]] = {}
         expected: dict[int, PlacedMask] = {}
         for seen, ids in newest(before):
-            labels = np.where(np.isin(seen.labels, ids), seen.labels, np.uint32(0))
+            labels = only(seen.labels, ids)
             box = bounding_box(labels > 0).grow(MARGIN).intersect(self._plane(address))
             then, now = (self.source.read(a, box) for a in (seen.address, address))
             flow = estimate_flow(then.mean(axis=2), now.mean(axis=2))

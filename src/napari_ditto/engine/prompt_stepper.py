@@ -9,31 +9,36 @@ object back from a disturbed mask of it. Where it cannot, it is not asked.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_ditto.core.embedding import Embedding
 from napari_ditto.core.geometry import Box, PlaneAddress
-from napari_ditto.core.masks import PlacedMask, deepest_pixels, expected_iou, iou
+from napari_ditto.core.masks import PlacedMask, bounding_box, deepest_pixels, expected_iou, iou
 from napari_ditto.core.motion import estimate_flow, move
 from napari_ditto.core.noise import quiet
+from napari_ditto.core.numbering import boxes, label_areas, only
 from napari_ditto.core.progress import Progress
 from napari_ditto.core.prompts import Frame, MaskPrompt, PointPrompt, PromptSet
 from napari_ditto.core.propagation import Carried, Seen, Step
 from napari_ditto.core.routing import translate
 from napari_ditto.core.settling import settle
 from napari_ditto.core.tiling import Grid, Tile
-from napari_ditto.core.transfer import Transfer, boxes, transfer_labels
+from napari_ditto.core.transfer import Transfer, transfer_labels
 from napari_ditto.data.protocols import EmbeddingStore, Source
 from napari_ditto.engine.borders import Borders
 from napari_ditto.engine.encode import TileEncoder
+from napari_ditto.engine.foresight import Foresight, wait_steps
+from napari_ditto.models.device import one_core_free
 from napari_ditto.models.names import FALLBACK_MODEL
-from napari_ditto.models.protocols import ContextModel, MaskLogits, PromptModel
+from napari_ditto.models.protocols import ContextModel, MaskLogits, Memory, PromptModel
 from napari_ditto.models.registry import load_model
 
-VERSION = "1"
+VERSION = "2"
 
 MARGIN = 24
 """Pixels around the objects that are looked at: motion must be seen to be found."""
@@ -50,11 +55,15 @@ QUICK_SECONDS = 1.0
 DISTURBANCE = 0.08
 """How far a mask is grown, shrunk and moved for the test, in roots of its area."""
 
+ASKED = 16
+"""Objects that are outlined at once; their answers take 3 MB each at 512 pixels."""
+
 KEPT = 64
 """Planes of which it is kept how their objects look, and what the model makes of them."""
 
 BINS = 32
 
+Floats = NDArray[np.float32]
 Trust = Mapping[int, float]
 Value = TypeVar("Value")
 Looks = Mapping[int, NDArray[np.float64]]
@@ -74,6 +83,25 @@ class Patch:
 
     box: Box
     labels: NDArray[np.integer]
+
+
+@dataclass(frozen=True, eq=False)
+class Moved:
+    """The labels of a patch carried to the new plane.
+
+    Attributes
+    ----------
+    votes : Transfer
+        By patches that look alike.
+    labels : ndarray of int, shape (h, w)
+        By the motion alone.
+    pixels : ndarray of float32, shape (h, w, 3)
+        What the new plane shows.
+    """
+
+    votes: Transfer
+    labels: NDArray[np.integer]
+    pixels: Floats
 
 
 class PromptStepper:
@@ -97,6 +125,8 @@ class PromptStepper:
         self.borders = _borders(self.encoder)
         self._trust: dict[str, Trust] = {}
         self._looks: dict[str, Looks] = {}
+        self._ahead = Foresight()
+        self._next: PlaneAddress | None = None
 
     @property
     def key(self) -> str:
@@ -110,21 +140,42 @@ class PromptStepper:
         """Return what becomes of the objects; see :class:`~.stepping.Stepper`."""
         yield Progress("read", 0, 0, "following")
         looks = self._looks_of(anchors or before[:1])
+        patches = [(seen, patch) for seen, labels in _assign(before) for patch in _patches(labels)]
+        boxes = [patch.box for _, patch in patches]
         memory = None
         if self.borders:
             memory = yield from self.borders.learn_steps(anchors)
+        borders = self._look_ahead(address, memory, boxes) if memory else None
+        moved = [self._transfer(address, seen, patch) for seen, patch in patches]
+        if borders:
+            edges = yield from wait_steps(borders)
+            pairs = zip(moved, edges, strict=True)
+            moved = [replace(one, votes=settle(one.votes, edge)) for one, edge in pairs]
         found: dict[int, list[Carried]] = {}
-        for seen, labels in _assign(before):
-            for patch in _patches(labels):
-                transfer, moved, now = self._transfer(address, seen, patch)
-                if self.borders and memory:
-                    edges = yield from self.borders.see_steps(address, memory, patch.box)
-                    transfer = settle(transfer, edges)
-                for carried in _carried(transfer, moved, now, patch, looks):
-                    found.setdefault(carried.label, []).append(carried)
+        for one, (_, patch) in zip(moved, patches, strict=True):
+            for carried in _carried(one, patch, looks):
+                found.setdefault(carried.label, []).append(carried)
         objects = [_joined(several) for several in found.values()]
         refined = yield from self._refine(address, objects, anchors)
         return Step(tuple(sorted(refined, key=lambda c: c.label)))
+
+    def expect(self, address: PlaneAddress) -> None:
+        """Prepare a plane in the course of the next step; see :class:`~.stepping.Foreseeing`."""
+        self._next = address
+
+    def _look_ahead(
+        self, address: PlaneAddress, memory: Memory, boxes: Sequence[Box]
+    ) -> Future[list[Floats]]:
+        """Begin to look for borders in this plane, and then in the next, near the same places.
+
+        All is done by one thread, foreseen or not, so what is foreseen makes no difference.
+        """
+        borders, after, self._next = self.borders, self._next, None
+        assert borders  # noqa: S101 - for the type checker: it has made the memory
+        found = self._ahead.begin(lambda: borders.see(address, memory, boxes))
+        if after:
+            self._ahead.begin(lambda: borders.foresee(after, memory, boxes))
+        return found
 
     # --- by looking alike -----------------------------------------------------------------------
 
@@ -140,16 +191,14 @@ class PromptStepper:
                 total.setdefault(label, []).append(look)
         return {label: np.mean(found, axis=0) for label, found in total.items()}
 
-    def _transfer(
-        self, address: PlaneAddress, seen: Seen, patch: Patch
-    ) -> tuple[Transfer, NDArray[np.integer], NDArray[np.float32]]:
-        """Return the votes for a patch's labels, its labels moved, and the new plane's pixels."""
+    def _transfer(self, address: PlaneAddress, seen: Seen, patch: Patch) -> Moved:
+        """Return where a patch's labels are in the new plane."""
         pixels = self.source.read(address, patch.box)
-        then, now = quiet((self.source.read(seen.address, patch.box), pixels))
+        then, now = quiet(_grey(self.source.read(seen.address, patch.box), pixels))
         flow = estimate_flow(then.mean(axis=2), now.mean(axis=2))
-        moved = move(patch.labels, flow)
+        labels = move(patch.labels, flow)
         brought = np.stack([move(c, flow, order=1) for c in np.moveaxis(then, 2, 0)], axis=2)
-        return transfer_labels(brought, moved, now), moved, pixels
+        return Moved(transfer_labels(brought, labels, now), labels, pixels)
 
     # --- by the model ---------------------------------------------------------------------------
 
@@ -163,10 +212,11 @@ class PromptStepper:
         for tile, group in self._by_tile(address, asked).items():
             (embedding,) = yield from self.encoder.embed_steps(address, [tile])
             yield Progress("decode", 0, 0, "outlining")
-            prompts = [self._prompt(c.mask, tile) for c in group]
-            decoded = self.model.decode(embedding, prompts)
-            for i, carried in enumerate(group):
-                answers[carried.label] = _closest(decoded, i, tile, carried.mask)
+            answers |= zip(
+                [c.label for c in group],
+                self._outline(embedding, tile, [c.mask for c in group]),
+                strict=True,
+            )
         return [_better(c, answers.get(c.label)) for c in objects]
 
     def _trust_steps(self, anchors: Sequence[Seen]) -> Generator[Progress, None, Trust]:
@@ -193,11 +243,12 @@ class PromptStepper:
         for tile, group in self._by_tile(seen.address, whole).items():
             (embedding,) = yield from self.encoder.embed_steps(seen.address, [tile])
             yield Progress("decode", 0, 0, "trying the model on your labels")
-            for carried in group:
-                tries = list(_disturbed(carried.mask, tile.box))
-                decoded = self.model.decode(embedding, [self._prompt(m, tile) for m in tries])
-                back = [_closest(decoded, i, tile, m) for i, m in enumerate(tries)]
-                found[carried.label] = float(np.mean([iou(b, carried.mask) for b in back]))
+            tries = [(c, m) for c in group for m in _disturbed(c.mask, tile.box)]
+            back = self._outline(embedding, tile, [m for _, m in tries])
+            agreed: dict[int, list[float]] = {}
+            for (carried, _), answer in zip(tries, back, strict=True):
+                agreed.setdefault(carried.label, []).append(iou(answer, carried.mask))
+            found |= {label: float(np.mean(values)) for label, values in agreed.items()}
         return found
 
     def _by_tile(
@@ -211,6 +262,18 @@ class PromptStepper:
             if tile.box.covers(carried.mask.box):
                 groups.setdefault(tile, []).append(carried)
         return groups
+
+    def _outline(
+        self, embedding: Embedding, tile: Tile, masks: Sequence[PlacedMask]
+    ) -> list[PlacedMask]:
+        """Return what the model makes of masks, each the candidate that is most like it."""
+        found = []
+        for start in range(0, len(masks), ASKED):
+            some = masks[start : start + ASKED]
+            with one_core_free():  # the other one is looking ahead
+                decoded = self.model.decode(embedding, [self._prompt(m, tile) for m in some])
+            found += [_closest(decoded, i, tile, mask) for i, mask in enumerate(some)]
+        return found
 
     def _prompt(self, placed: PlacedMask, tile: Tile) -> PromptSet:
         """Return what the model is asked, pixels of the tile: the mask, and a point deep inside."""
@@ -236,16 +299,22 @@ def _borders(encoder: TileEncoder) -> Borders | None:
 
 def _assign(before: Sequence[Seen]) -> Iterator[tuple[Seen, NDArray[np.integer]]]:
     """Yield planes with those of their labels that no nearer plane has."""
+    shown = [label_areas(seen.labels) for seen in before]
     nearest: dict[int, int] = {}
-    for seen in before:
-        for label in np.unique(seen.labels).tolist():
+    for seen, areas in zip(before, shown, strict=True):
+        for label in areas:
             nearest[label] = min(nearest.get(label, seen.distance), seen.distance)
-    nearest.pop(0, None)
-    for seen in before:
-        wanted = [label for label, distance in nearest.items() if distance == seen.distance]
-        labels = np.where(np.isin(seen.labels, wanted), seen.labels, 0)
-        if labels.any():
-            yield seen, labels
+    for seen, areas in zip(before, shown, strict=True):
+        wanted = [label for label in areas if nearest[label] == seen.distance]
+        if wanted:
+            yield seen, only(seen.labels, wanted)
+
+
+def _grey(first: Floats, second: Floats) -> tuple[Floats, Floats]:
+    """Return images (h, w, 3) with one channel if neither has colours."""
+    if any((image[..., k] != image[..., 0]).any() for image in (first, second) for k in (1, 2)):
+        return first, second
+    return np.ascontiguousarray(first[..., :1]), np.ascontiguousarray(second[..., :1])
 
 
 def _patches(labels: NDArray[np.integer]) -> Iterator[Patch]:
@@ -262,21 +331,15 @@ def _patches(labels: NDArray[np.integer]) -> Iterator[Patch]:
     yield from (Patch(box, labels[box.slices]) for box in sorted(groups))
 
 
-def _carried(
-    transfer: Transfer,
-    moved: NDArray[np.integer],
-    now: NDArray[np.float32],
-    patch: Patch,
-    looks: Looks,
-) -> Iterator[Carried]:
+def _carried(one: Moved, patch: Patch, looks: Looks) -> Iterator[Carried]:
     """Yield the objects of a patch where the votes put them."""
-    painted = transfer.paint(patch.box.shape)
-    for label, box in boxes(moved):
-        expected = PlacedMask(box, moved[box.slices] == label)
-        around, chance = transfer.chances[label]
+    painted = one.votes.paint(patch.box.shape)
+    for label, box in boxes(one.labels):
+        expected = PlacedMask(box, one.labels[box.slices] == label)
+        around, chance = one.votes.chances[label]
         mask = painted[around.slices] == label
         placed = PlacedMask(around, mask, expected_iou(chance, mask)).cropped()
-        likeness = _likeness(looks.get(label), _look(now, placed))
+        likeness = _likeness(looks.get(label), _look(one.pixels, placed))
         yield Carried(label, _shifted(placed, patch), _shifted(expected, patch), likeness)
 
 
@@ -294,10 +357,16 @@ def _joined(several: Sequence[Carried]) -> Carried:
 def _closest(decoded: MaskLogits, i: int, tile: Tile, carried: PlacedMask) -> PlacedMask:
     """Return the candidate that is most like a mask."""
     found = [
-        PlacedMask(tile.box, logits > 0, float(score))
+        _positive(logits, tile, float(score))
         for logits, score in zip(decoded.logits[i], decoded.scores[i], strict=True)
     ]
-    return max(found, key=lambda m: iou(m, carried)).cropped()
+    return max(found, key=lambda m: iou(m, carried))
+
+
+def _positive(logits: Floats, tile: Tile, score: float) -> PlacedMask:
+    mask = logits > 0
+    inner = bounding_box(mask)
+    return PlacedMask(inner.shift(tile.box.y0, tile.box.x0), mask[inner.slices], score)
 
 
 def _better(carried: Carried, answer: PlacedMask | None) -> Carried:

@@ -7,7 +7,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import combinations
+from itertools import chain, combinations, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from napari_ditto.core.routes import MOST_BEFORE, Index, Route, Visit, are_oppos
 from napari_ditto.data.steps import StepRecord, StepStore
 from napari_ditto.engine.judging import Judge, Shown
 from napari_ditto.engine.propagation_input import Job
-from napari_ditto.engine.stepping import Stepper
+from napari_ditto.engine.stepping import Foreseeing, Stepper
 from napari_ditto.errors import StoreError
 
 VERSION = 1
@@ -80,7 +80,11 @@ class Run:
     def walk(self) -> Generator[Progress, None, None]:
         """Yield the progress of every plane, with the plane as partial result when it is done."""
         total = len(self.route)
-        for number, visit in enumerate(self.route, 1):
+        for number, (visit, after) in enumerate(pairwise(chain(self.route, (None,))), 1):
+            if visit is None:
+                return
+            if after and after.distance and isinstance(self.stepper, Foreseeing):
+                self.stepper.expect(self.job.address(after.index))
             done = yield from self._visit(visit)
             yield Progress("write", number, total, f"plane {number} of {total}", partial=done)
 

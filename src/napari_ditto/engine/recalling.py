@@ -6,7 +6,7 @@ with weights that fall to nothing at the tiles' edges, and the likeliest class w
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, MutableMapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,14 +16,14 @@ from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.core.masks import PlacedMask
 from napari_ditto.core.patchwork import tent
 from napari_ditto.core.progress import Progress
-from napari_ditto.core.tiling import Grid
+from napari_ditto.core.tiling import Grid, Tile
 from napari_ditto.engine.candidates import Settings
 from napari_ditto.engine.encode import TileEncoder
 from napari_ditto.engine.everything import paint
 from napari_ditto.engine.lessons import Lesson
 from napari_ditto.engine.like_objects import Map, Sizes, objects_steps
 from napari_ditto.errors import ModelError
-from napari_ditto.models.protocols import ContextModel, Memory
+from napari_ditto.models.protocols import ContextMap, ContextModel, Memory
 
 MAX_VALUES = 1 << 28
 """Most pixels times classes; the maps take four bytes for each."""
@@ -108,9 +108,18 @@ def apply_steps(
 
 
 def recall_steps(
-    encoder: TileEncoder, model: ContextModel, memory: Memory, address: PlaneAddress, box: Box
+    encoder: TileEncoder,
+    model: ContextModel,
+    memory: Memory,
+    address: PlaneAddress,
+    box: Box,
+    known: MutableMapping[Tile, ContextMap] | None = None,
 ) -> Generator[Progress, None, tuple[NDArray[np.float32], Map | None]]:
-    """Return the blended probability of each class, (c, *box.shape), and of centres."""
+    """Return the blended probability of each class, (c, *box.shape), and of centres.
+
+    What is `known` of a tile of this plane with this memory is not asked again.
+    """
+    known = {} if known is None else known
     if memory.model != model.spec.key:
         raise ModelError(f"these examples were encoded by {memory.model}")
     if len(memory.classes) * box.area > MAX_VALUES:
@@ -125,8 +134,9 @@ def recall_steps(
     tiles = list(Grid(shape, encoder.tile_size).covering(box))
     for i, tile in enumerate(tiles):
         yield Progress("decode", i, len(tiles), f"tile {i + 1} of {len(tiles)}")
-        (embedding,) = yield from encoder.embed_steps(address, [tile])
-        found = model.recall(embedding, memory)
+        if (found := known.get(tile)) is None:
+            (embedding,) = yield from encoder.embed_steps(address, [tile])
+            found = known[tile] = model.recall(embedding, memory)
         common = tile.box.intersect(box)
         here, there = (
             common.shift(-box.y0, -box.x0).slices,

@@ -8,11 +8,10 @@ the same planes read give the same result, bit for bit, in any run.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
-from typing import Protocol
-
-import numpy as np
+from typing import Protocol, runtime_checkable
 
 from napari_ditto.core.geometry import PlaneAddress
+from napari_ditto.core.numbering import label_areas
 from napari_ditto.core.progress import Progress
 from napari_ditto.core.propagation import Seen, Step
 
@@ -44,6 +43,18 @@ class Stepper(Protocol):
         ...
 
 
+@runtime_checkable
+class Foreseeing(Stepper, Protocol):
+    """A stepper that can prepare a plane beside its work on the one before."""
+
+    def expect(self, address: PlaneAddress) -> None:
+        """Be told which plane comes after the one that is stepped to next; results stay the same.
+
+        It may not come, and other planes may come before it.
+        """
+        ...
+
+
 def newest(before: Sequence[Seen]) -> Iterator[tuple[Seen, tuple[int, ...]]]:
     """Yield planes, the nearest first, with those of their objects that no nearer one shows.
 
@@ -51,7 +62,10 @@ def newest(before: Sequence[Seen]) -> Iterator[tuple[Seen, tuple[int, ...]]]:
     """
     nearest: dict[int, int] = {}
     for seen in sorted(before, key=lambda s: s.distance):
-        ids = [int(n) for n in np.unique(seen.labels) if n]
-        new = tuple(n for n in ids if nearest.setdefault(n, seen.distance) == seen.distance)
+        new = tuple(
+            n
+            for n in label_areas(seen.labels)
+            if nearest.setdefault(n, seen.distance) == seen.distance
+        )
         if new:
             yield seen, new

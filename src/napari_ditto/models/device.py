@@ -99,6 +99,16 @@ def one_thread_each() -> Iterator[None]:
         yield
 
 
+def one_thread(work: Callable[[], Result]) -> Callable[[], Result]:
+    """Return work that is computed with one PyTorch thread, for a thread beside others."""
+
+    def alone() -> Result:
+        with one_thread_each():
+            return work()
+
+    return alone
+
+
 def has_accelerator() -> bool:
     """Whether a model that has been loaded may run on a GPU."""
     return "torch" in sys.modules and choose_device() != "cpu"
