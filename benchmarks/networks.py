@@ -38,6 +38,7 @@ class Pair:
 
     def __init__(self, family: str, folder: Path, device: str = "cpu") -> None:
         self.family, self.kind, self.folder, self.device = family, KINDS[family], folder, device
+        self._loaded: dict[str, object] = {}
 
     def _made(self) -> torch.nn.Module:
         import transformers
@@ -55,11 +56,14 @@ class Pair:
         return network.to(self.device)
 
     def ours(self, precision: str):
-        """Return our model with the same weights."""
+        """Return our model with the same weights, loaded once."""
         self.library  # noqa: B018  # saves them
         knows = "precision" in inspect.signature(load_model).parameters
         how = {"precision": precision} if knows else {}
-        return load_model(f"{self.family}:{self.folder}", self.device, **how)
+        if precision not in self._loaded:
+            name = f"{self.family}:{self.folder}"
+            self._loaded[precision] = load_model(name, self.device, **how)
+        return self._loaded[precision]
 
     def products(self):
         """Return the matrix products of the encoder."""

@@ -5,6 +5,8 @@ The library is given its pixels normalised, ours normalises; both give masks of 
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch  # noqa: TID253
@@ -25,11 +27,18 @@ AGREED = 100
 """Prompts over which the masks of half precision are compared."""
 
 
-@pytest.fixture(scope="module", params=KINDS)
-def pair(request, tmp_path_factory):
-    return Pair(request.param, tmp_path_factory.mktemp(request.param))
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    """The networks, made when they are first asked for."""
+    return {family: Pair(family, tmp_path_factory.mktemp(family)) for family in KINDS}
 
 
+@pytest.fixture(params=KINDS)
+def pair(request, pairs):
+    return pairs[request.param]
+
+
+@cache
 def meta_sam():
     """Return the network of Meta's package, seeded; None without the package."""
     package = peers.segment_anything()
@@ -158,9 +167,9 @@ def test_decode(benchmark, pair, count):
     )  # fmt: skip
 
 
-def test_first_mask_and_further_click(benchmark, tmp_path):
+def test_first_mask_and_further_click(benchmark, pairs):
     """A click on an image of 1,024 x 1,024 that nobody has looked at, and one more."""
-    pair = Pair("sam", tmp_path)
+    pair = pairs["sam"]
     model, image = pair.ours("auto"), tile()
     micro = peers.micro_sam(meta_sam())
     pixels, points, begun = np.rint(255 * image[..., 0]).astype(np.uint8), clicks(64), []
@@ -172,40 +181,39 @@ def test_first_mask_and_further_click(benchmark, tmp_path):
 
     ways = {"ours": first}
     further = {"ours": lambda at: begun[-1].predict(points=at, positive=[True, False])}
-    name, embedding = "transformers", pair.encode(image)
-    ways[name] = lambda: pair.decode(pair.encode(image), points[:1]) > 0
-    further[name] = lambda at: pair.decode(embedding, at) > 0
-    if micro is not None:
-        name, embeddings = "micro-sam", micro.encode(pixels)
+    if micro is None:
+        name, embedding = "transformers", pair.encode(image)
+        ways[name] = lambda: pair.decode(pair.encode(image), points[:1]) > 0
+        further[name] = lambda at: pair.decode(embedding, at) > 0
+    else:
+        name, embedding = "micro-sam", micro.encode(pixels)
         ways[name] = lambda: micro.click(micro.encode(pixels), points[:1])
-        further[name] = lambda at: micro.click(embeddings, at)
+        further[name] = lambda at: micro.click(embedding, at)
     found = race(benchmark, ways, rounds=2, warmups=0)
     report("sam/first mask", found["ours"], "s", reference=(name, found[name]), benchmark=benchmark)
-    took = {
-        way: [timed(call, points[[0, n]]) for n in range(1, 21)] for way, call in further.items()
-    }
+    took: dict[str, list[tuple[float, float]]] = {way: [] for way in further}
+    for n in range(1, 21):
+        for way, call in further.items():
+            took[way].append(timed(call, points[[0, n]]))
     clicked = {way: samples_of(*map(list, zip(*times, strict=True))) for way, times in took.items()}
     report("sam/further click", clicked["ours"], "ms", reference=(name, clicked[name]))
 
 
-def test_propagate_ten_objects(benchmark, tmp_path):
+def test_propagate_ten_objects(benchmark, pairs):
     """Into two planes whose embeddings are at hand, believed whatever is found."""
     pixels, labels = (stack[:3] for stack in drifting())
-    pair = Pair("sam", tmp_path)
-    model, cache = pair.ours("auto"), EmbeddingCache(4 << 30, directory=None)
+    model, kept = pairs["sam"].ours("auto"), EmbeddingCache(4 << 30, directory=None)
     source = open_source(pixels, axes="zyx", window=(0, 255))
 
     def follow():
-        propagate(source, {0: labels[0]}, "z", model, gate=EVERYTHING, cache=cache)
+        propagate(source, {0: labels[0]}, "z", model, gate=EVERYTHING, cache=kept)
 
     follow()
     ways, reference = {"ours": follow}, None
     micro = peers.micro_sam(meta_sam())
     if micro is not None:
-        embeddings, masks = (
-            micro.encode(pixels[1:]),
-            [labels[0] == n for n in range(1, OBJECTS + 1)],
-        )
+        masks = [labels[0] == n for n in range(1, OBJECTS + 1)]
+        embeddings = micro.encode(pixels[1:])
         ways["micro-sam"] = lambda: [micro.carry(embeddings, plane, masks) for plane in (0, 1)]
     found = race(benchmark, ways, rounds=3, warmups=0)
     if micro is not None:
