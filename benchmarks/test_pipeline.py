@@ -86,7 +86,7 @@ def test_store(benchmark, tmp_path, kind):
         "write, fsync": lambda n: write(f"{n}s", sync=True),
         "read": lambda _: np.fromfile(f"{plain}-1", np.uint8),
     }
-    found = race(benchmark, ways, rounds=12, setup=lambda: next(numbers))
+    found = race(benchmark, ways, rounds=10, setup=lambda: next(numbers))
     plainly = {name: amount / found[name].median for name in ("write", "write, fsync", "read")}
     for what, floor in (("save", "write"), ("load", "read")):
         report(
