@@ -1,9 +1,12 @@
 """Everything in a plane: each object found once and whole."""
 
+import threading
+
 import numpy as np
 import pytest
 
 from napari_ditto.core.geometry import Box
+from napari_ditto.core.jobs import drain
 from napari_ditto.core.synthetic import blobs, tissue
 from napari_ditto.data.embeddings import EmbeddingCache
 from napari_ditto.data.source import open_source
@@ -103,6 +106,24 @@ def test_progress_counts_tiles_and_shows_partial_results():
     partial = [p.partial for p in tiles if p.partial]
     assert isinstance(partial[-1], EverythingResult)
     assert 0 < partial[0].labels.max() < truth.max()
+
+
+@pytest.mark.parametrize("threads", [2, 5])
+def test_threads_change_nothing(threads):
+    truth = blobs((200, 300), 30, radius=9, seed=4)
+    source, model = truth_source(truth), PerfectModel(64)
+    alone, together = (drain(segment_all_steps(source, model, threads=n)) for n in (1, threads))
+    np.testing.assert_array_equal(alone.labels, together.labels)
+    np.testing.assert_array_equal(alone.scores, together.scores)
+
+
+def test_many_threads_stop_when_closed():
+    truth = blobs((200, 300), 30, radius=9, seed=4)
+    steps = segment_all_steps(truth_source(truth), PerfectModel(64), threads=3)
+    for _ in range(8):
+        next(steps)
+    steps.close()
+    assert not [t for t in threading.enumerate() if t.name.startswith("ditto-decode")]
 
 
 def test_a_plane_too_large_for_memory_is_refused_before_anything_is_read():

@@ -9,7 +9,9 @@ stability under a shift of the threshold, non-maximum suppression).
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, overload
@@ -26,6 +28,7 @@ from napari_ditto.core.tiling import Grid, Tile
 from napari_ditto.data.protocols import EmbeddingStore, Source
 from napari_ditto.engine.candidates import Candidate, Judge, Settings, find_candidates, to_plane
 from napari_ditto.engine.encode import TileEncoder
+from napari_ditto.engine.foresight import wait_steps
 from napari_ditto.engine.growth import Growth, grow_steps
 from napari_ditto.engine.placing import MAX_PIXELS, place_patchwork
 from napari_ditto.engine.predict import prompted
@@ -42,6 +45,9 @@ GROWTH_TILES = 64
 
 PARTIALS = 20
 """About so many times a partial result is painted in the course of a run."""
+
+
+_Found = Future[list[Candidate]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,8 +193,11 @@ def segment_all_steps(
     region: Box | None = None,
     cache: EmbeddingStore | None = None,
     settings: Settings | None = None,
+    threads: int = 1,
 ) -> Generator[Progress, None, EverythingResult]:
     """Return the labels of :func:`segment_all`, tile by tile.
+
+    With several `threads` the model decodes so many tiles at once; the result is the same.
 
     Yields
     ------
@@ -198,6 +207,7 @@ def segment_all_steps(
     """
     address = plane if isinstance(plane, PlaneAddress) else source.plane(plane)
     sweep = Sweep(TileEncoder(source, model, cache), address, region, settings or Settings())
+    sweep.threads = threads
     yield from sweep.find()
     yield from sweep.follow()
     yield Progress("merge", 0, 1, "painting labels")
@@ -213,6 +223,7 @@ class Sweep:
     region: Box | None
     settings: Settings
     judge: Judge | None = None
+    threads: int = 1
     grid: Grid = field(init=False)
     box: Box = field(init=False)
     cut: list[Candidate] = field(default_factory=list)
@@ -239,7 +250,7 @@ class Sweep:
         """Look at every tile; objects that lead out of theirs wait in ``cut``."""
         tiles = list(self.grid.covering(self.box))
         with self.encoder.reading_ahead((self.address, tile) for tile in tiles):
-            yield from self._look_at(tiles)
+            yield from self._look_at(tiles) if self.threads == 1 else self._look_at_many(tiles)
 
     def _look_at(self, tiles: Sequence[Tile]) -> Generator[Progress, None, None]:
         every = -(-len(tiles) // PARTIALS)
@@ -251,6 +262,22 @@ class Sweep:
                 self.model, embedding, tile, self.grid, self.settings, self.judge
             )
             self.keep(found)
+
+    def _look_at_many(self, tiles: Sequence[Tile]) -> Generator[Progress, None, None]:
+        """Encode one tile after the other, while those before are decoded by other threads."""
+        pool, waiting = ThreadPoolExecutor(self.threads, "ditto-decode"), deque[_Found]()
+        try:
+            for i, tile in enumerate(tiles):
+                yield Progress("encode", i, len(tiles), f"tile {i + 1} of {len(tiles)}")
+                (embedding,) = yield from self.encoder.embed_steps(self.address, [tile])
+                asked = (self.model, embedding, tile, self.grid, self.settings, self.judge)
+                waiting.append(pool.submit(find_candidates, *asked))
+                while len(waiting) > self.threads:
+                    self.keep((yield from wait_steps(waiting.popleft())))
+            while waiting:
+                self.keep((yield from wait_steps(waiting.popleft())))
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def keep(self, found: Sequence[Candidate]) -> None:
         """Take over what was found in a tile."""

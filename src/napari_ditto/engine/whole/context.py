@@ -72,12 +72,15 @@ class RunContext:
         The image.
     segmenter : Segmenter
         What is done with a tile.
+    threads : int
+        How many threads may work on one tile, where there are fewer tiles than workers.
     """
 
     plan: Plan
     folder: RunFolder
     source: Source
     segmenter: Segmenter
+    threads: int = 1
     _kept: OrderedDict[int, DoneTile] = field(default_factory=OrderedDict)
     _ids: OrderedDict[tuple[str, int], Mapping[str, NDArray[np.generic]]] = field(
         default_factory=OrderedDict

@@ -270,6 +270,7 @@ class _Run:
             else:
                 self.facts[number], self.digests[number] = told
         reused = len(self.facts)
+        self.run.threads = max(1, self.executor.workers // max(1, len(missing)))
         text = f"{reused} of {plan.count} tiles are done" if reused else "reading…"
         yield Progress("tiles", reused, plan.count, text)
         for outcome in self._outcomes("tiles", missing):

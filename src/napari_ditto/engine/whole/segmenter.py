@@ -49,8 +49,10 @@ class Segmented:
 class Segmenter(Protocol):
     """Labels one tile; a pure function of its pixels."""
 
-    def steps(self, tile: Source, address: PlaneAddress) -> Generator[Progress, None, Segmented]:
-        """Return the labels of a plane that is a tile."""
+    def steps(
+        self, tile: Source, address: PlaneAddress, threads: int = 1
+    ) -> Generator[Progress, None, Segmented]:
+        """Return the labels of a plane that is a tile; `threads` may work on it."""
         ...
 
 
@@ -61,11 +63,14 @@ class AllSegmenter:
     model: PromptModel
     settings: Settings
 
-    def steps(self, tile: Source, address: PlaneAddress) -> Generator[Progress, None, Segmented]:
+    def steps(
+        self, tile: Source, address: PlaneAddress, threads: int = 1
+    ) -> Generator[Progress, None, Segmented]:
         """Return all objects of a tile."""
         found = yield from segment_all_steps(
-            tile, self.model, address, cache=_tile_cache(), settings=self.settings
-        )
+            tile, self.model, address,
+            cache=_tile_cache(), settings=self.settings, threads=threads,
+        )  # fmt: skip
         return Segmented(found.labels, found.scores)
 
 
@@ -77,7 +82,9 @@ class LikeSegmenter:
     lesson: Lesson
     threshold: float = 0.0
 
-    def steps(self, tile: Source, address: PlaneAddress) -> Generator[Progress, None, Segmented]:
+    def steps(
+        self, tile: Source, address: PlaneAddress, threads: int = 1
+    ) -> Generator[Progress, None, Segmented]:
         """Return the objects or classes of a tile that are sure enough."""
         encoder = TileEncoder(tile, self.model, _tile_cache())
         box = Box.of_shape(tile.plane_shape(address))

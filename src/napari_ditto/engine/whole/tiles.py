@@ -33,7 +33,7 @@ def tile_steps(run: RunContext, number: int) -> Generator[Progress, None, Stored
     unwanted = wanted is not None and not wanted.any()
     if unwanted or is_empty(part.pixels(tile.address), run.plan.empty_below):
         return Stored(lambda: _store_empty(run, number, time.perf_counter() - begun))
-    found = yield from run.segmenter.steps(part, tile.address)
+    found = yield from run.segmenter.steps(part, tile.address, run.threads)
     labels, count = compact(found.labels, run.plan.task)
     objects = measure(
         labels, count, tile.window, tile.core, run.plan.plane_shape, run.margin, wanted
