@@ -13,8 +13,8 @@ from concurrent.futures import Future
 from typing import Generic, TypeVar
 
 LIMIT = 16 << 20
-"""Bytes that wait to be asked for: two tiles of 1024 x 1024, or six of 512 x 512. More would save no
-time, and take more from the encoder for what a click may make useless."""
+"""Bytes that wait to be asked for: two tiles of 1024 x 1024, or six of 512 x 512. More would save
+no time, and take more from the encoder for what a click may make useless."""
 
 READERS = 2
 """A store far away answers two questions in the time of one."""
