@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from napari_ditto.models import packed
-from napari_ditto.models.packed import PackedLinear, can_pack
+from napari_ditto.models.packed import PackedLinear, can_pack, composed
 
 GOOD_TO = {torch.float32: 1e-5, torch.bfloat16: 0.05}
 
@@ -32,6 +32,13 @@ def test_equal_to_the_plain_layer(dtype, has_bias):
         ):
             assert found.dtype == dtype
             torch.testing.assert_close(found.float(), expected, rtol=0, atol=GOOD_TO[dtype])
+
+
+def test_two_layers_in_one():
+    torch.manual_seed(0)
+    first, second, x = torch.nn.Linear(8, 32), torch.nn.Linear(32, 5), torch.randn(3, 8)
+    one = PackedLinear(*composed((second.weight, second.bias), (first.weight, first.bias)))
+    torch.testing.assert_close(one(x), second(first(x)).detach())
 
 
 def test_operators_that_fail_or_are_wrong_are_not_used(monkeypatch):

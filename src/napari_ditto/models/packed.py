@@ -49,6 +49,20 @@ class PackedLinear:
         return gelu(linear(x, self._weight, self.bias))
 
 
+def composed(
+    outer: tuple[torch.Tensor, torch.Tensor], inner: tuple[torch.Tensor, torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return weight and bias of one layer that does what two do, `inner` first.
+
+    They are multiplied in float64, on the CPU: some devices have no such numbers.
+    """
+    (weight, bias), (first, offset) = (
+        tuple(t.detach().cpu().double() for t in layer) for layer in (outer, inner)
+    )
+    device = outer[0].device
+    return (weight @ first).float().to(device), (weight @ offset + bias).float().to(device)
+
+
 @cache
 def can_pack(dtype: torch.dtype) -> bool:
     """Whether PyTorch's private operators are there and right."""

@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 from transformers import Sam2Config, Sam2Model
 
 from napari_ditto.core.prompts import BoxPrompt, PointPrompt, PromptSet
-from napari_ditto.errors import WeightsError
+from napari_ditto.errors import ModelError, WeightsError
+from napari_ditto.models.numerics import agreement
 from napari_ditto.models.protocols import PromptModel, VideoModel
 from napari_ditto.models.registry import load_model
 
@@ -145,3 +146,45 @@ def _network_without_extras(checkpoints):
     config.enable_occlusion_spatial_embedding = False
     config.enable_temporal_pos_encoding_for_object_pointers = False
     return Sam2VideoModel, config
+
+
+# --- precision ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["sam2", "sam2_video"])
+def test_half_precision_is_another_model_with_the_same_masks(checkpoints, tile, kind):
+    """Their embeddings must not mix, but one answers as the other."""
+    name, image, masks = f"sam2:{getattr(checkpoints, kind)}", tile(128, 128), []
+    plain, half = (load_model(name, "cpu", p) for p in ("auto", "bfloat16"))
+    assert plain.spec.precision == "float32"  # too small to be tried
+    assert half.spec.key == plain.spec.key + "+bfloat16"
+    for model in (plain, half):
+        embedding = model.encode(image[None])[0]
+        assert all(a.dtype == np.float32 for a in embedding.arrays.values())
+        masks.append(model.decode(embedding, [PromptSet((PointPrompt(30, 40),))]).logits[0] > 0)
+    assert agreement(*masks) > 0.8  # wild weights
+
+
+def test_a_trial_takes_a_small_picture(checkpoints):
+    model = load(checkpoints.sam2)
+    single, half = (model.try_precision(p) for p in ("float32", "bfloat16"))
+    assert single.seconds > 0
+    assert single.masks.any()
+    assert agreement(single.masks, half.masks) > 0.8
+
+
+def test_an_encoder_that_is_the_librarys_has_no_precisions(network, tmp_path, tile):
+    theirs = network("sam2")
+    theirs.config.vision_config.backbone_config.hidden_act = "relu"
+    theirs.save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="no precision 'bfloat16'"):
+        load_model(f"sam2:{tmp_path}", "cpu", "bfloat16")
+    model = load(tmp_path)
+    assert model.spec.precision == "float32"
+    image = tile(128, 128)
+    pixels = torch.from_numpy(model._prepare(image))[None]
+    expected = model._network.get_image_embeddings(pixels)
+    found = model.encode(image[None])[0].arrays
+    assert all(
+        np.array_equal(f, e[0].numpy()) for f, e in zip(found.values(), expected, strict=True)
+    )

@@ -18,7 +18,7 @@ from typing import Any
 import torch  # noqa: TID253  # imported with the family
 from torch.nn.functional import layer_norm, scaled_dot_product_attention  # noqa: TID253
 
-from napari_ditto.models.packed import PackedLinear
+from napari_ditto.models.packed import PackedLinear, composed
 
 SCORES = 1 << 22
 """Scores that a CPU holds at a time: 8 or 16 MB, which stay in the cache."""
@@ -84,10 +84,8 @@ class _Layer:
         self._query = PackedLinear(other.q_proj.weight * scale, other.q_proj.bias * scale, dtype)
         self._key = PackedLinear(other.k_proj.weight, other.k_proj.bias, dtype)
         value, out = other.v_proj, other.o_proj
-        weight, bias = out.weight.double(), out.bias.double()
-        self._out = PackedLinear(
-            weight @ value.weight.double(), weight @ value.bias.double() + bias, dtype
-        )
+        both = composed((out.weight, out.bias), (value.weight, value.bias))
+        self._out = PackedLinear(*both, dtype)
         self._wide = PackedLinear(layer.linear1.weight, layer.linear1.bias, dtype)
         self._narrow = PackedLinear(layer.linear2.weight, layer.linear2.bias, dtype)
 
@@ -125,12 +123,13 @@ def _attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torc
     """Return softmax(q k^T) v of (n, c), (m, c) and (m, d); queries are scaled already."""
     fused = key.shape[1] == value.shape[1] and query.dtype == torch.float32
     if fused or not query.is_cpu:
-        parts = (part[None, None] for part in (query, key, value))
-        return scaled_dot_product_attention(*parts, scale=1.0)[0, 0]
+        q, k, v = (part[None, None] for part in (query, key, value))
+        return scaled_dot_product_attention(q, k, v, scale=1.0)[0, 0]
     found = query.new_empty(len(query), value.shape[1])
     # Each strip of queries meets the same keys and values: worth being laid out for it.
     score, add = PackedLinear(key, None, key.dtype), PackedLinear(value.T, None, value.dtype)
     rows = max(1, SCORES // len(key))
-    for asked, out in zip(query.split(rows), found.split(rows), strict=True):
-        out.copy_(add(score(asked).softmax(-1)))
+    for first in range(0, len(query), rows):
+        asked = query[first : first + rows]
+        found[first : first + rows] = add(score(asked).softmax(-1))
     return found

@@ -80,7 +80,7 @@ class Block:
             parts = (after.split(query), *seen.chunk(2, dim=-1))
         else:
             parts = seen.chunk(3, dim=-1)
-        found = attend(*(part.unflatten(-1, (self._heads, -1)) for part in parts))
+        found = attend(*(part.view(*part.shape[:2], self._heads, -1) for part in parts))
         x = self._out(after.join(found, len(x))).add_(x)
         return self._narrow(self._wide.gelu(self._norm2(x))).add_(x)
 
@@ -88,6 +88,6 @@ class Block:
         """Return the maximum of each four tokens, (b, n / 4, c), if this block pools."""
         if not self.pools:
             return x
-        first, last = x.unflatten(1, (-1, 4)).flatten(2).chunk(2, dim=-1)
+        first, last = x.view(len(x), x.shape[1] // 4, -1).chunk(2, dim=-1)
         one, other = torch.maximum(first, last).chunk(2, dim=-1)
         return torch.maximum(one, other)

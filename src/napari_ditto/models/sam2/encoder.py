@@ -21,7 +21,7 @@ from typing import Any
 import torch  # noqa: TID253  # imported with the family
 from torch.nn.functional import conv2d, interpolate, pad  # noqa: TID253
 
-from napari_ditto.models.packed import PackedLinear
+from napari_ditto.models.packed import PackedLinear, composed
 from napari_ditto.models.sam2.block import Block
 from napari_ditto.models.sam2.quads import Quads
 from napari_ditto.models.sam2.windows import Windows
@@ -105,7 +105,7 @@ class HieraEncoder:
         """Return both finer maps, and tokens of the third stage, of some rows of squares."""
         quads = Quads(len(rows), plan.quads.columns, plan.quads.pools)
         x = self._embed(pixels, plan, rows, quads)
-        found = []
+        found: list[torch.Tensor] = []
         for i, block in enumerate(self._blocks[: self._local]):
             before = Windows.of(quads, block.window)
             quads = quads.pooled if block.pools else quads
@@ -140,7 +140,7 @@ class HieraEncoder:
         for i in reversed(range(len(stages) - 1)):
             own = self._coarse[i](stages[i].float())
             if i in self._merged:  # the nearest of a map half as large is the fourth of its tokens
-                own.unflatten(1, (-1, 4)).add_(top[:, :, None])
+                own.view(*top.shape[:2], 4, -1).add_(top[:, :, None])
             top = own
         return _as_map(top, quads).add_(self._no_memory)
 
@@ -158,8 +158,8 @@ class HieraEncoder:
     def _positions(self, height: int, width: int) -> torch.Tensor:
         """Return the positions of patches, (1, c, h, w): in the picture, and in their window."""
         rows, columns = self._inside.shape[2:]
-        found = interpolate(self._everywhere, (height, width), mode="bicubic")
-        return found + self._inside.tile(1, 1, height // rows, width // columns)
+        inside: torch.Tensor = self._inside.tile(1, 1, height // rows, width // columns)
+        return inside + interpolate(self._everywhere, (height, width), mode="bicubic")
 
 
 def supports(network: Any, height: int, width: int) -> bool:  # noqa: ANN401
@@ -198,8 +198,8 @@ def _as_map(tokens: torch.Tensor, quads: Quads) -> torch.Tensor:
 
 def _both(first: Any, second: Any) -> PackedLinear:  # noqa: ANN401
     """Return two convolutions of size 1 as one layer."""
-    inner, outer = (c.weight.flatten(1).double() for c in (first, second))
-    return PackedLinear(outer @ inner, outer @ first.bias.double() + second.bias.double())
+    inner, outer = ((conv.weight.flatten(1), conv.bias) for conv in (first, second))
+    return PackedLinear(*composed(outer, inner))
 
 
 def _local_blocks(backbone: Any) -> int:  # noqa: ANN401

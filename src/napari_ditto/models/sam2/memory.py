@@ -230,7 +230,9 @@ class Remembering:
         """Where the features of a frame are, (s s, d)."""
         sizes, bias = self._config.vision_config.backbone_feature_sizes, self._net.no_object_pointer
         shape = torch.Size((1, 1, *sizes[-1]))
-        found = self._net.memory_encoder.position_encoding(shape, bias.device, bias.dtype)
+        found: torch.Tensor = self._net.memory_encoder.position_encoding(
+            shape, bias.device, bias.dtype
+        )
         return found[0].flatten(1).T.contiguous()
 
     def look(self, image: torch.Tensor) -> torch.Tensor:

@@ -58,7 +58,8 @@ class Quads:
 
     def from_map(self, values: torch.Tensor) -> torch.Tensor:
         """Return a map (b, c, h, w) in this order, a view of many axes that ends with c."""
-        split = values.unflatten(3, self._split(self.columns)).unflatten(2, self._split(self.rows))
+        twos = [2] * self.pools
+        split = values.reshape(*values.shape[:2], self.rows, *twos, self.columns, *twos)
         each = self.pools + 1  # axes of y, then of x
         pairs = [axis for i in range(each) for axis in (2 + i, 2 + each + i)]
         return split.permute(0, *pairs, 1)
@@ -66,7 +67,7 @@ class Quads:
     def to_map(self, tokens: torch.Tensor) -> torch.Tensor:
         """Return tokens (b, n, c) as a map (b, c, h, w), a view of many axes."""
         axes = (self.rows, self.columns, *[2] * (2 * self.pools))
-        split = tokens.unflatten(1, axes)
+        split = tokens.reshape(len(tokens), *axes, tokens.shape[2])
         y = range(1, len(axes) + 1, 2)
         x = range(2, len(axes) + 1, 2)
         return split.permute(0, len(axes) + 1, *y, *x)
@@ -80,6 +81,3 @@ class Quads:
         """Where the token of each place is, shape (h, w)."""
         order = self.to_map(torch.arange(self.tokens).reshape(1, -1, 1))
         return order.reshape(self.shape)
-
-    def _split(self, squares: int) -> tuple[int, ...]:
-        return (squares, *[2] * self.pools)

@@ -44,7 +44,8 @@ class Windows:
             return cls(side**2 or quads.tokens, quads.tokens)
         height, width = quads.shape
         places = pad(quads.places, (0, -width % side, 0, -height % side), value=-1)
-        taken = places.unflatten(1, (-1, side)).unflatten(0, (-1, side)).transpose(1, 2).flatten()
+        rows, columns = (length // side for length in places.shape)
+        taken = places.reshape(rows, side, columns, side).transpose(1, 2).flatten()
         back = taken.new_empty(quads.tokens)
         full = taken >= 0
         back[taken[full]] = full.nonzero()[:, 0]
