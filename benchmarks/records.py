@@ -189,6 +189,8 @@ def number(value: object) -> str:
         return f"{value:,}"
     if value == 0 or not np.isfinite(value):
         return str(value)
+    if abs(float(value)) < 1e-4:
+        return f"{float(value):.1e}"
     digits = max(0, 2 - int(np.floor(np.log10(abs(float(value))))))
     return f"{float(value):,.{digits}f}"
 

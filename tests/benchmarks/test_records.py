@@ -77,7 +77,7 @@ def test_every_number_is_written_down_at_once(tmp_path, monkeypatch, capsys) -> 
 @pytest.mark.parametrize(
     ("value", "told"),
     [(1234.5, "1,234"), (12.345, "12.3"), (0.012345, "0.0123"), (7, "7"), (True, "True"),
-     (0.0, "0.0")],
+     (0.0, "0.0"), (4.2e-6, "4.2e-06")],
 )  # fmt: skip
 def test_numbers_keep_three_digits(value: object, told: str) -> None:
     assert number(value) == told
