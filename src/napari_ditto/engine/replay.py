@@ -32,6 +32,7 @@ from napari_ditto.data.protocols import (
     Source,
 )
 from napari_ditto.data.session_folder import read_session
+from napari_ditto.data.session_layers import SessionLabels
 from napari_ditto.data.session_pixels import (
     fingerprint,
     moved,
@@ -39,7 +40,6 @@ from napari_ditto.data.session_pixels import (
     read_labels,
     read_levels,
 )
-from napari_ditto.data.session_layers import SessionLabels
 from napari_ditto.data.session_records import SessionRecord, with_parked
 from napari_ditto.data.session_steps import PromptStep
 from napari_ditto.engine.annotator import Annotator
