@@ -59,7 +59,6 @@ PARTS = (
     Part("test_gpu", minutes=2),
     Part("test_throughput", "ditto", minutes=1.5),
     Part("test_pipeline", "test_store or (encoder and not kept)", minutes=2),
-    Part("test_sam2_tracking", minutes=1.5),
 )
 """What matters most comes first, in case time is up."""
 
