@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,13 +83,11 @@ def choose_precision(wanted: str, device: str, weights: str, trial: Trial) -> Pr
     half = half_precision(device)
     if half is None:
         return "float32"
-    place = _place(device, weights)
-    known = _remembered().get(place)
-    if known in ("float32", half):
-        return cast("Precision", known)
-    chosen: Precision = half if is_better(trial("float32"), trial(half)) else "float32"
-    _remember(place, chosen)
-    return chosen
+
+    def tried() -> str:
+        return half if is_better(trial("float32"), trial(half)) else "float32"
+
+    return cast("Precision", remembered(device, weights, ("float32", half), tried))
 
 
 def is_better(single: Outcome, half: Outcome) -> bool:
@@ -135,6 +133,20 @@ def _cpu_multiplies_bfloat16() -> bool:
 # --- remember ----------------------------------------------------------------------------------
 
 
+def remembered(device: str, what: str, choices: Sequence[str], measure: Callable[[], str]) -> str:
+    """Return one of some choices: as it was measured on this machine before, or measured now.
+
+    All processes of a machine then choose the same, and their results are the same.
+    """
+    place = _place(device, what)
+    known = _remembered().get(place)
+    if known is not None and known in choices:
+        return known
+    chosen = measure()
+    _remember(place, chosen)
+    return chosen
+
+
 def _place(device: str, weights: str) -> str:
     import torch
 
@@ -155,6 +167,6 @@ def _remembered() -> dict[str, str]:
         return {}
 
 
-def _remember(place: str, chosen: Precision) -> None:
+def _remember(place: str, chosen: str) -> None:
     with suppress(OSError):  # a folder that cannot be written to costs a trial each time, no more
         write_whole(_file(), json.dumps(_remembered() | {place: chosen}, indent=1))

@@ -16,6 +16,8 @@ from functools import cache
 import torch  # noqa: TID253  # imported with a family's network
 from torch.nn.functional import interpolate, pad, scaled_dot_product_attention  # noqa: TID253
 
+from napari_ditto.models.numerics import remembered
+
 Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 CHUNK = 1 << 20
@@ -149,12 +151,17 @@ def fused(
 def quicker(dtype: torch.dtype) -> Attend:
     """Return the way to attend that is faster on this CPU.
 
-    In bfloat16 both are timed, once: which one wins depends on what the CPU has for products.
-    In float32 nothing is timed, so that results are the same to the last bit every time.
+    In bfloat16 both are timed, once per machine: which one wins depends on what the CPU has for
+    products. In float32 nothing is timed, so that results are the same to the last bit everywhere.
     """
     if dtype == torch.float32:
         return fused
-    return min((explicit, fused), key=lambda attend: _seconds(attend, dtype))
+    ways = {"explicit": explicit, "fused": fused}
+
+    def timed() -> str:
+        return min(ways, key=lambda name: _seconds(ways[name], dtype))
+
+    return ways[remembered("cpu", f"attention in {dtype}", tuple(ways), timed)]
 
 
 def _seconds(attend: Attend, dtype: torch.dtype) -> float:
