@@ -180,8 +180,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 def one_core_free() -> Iterator[None]:
     """Let torch leave a core to others, in this thread: two that wait for each other are slow.
 
-    On two cores a click's answer takes 80 ms instead of 96 while a window is painted. Masks are
-    the same; logits differ in their last bits.
+    For who answers while a window is painted or another thread computes. Masks are the same;
+    logits of a network may differ in their last bits.
     """
     torch = sys.modules.get("torch")
     if torch is None:
