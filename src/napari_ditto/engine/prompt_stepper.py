@@ -9,7 +9,7 @@ object back from a disturbed mask of it. Where it cannot, it is not asked.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -54,6 +54,9 @@ QUICK_SECONDS = 1.0
 
 DISTURBANCE = 0.08
 """How far a mask is grown, shrunk and moved for the test, in roots of its area."""
+
+MOVERS = 2
+"""Threads that carry labels to a plane, each a patch; most of it is done by numpy beside Python."""
 
 ASKED = 16
 """Objects that are outlined at once; their answers take 3 MB each at 512 pixels."""
@@ -126,6 +129,7 @@ class PromptStepper:
         self._trust: dict[str, Trust] = {}
         self._looks: dict[str, Looks] = {}
         self._ahead = Foresight()
+        self._movers = ThreadPoolExecutor(MOVERS, thread_name_prefix="ditto-move")
         self._next: PlaneAddress | None = None
 
     @property
@@ -146,7 +150,7 @@ class PromptStepper:
         if self.borders:
             memory = yield from self.borders.learn_steps(anchors)
         borders = self._look_ahead(address, memory, boxes) if memory else None
-        moved = [self._transfer(address, seen, patch) for seen, patch in patches]
+        moved = list(self._movers.map(lambda pair: self._transfer(address, *pair), patches))
         if borders:
             edges = yield from wait_steps(borders)
             pairs = zip(moved, edges, strict=True)
