@@ -52,6 +52,7 @@ class Pair:
         """The library's network, float32; its weights are saved for ours."""
         torch.manual_seed(0)
         network = self._made()
+        enliven(network, self.family)
         network.save_pretrained(self.folder)
         return network.to(self.device)
 
@@ -94,6 +95,27 @@ class Pair:
                 image_embeddings=embedding, input_points=xy, input_labels=labels
             ).pred_masks[0]
             return torch.nn.functional.interpolate(found, (SIDE, SIDE), mode="bilinear")
+
+
+@torch.no_grad()
+def enliven(network: torch.nn.Module, family: str) -> None:
+    """Draw weights with which an image makes a difference: the library's own are all but zero.
+
+    Every layer of SAM keeps the size of what it is given; SAM 2 lacks only positions.
+    """
+    for name, weight in network.named_parameters():
+        drawn = torch.randn_like(weight)
+        if name.endswith("pos_embed"):
+            weight.copy_(0.5 * drawn)
+        elif family == "sam" and "norm" in name:
+            weight.copy_(float(name.endswith("weight")) + 0.1 * drawn)
+        elif family == "sam" and ("rel_pos" in name or name.endswith("bias")):
+            weight.copy_(0.1 * drawn)
+        elif family == "sam" and "upscale_conv" in name:
+            weight.copy_(drawn * weight.shape[0] ** -0.5)
+        elif family == "sam" and "positional" not in name and weight.ndim > 1:
+            gain = 0.5 if "embed" in name and weight.ndim == 2 else weight[0].numel() ** -0.5
+            weight.copy_(gain * drawn)
 
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -194,7 +194,7 @@ def spec_of(
         input_size=input_size,
         capabilities=frozenset({"points", "box", "mask", "scribbles", "proposals", "examples"}),
         encode_seconds=(entry and entry.encode_seconds) or parameters * patches / _CPU_RATE,
-        decode_seconds=0.15,
+        decode_seconds=0.06,
         embedding_bytes=embedding_bytes,
         memory_bytes=4 * parameters + work_bytes,
         device=device,
