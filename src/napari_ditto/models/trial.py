@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_ditto.core.embedding import Embedding
 from napari_ditto.core.prompts import PointPrompt, PromptSet
-from napari_ditto.models.numerics import Outcome
-from napari_ditto.models.protocols import PromptModel
+from napari_ditto.models.numerics import Outcome, Precision, choose_precision
+from napari_ditto.models.protocols import ModelSpec, PromptModel
 
 SHOWN = 256
 """Side of the tile that clicks and masks of the trial are in, pixels."""
@@ -21,6 +22,51 @@ CLICKS = 8
 
 LEAST_PARAMETERS = 10_000_000
 """A smaller encoder takes a moment with any numbers, and is not tried."""
+
+
+class Tried(Protocol):
+    """A model that can compute the small picture in the precision of its spec."""
+
+    def try_out(self) -> Outcome:
+        """Compute it and some masks, before the first tile is encoded."""
+        ...
+
+
+Model = TypeVar("Model", bound=Tried)
+
+
+def in_precision(
+    make: Callable[[ModelSpec], Model],
+    spec: ModelSpec,
+    wanted: str,
+    parameters: int,
+    faster: Mapping[str, float],
+) -> Model:
+    """Return a model that computes with what is wanted, or what a trial finds better.
+
+    Parameters
+    ----------
+    make : callable
+        Makes the model of a spec with a precision.
+    spec : ModelSpec
+        With the seconds that the library takes in float32.
+    wanted : str
+        One of :data:`.numerics.CHOICES`.
+    parameters : int
+        How many numbers the encoder's weights are.
+    faster : mapping of str to float
+        Than the library, by precision.
+    """
+    if wanted == "auto" and parameters < LEAST_PARAMETERS:
+        wanted = "float32"
+
+    def trial(tried: Precision) -> Outcome:
+        return make(replace(spec, precision=tried)).try_out()
+
+    code = f"{spec.family}@{spec.version}#{spec.weights_sha256}"
+    chosen = choose_precision(wanted, spec.device, code, trial)
+    seconds = spec.encode_seconds / faster[chosen]
+    return make(replace(spec, precision=chosen, encode_seconds=seconds))
 
 
 def picture(side: int) -> NDArray[np.float32]:

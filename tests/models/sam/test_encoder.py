@@ -12,7 +12,6 @@ from napari_ditto.errors import ModelError
 from napari_ditto.models import numerics, packed, trial
 from napari_ditto.models.numerics import Outcome
 from napari_ditto.models.registry import load_model
-from napari_ditto.models.sam import model as sam_model
 from napari_ditto.models.sam.encoder import SamEncoder
 from napari_ditto.models.sam.model import SamPromptModel
 
@@ -132,7 +131,7 @@ def _tries(tmp_path, monkeypatch):
     """A machine with bfloat16 that remembers nothing, and networks of any size are tried."""
     monkeypatch.setenv("NAPARI_DITTO_CONFIG", str(tmp_path))
     monkeypatch.setattr(numerics, "_cpu_multiplies_bfloat16", lambda: True)
-    monkeypatch.setattr(sam_model, "LEAST_PARAMETERS", 0)
+    monkeypatch.setattr(trial, "LEAST_PARAMETERS", 0)
 
 
 def fake_trial(monkeypatch, seconds, shift=0):

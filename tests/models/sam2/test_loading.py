@@ -166,8 +166,8 @@ def test_half_precision_is_another_model_with_the_same_masks(checkpoints, tile, 
 
 
 def test_a_trial_takes_a_small_picture(checkpoints):
-    model = load(checkpoints.sam2)
-    single, half = (model.try_precision(p) for p in ("float32", "bfloat16"))
+    name = f"sam2:{checkpoints.sam2}"
+    single, half = (load_model(name, "cpu", p).try_out() for p in ("float32", "bfloat16"))
     assert single.seconds > 0
     assert single.masks.any()
     assert agreement(single.masks, half.masks) > 0.8

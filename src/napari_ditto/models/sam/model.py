@@ -5,7 +5,6 @@ Kirillov et al. 2023, Segment Anything; Ke et al. 2023, Segment Anything in High
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -19,11 +18,12 @@ from napari_ditto.models.canvas import to_bytes
 from napari_ditto.models.checkpoint import Tensors
 from napari_ditto.models.decoding.decoder import Features
 from napari_ditto.models.decoding.hq import HQMaskDecoder
-from napari_ditto.models.numerics import Outcome, Precision, choose_precision
+from napari_ditto.models.numerics import Outcome
 from napari_ditto.models.prompt_network import PromptNetwork
+from napari_ditto.models.protocols import ModelSpec
 from napari_ditto.models.sam.encoder import SamEncoder
 from napari_ditto.models.sam.original import infer_config, is_hq, is_original, translate
-from napari_ditto.models.trial import LEAST_PARAMETERS, picture, try_out
+from napari_ditto.models.trial import in_precision, picture, try_out
 from napari_ditto.models.weights import Weights
 
 VERSION = "1"
@@ -148,16 +148,11 @@ def _load(
         embedding_bytes=4 * patches * kind.channels(vision),
     )
     canvas = canvas_from(weights, config.prompt_encoder_config, True)
-    if precision == "auto" and parameters < LEAST_PARAMETERS:
-        precision = "float32"
-    code = f"{recipe.family}@{recipe.version}#{sha256}"
 
-    def trial(tried: Precision) -> Outcome:
-        return kind(replace(spec, precision=tried), network, canvas).try_out()
+    def made(spec: ModelSpec) -> SamPromptModel:
+        return kind(spec, network, canvas)
 
-    chosen = choose_precision(precision, device, code, trial)
-    seconds = spec.encode_seconds / FASTER[chosen]
-    return kind(replace(spec, precision=chosen, encode_seconds=seconds), network, canvas)
+    return in_precision(made, spec, precision, parameters, FASTER)
 
 
 def _complete(tensors: Tensors) -> Tensors:

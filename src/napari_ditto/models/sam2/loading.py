@@ -8,10 +8,10 @@ from typing import Any
 from napari_ditto.errors import ModelError, WeightsError
 from napari_ditto.models.build import Recipe, build, canvas_from, spec_of
 from napari_ditto.models.checkpoint import read_config, tensor_names
-from napari_ditto.models.numerics import Precision, choose_precision
+from napari_ditto.models.protocols import ModelSpec
 from napari_ditto.models.sam2.model import Sam2PromptModel
 from napari_ditto.models.sam2.video import Sam2Video
-from napari_ditto.models.trial import LEAST_PARAMETERS
+from napari_ditto.models.trial import in_precision
 from napari_ditto.models.weights import Weights, inside
 
 VIDEO = Recipe(
@@ -70,22 +70,16 @@ def load_sam2(name: str, weights: Weights, device: str, precision: str = "auto")
         embedding_bytes=16 * size**2,
     )
     canvas = canvas_from(weights, config.prompt_encoder_config, False)
-    chosen = _precision(precision, kind(spec, network, canvas))
-    seconds = spec.encode_seconds / FASTER[chosen]
-    return kind(replace(spec, precision=chosen, encode_seconds=seconds), network, canvas)
 
+    def made(spec: ModelSpec) -> Sam2PromptModel:
+        return kind(spec, network, canvas)
 
-def _precision(wanted: str, model: Sam2PromptModel) -> Precision:
-    """Return what to compute with: half precision is for encoders like the published ones."""
-    spec = model.spec
-    if not model.has_precisions:
-        if wanted not in ("auto", "float32"):
-            raise ModelError(f"this SAM 2 has no precision {wanted!r}", todo="Use auto or float32")
-        return "float32"
-    if wanted == "auto" and model.encoder_parameters < LEAST_PARAMETERS:
-        return "float32"
-    code = f"{spec.family}@{spec.version}#{spec.weights_sha256}"
-    return choose_precision(wanted, spec.device, code, model.try_precision)
+    model = made(spec)
+    if model.has_precisions:
+        return in_precision(made, spec, precision, model.encoder_parameters, FASTER)
+    if precision not in ("auto", "float32"):
+        raise ModelError(f"this SAM 2 has no precision {precision!r}", todo="Use auto or float32")
+    return model
 
 
 def _has_memory(weights: Weights) -> bool:

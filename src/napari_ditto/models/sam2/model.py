@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from napari_ditto.models.decoding.decoder import Features
 from napari_ditto.models.decoding.sam2 import Sam2MaskDecoder
-from napari_ditto.models.numerics import Outcome, Precision
+from napari_ditto.models.numerics import Outcome
 from napari_ditto.models.prompt_network import PromptNetwork
 from napari_ditto.models.sam2.encoder import HieraEncoder, supports
 from napari_ditto.models.stretched import stretch
@@ -60,12 +60,12 @@ class Sam2PromptModel(PromptNetwork):
         """How many numbers the encoder's weights are, before the first picture."""
         return sum(p.numel() for p in self._network.vision_encoder.parameters())
 
-    def try_precision(self, precision: Precision) -> Outcome:
-        """Compute a small picture with a precision, before the first tile is encoded."""
+    def try_out(self) -> Outcome:
+        """Compute a small picture and some masks, before the first tile is encoded."""
         side = self._canvas.size
         small = side // 2 if supports(self._network, side // 2, side // 2) else side
         pixels = torch.from_numpy(picture(small)).to(self._device)
-        encoder = HieraEncoder(self._network, getattr(torch, precision))
+        encoder = HieraEncoder(self._network, getattr(torch, self._spec.precision))
 
         def encode() -> dict[str, NDArray[np.float32]]:
             """Repeat what was found until it fills the grid that the decoder knows."""
