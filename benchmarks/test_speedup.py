@@ -7,8 +7,8 @@ from contextlib import closing
 import psutil
 import pytest
 
+from benchmarks.slides import slide
 from napari_ditto.core.jobs import drain
-from napari_ditto.core.synthetic import blobs, render
 from napari_ditto.data.source import open_source
 from napari_ditto.engine.whole.launch import executor_for
 from napari_ditto.engine.whole.planning import make_plan
@@ -22,13 +22,7 @@ WAYS = {"1 thread": (1, None), "2 threads": (2, None), "2 processes": (2, "local
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory):
-    import zarr
-
-    path = tmp_path_factory.mktemp("image") / "image.zarr"
-    pixels = render(blobs((SIDE, SIDE), OBJECTS, radius=RADIUS, seed=1), seed=1)
-    array = zarr.create_array(path, shape=pixels.shape, dtype=pixels.dtype, chunks=(256, 256))
-    array[:] = pixels
-    return path
+    return slide(tmp_path_factory.mktemp("image"), SIDE, OBJECTS, RADIUS, chunk=256)
 
 
 def processor_seconds():

@@ -7,8 +7,8 @@ import itertools
 import pytest
 
 from benchmarks.records import race, report
+from benchmarks.slides import slide
 from napari_ditto.core.geometry import Box
-from napari_ditto.core.synthetic import blobs, render
 from napari_ditto.data.source import open_source
 from napari_ditto.engine.everything import segment_all
 from napari_ditto.models.registry import load_model
@@ -19,13 +19,7 @@ SIDE, OBJECTS, RADIUS = 1536, 675, 16
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory):
-    import zarr
-
-    path = tmp_path_factory.mktemp("image") / "image.zarr"
-    pixels = render(blobs((SIDE, SIDE), OBJECTS, radius=RADIUS, seed=1), seed=1)
-    array = zarr.create_array(path, shape=pixels.shape, dtype=pixels.dtype, chunks=(512, 512))
-    array[:] = pixels
-    return path
+    return slide(tmp_path_factory.mktemp("image"), SIDE, OBJECTS, RADIUS, chunk=512)
 
 
 @pytest.mark.parametrize("name", ["ditto", "classic"])
