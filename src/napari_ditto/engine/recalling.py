@@ -119,7 +119,6 @@ def recall_steps(
 
     What is `known` of a tile of this plane with this memory is not asked again.
     """
-    known = {} if known is None else known
     if memory.model != model.spec.key:
         raise ModelError(f"these examples were encoded by {memory.model}")
     if len(memory.classes) * box.area > MAX_VALUES:
@@ -134,9 +133,12 @@ def recall_steps(
     tiles = list(Grid(shape, encoder.tile_size).covering(box))
     for i, tile in enumerate(tiles):
         yield Progress("decode", i, len(tiles), f"tile {i + 1} of {len(tiles)}")
-        if (found := known.get(tile)) is None:
+        found = known.get(tile) if known is not None else None
+        if found is None:
             (embedding,) = yield from encoder.embed_steps(address, [tile])
-            found = known[tile] = model.recall(embedding, memory)
+            found = model.recall(embedding, memory)
+            if known is not None:  # else nothing is held but the tile at hand
+                known[tile] = found
         common = tile.box.intersect(box)
         here, there = (
             common.shift(-box.y0, -box.x0).slices,
