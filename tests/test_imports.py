@@ -143,7 +143,8 @@ import numpy as np
 from napari_ditto.core.jobs import drain
 from napari_ditto.core.prompts import PointPrompt, PromptSet
 from napari_ditto.data.source import open_source
-from napari_ditto.ui.workshop import Setup, Workshop
+from napari_ditto.ui.job_values import Setup
+from napari_ditto.ui.workshop import Workshop
 
 image = np.zeros((80, 90), np.uint8)
 image[20:50, 30:60] = 200

@@ -14,8 +14,9 @@ from napari_ditto.data.source import open_source
 from napari_ditto.testing.blobs import BlobContextModel
 from napari_ditto.ui.examples import ways
 from napari_ditto.ui.examples.follow_jobs import Trail, Way, follow_steps
+from napari_ditto.ui.job_values import Setup
 from napari_ditto.ui.label_writing import Print, exchange, repaint
-from napari_ditto.ui.workshop import Setup, Workshop
+from napari_ditto.ui.workshop import Workshop
 
 SIDE = 48
 

@@ -18,6 +18,7 @@ from napari_ditto.errors import JobCancelled, SourceError, StoreError
 from napari_ditto.ui.desk import Desk
 from napari_ditto.ui.examples.bench import NOT_RUN
 from napari_ditto.ui.examples.session import ExamplesSession
+from napari_ditto.ui.job_values import Setup
 from napari_ditto.ui.proposing import Proposing
 from napari_ditto.ui.session import Choice, Session
 from napari_ditto.ui.views import Scene
@@ -26,7 +27,7 @@ from napari_ditto.ui.whole.last_run import remembered_run
 from napari_ditto.ui.whole.runs import WholeRuns
 from napari_ditto.ui.whole.session import AxisRange, Cost, Counts, Found
 from napari_ditto.ui.whole.watching import Standing
-from napari_ditto.ui.workshop import Setup, Workshop
+from napari_ditto.ui.workshop import Workshop
 from tests.ui.inline import InlineRunner
 
 SHAPE = (4, 1000, 1000)

@@ -11,10 +11,10 @@ from napari_ditto.errors import PromptError
 from napari_ditto.models.protocols import Estimate
 from napari_ditto.models.registry import reads_text
 from napari_ditto.ui.desk import Desk
+from napari_ditto.ui.job_values import Setup
 from napari_ditto.ui.labelling import Labelling
 from napari_ditto.ui.proposing import Proposing
 from napari_ditto.ui.session import Session
-from napari_ditto.ui.workshop import Setup
 
 if TYPE_CHECKING:
     from napari_ditto.engine.everything import EverythingResult

@@ -16,6 +16,7 @@ from napari_ditto.data.protocols import LabelStore, Source
 from napari_ditto.errors import DittoError
 from napari_ditto.ui.desk import Desk
 from napari_ditto.ui.history import Edit, History, LabelEdit, PromptEdit, ValueEdit
+from napari_ditto.ui.job_values import Setup, Written
 from napari_ditto.ui.objects_table.classes import Classes
 from napari_ditto.ui.objects_table.layer_tables import LayerTables
 from napari_ditto.ui.objects_table.tables import ObjectTables
@@ -24,7 +25,7 @@ from napari_ditto.ui.prompting import Prompting
 from napari_ditto.ui.proposing import Proposing
 from napari_ditto.ui.runner import Steps
 from napari_ditto.ui.session import NEW_LABELS, Fixing
-from napari_ditto.ui.workshop import Setup, Written, take_back
+from napari_ditto.ui.workshop import take_back
 
 _WRITING = "writing labels"
 

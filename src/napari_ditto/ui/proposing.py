@@ -16,7 +16,7 @@ from napari_ditto.data.protocols import Source
 from napari_ditto.errors import DittoError
 from napari_ditto.models.registry import reads_diameter, reads_text
 from napari_ditto.ui.desk import Desk
-from napari_ditto.ui.workshop import Setup
+from napari_ditto.ui.job_values import Setup
 
 NOTHING_HERE = (
     "No object found here: move the point, add another one, draw a box, or try another model"

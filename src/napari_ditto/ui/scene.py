@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -22,11 +22,12 @@ from napari_ditto.ui.bridge import Debounce
 from napari_ditto.ui.examples.stage import ViewerStage
 from napari_ditto.ui.journal_layers import JournalLayers, image_note
 from napari_ditto.ui.journals import Journals
-from napari_ditto.ui.keymap import ACTIONS, REVIEW_ACTIONS, TOUCH_ACTIONS, bind
+from napari_ditto.ui.keymap import ACTIONS, REVIEW_ACTIONS, TOUCH_ACTIONS
 from napari_ditto.ui.layers_by_id import layers_by_id
 from napari_ditto.ui.overlay import InHand, Overlay
 from napari_ditto.ui.preview import OWN, Preview, above_images
 from napari_ditto.ui.prompt_state import PromptState, capture, put_back
+from napari_ditto.ui.prompt_watch import PromptWatch
 from napari_ditto.ui.session import Choice
 from napari_ditto.ui.transforms import data_to_world, inverse, transform
 from napari_ditto.ui.whole.stage import ViewerRuns
@@ -38,12 +39,6 @@ if TYPE_CHECKING:
 
 PLANE_MILLISECONDS = 60
 """A slider that is dragged passes many planes; only the one it rests on is looked at."""
-
-STROKE_MILLISECONDS = 150
-"""A brush tells of each step of the mouse; it is looked at once the hand has let go."""
-
-_UNFINISHED = ("adding", "changing", "removing")
-_STROKING = ("paint", "labels_update")
 
 
 class ViewerScene:
@@ -69,21 +64,15 @@ class ViewerScene:
         self.journal_layers = JournalLayers(viewer, self._journals)
         self.journal_layers.stroked.connect(self.stroked.emit)
         self._preview = Preview(viewer)
-        self._watched: dict[str, Layer] = {}
         self._images: dict[str, Layer] = {}
-        self._drawing: set[str] = set()
-        self._unbind: dict[str, Callable[[], None]] = {}
         self._handlers = {action: partial(self.action_pressed.emit, action) for action in ACTIONS}
         touch = {name: self._handlers[name] for name in TOUCH_ACTIONS}
         self._overlay = Overlay(viewer, touch, escape=self._handlers["cancel"])
         self._stage = ViewerStage(viewer, {name: self._handlers[name] for name in REVIEW_ACTIONS})
         self._runs = ViewerRuns(viewer)
+        self._prompts = PromptWatch(viewer, self.prompts_changed.emit, self._handlers)
         self._layers_soon = Debounce(self._tell_layers)
-        self._prompts_soon = Debounce(self._tell_prompts)
-        self._strokes_soon = Debounce(self._tell_prompts, STROKE_MILLISECONDS)
         self._plane_soon = Debounce(self.plane_changed.emit, PLANE_MILLISECONDS)
-        self._pressed = self._stroked = False
-        viewer.mouse_drag_callbacks.append(self._on_press)
         self._connect("connect")
         self._follow_images()
 
@@ -120,46 +109,9 @@ class ViewerScene:
     def _on_image_data(self, event: Event) -> None:
         self.image_edited.emit(str(event.source.unique_id))
 
-    def _on_prompts(self, event: Event) -> None:
-        key = str(event.source.unique_id)
-        action = str(getattr(event, "action", "")).lower().rpartition(".")[2]
-        if action in _UNFINISHED:
-            self._drawing.add(key)
-            return
-        self._drawing.discard(key)
-        if event.type in _STROKING:
-            self._stroked = True
-            if not self._pressed:
-                self._strokes_soon()
-        else:
-            self._prompts_soon()
-
-    def _on_press(self, _: object, event: Event) -> Iterator[None]:
-        """Look at what a brush has painted when the mouse button is let go."""
-        self._pressed, self._stroked = True, False
-        yield
-        while event.type == "mouse_move":
-            yield
-        self._pressed = False
-        if self._stroked:
-            self._strokes_soon()
-
-    def _tell_prompts(self) -> None:
-        if not self._drawing:
-            self.prompts_changed.emit()
-
     def watch(self, prompt_layers: Sequence[str]) -> None:
         """Report changes of these layers from now on, and of no others."""
-        present = layers_by_id(self._viewer)
-        wanted = {key: present[key] for key in prompt_layers if key in present}
-        for key in self._watched.keys() - wanted.keys():
-            _each_event(self._watched[key], lambda event: event.disconnect(self._on_prompts))
-            self._unbind.pop(key)()
-            self._drawing.discard(key)
-        for key in wanted.keys() - self._watched.keys():
-            _each_event(wanted[key], lambda event: event.connect(self._on_prompts))
-            self._unbind[key] = bind(wanted[key], self._handlers)
-        self._watched = wanted
+        self._prompts.follow(prompt_layers)
 
     # --- what is there -------------------------------------------------------------------------
 
@@ -398,15 +350,12 @@ class ViewerScene:
         """Let go of the viewer."""
         self._stage.close()
         self.journal_layers.close()
-        for soon in (
-            self._layers_soon, self._prompts_soon, self._strokes_soon, self._plane_soon
-        ):  # fmt: skip
-            soon.stop()
-        self.watch(())
+        self._layers_soon.stop()
+        self._plane_soon.stop()
+        self._prompts.close()
         for layer in self._images.values():
             layer.events.data.disconnect(self._on_image_data)
         self._connect("disconnect")
-        self._viewer.mouse_drag_callbacks.remove(self._on_press)
         self._preview.hide(remove=True)
         self._overlay.close(remove=True)
 
@@ -422,10 +371,3 @@ def _is(layer: object, *kinds: str) -> bool:
 
 def _choices(layers: Iterable[Any]) -> tuple[Choice, ...]:
     return tuple(Choice(str(layer.unique_id), layer.name) for layer in layers)
-
-
-def _each_event(layer: Layer, do: Callable[[Any], object]) -> None:
-    """Apply `do` to every event of a layer after which its prompts may differ."""
-    for name in ("data", "features", "selected_label", "paint", "labels_update"):
-        if name in layer.events:
-            do(layer.events[name])

@@ -7,8 +7,8 @@ next job.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,7 @@ from napari_ditto.data.protocols import (
 )
 from napari_ditto.errors import ModelError
 from napari_ditto.models.protocols import Estimate, ModelSpec, PromptModel
+from napari_ditto.ui.job_values import Setup, Written
 from napari_ditto.ui.label_writing import exchange
 from napari_ditto.ui.model_shelf import (
     QUICK_SECONDS,
@@ -40,7 +41,6 @@ from napari_ditto.ui.model_shelf import (
 )
 
 if TYPE_CHECKING:
-    from napari_ditto.data.session_steps import PromptStep
     from napari_ditto.engine.annotator import Annotator
     from napari_ditto.engine.batch import Batch, Known
     from napari_ditto.engine.everything import EverythingResult
@@ -51,54 +51,8 @@ AHEAD_TILES = 100
 PROMPTS_PER_TILE = 30
 """Objects that a model suggests in a tile, for estimates."""
 
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """Which image, which model, where: what every job needs.
-
-    Attributes
-    ----------
-    source : Source
-        The image.
-    model, device : str
-        As for :func:`napari_ditto.load_model`.
-    """
-
-    source: Source
-    model: str
-    device: str
-
-
 KNOWN_SHARE = 0.3
 """An object of which more has a label already is that label's: its rim is no new object."""
-
-
-@dataclass(frozen=True, eq=False)
-class Written:
-    """What a job wrote.
-
-    Attributes
-    ----------
-    store : LabelStore
-        Where; a new one if none was given.
-    deltas : tuple of LabelDelta
-        The writes, in order.
-    provenance : tuple of dict
-        Where each label comes from.
-    made : tuple of PromptStep
-        How objects came about that prompts alone have made.
-    became : mapping of int to tuple of int
-        The ids under which objects that were there before can be found now.
-    text : str
-        What was done, in a word or two; ``""`` if labels were written.
-    """
-
-    store: LabelStore
-    deltas: tuple[LabelDelta, ...]
-    provenance: tuple[dict[str, object], ...] = ()
-    made: tuple[PromptStep, ...] = ()
-    became: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
-    text: str = ""
 
 
 class Workshop(ModelShelf):

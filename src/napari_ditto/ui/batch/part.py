@@ -11,12 +11,12 @@ from napari_ditto.core.refinement import Refinement
 from napari_ditto.engine.batch import Batch
 from napari_ditto.errors import DittoError
 from napari_ditto.ui.desk import Desk
+from napari_ditto.ui.job_values import Setup
 from napari_ditto.ui.labelling import Labelling
 from napari_ditto.ui.part import Part
 from napari_ditto.ui.prompting import Prompting
 from napari_ditto.ui.proposing import NOTHING_HERE, ONLY_NEGATIVE, WAITING, Proposing
 from napari_ditto.ui.touching import Touching
-from napari_ditto.ui.workshop import Setup
 
 
 @dataclass(frozen=True, slots=True)

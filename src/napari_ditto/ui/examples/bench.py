@@ -12,12 +12,12 @@ from napari_ditto.ui.desk import Desk
 from napari_ditto.ui.everything import ASK_SECONDS, question
 from napari_ditto.ui.examples.jobs import ExampleJobs, Work
 from napari_ditto.ui.examples.session import ExamplesSession
+from napari_ditto.ui.job_values import Setup
 from napari_ditto.ui.labelling import Labelling
 from napari_ditto.ui.prompting import Prompting
 from napari_ditto.ui.proposing import Proposing
 from napari_ditto.ui.session import Session
 from napari_ditto.ui.views import Scene, Stage
-from napari_ditto.ui.workshop import Setup
 
 NOT_RUN = "Nothing was run"
 

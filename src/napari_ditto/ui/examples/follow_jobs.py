@@ -26,8 +26,9 @@ from napari_ditto.data.steps import MemorySteps
 from napari_ditto.errors import LabelsError
 from napari_ditto.ui.examples.session import Position
 from napari_ditto.ui.history import LabelEdit
+from napari_ditto.ui.job_values import Setup
 from napari_ditto.ui.label_writing import Print, repaint
-from napari_ditto.ui.workshop import Setup, Workshop
+from napari_ditto.ui.workshop import Workshop
 
 if TYPE_CHECKING:
     from napari_ditto.engine.examples import PlaneExample

@@ -21,7 +21,7 @@ from napari_ditto.ui.examples.follow_jobs import (
 from napari_ditto.ui.examples.jobs import Work
 from napari_ditto.ui.examples.session import Mark, Position
 from napari_ditto.ui.history import PromptEdit
-from napari_ditto.ui.workshop import Setup
+from napari_ditto.ui.job_values import Setup
 
 if TYPE_CHECKING:
     from napari_ditto.engine.examples import PlaneExample

@@ -21,7 +21,8 @@ from napari_ditto.data.protocols import LabelStore
 from napari_ditto.errors import ModelError
 from napari_ditto.models.protocols import ContextModel, Estimate, Memory
 from napari_ditto.ui.examples.follow_jobs import Way
-from napari_ditto.ui.workshop import Setup, Workshop
+from napari_ditto.ui.job_values import Setup
+from napari_ditto.ui.workshop import Workshop
 
 if TYPE_CHECKING:
     from napari_ditto.data.arrays import Sliceable

@@ -13,7 +13,7 @@ from napari_ditto.ui.examples.bench import Bench
 from napari_ditto.ui.examples.collecting import Collecting
 from napari_ditto.ui.examples.jobs import Liked, Work
 from napari_ditto.ui.examples.naming import classes_of, found_objects
-from napari_ditto.ui.workshop import Setup
+from napari_ditto.ui.job_values import Setup
 
 if TYPE_CHECKING:
     from napari_ditto.engine.examples import PlaneExample

@@ -15,15 +15,15 @@ from napari_ditto.ui import adapters
 from napari_ditto.ui.bridge import Debounce
 from napari_ditto.ui.examples import result_layers
 from napari_ditto.ui.examples.drawings import drawing_on_plane
-from napari_ditto.ui.keymap import bind
 from napari_ditto.ui.layers_by_id import layers_by_id
 from napari_ditto.ui.objects_table.layer_tables import table_of
 from napari_ditto.ui.overlay import NAME as IN_HAND
 from napari_ditto.ui.preview import OWN, above_images
 from napari_ditto.ui.transforms import data_to_world, transform
+from napari_ditto.ui.watched_layers import WatchedLayers
 
 if TYPE_CHECKING:
-    from napari.layers import Image, Labels, Layer
+    from napari.layers import Image, Layer
     from napari.utils.events import Event
     from napari.viewer import Viewer
 
@@ -50,9 +50,8 @@ class ViewerStage:
     labels_edited = Signal(str)
 
     def __init__(self, viewer: Viewer, handlers: Mapping[str, Callable[[], None]]) -> None:
-        self._viewer, self._handlers = viewer, handlers
-        self._watched: dict[str, Layer] = {}
-        self._unbind: dict[str, Callable[[], None]] = {}
+        self._viewer = viewer
+        self._watched = WatchedLayers(viewer, _EDITS, self._on_edit, handlers)
         self._edited: set[str] = set()
         self._edits_soon = Debounce(self._tell_edits, CALM_MILLISECONDS)
 
@@ -201,20 +200,7 @@ class ViewerStage:
 
     def watch(self, labels: Sequence[str]) -> None:
         """Report edits of these layers from now on, and of no others."""
-        present = layers_by_id(self._viewer)
-        wanted = {key: present[key] for key in labels if key in present}
-        for key in self._watched.keys() - wanted.keys():
-            self._each_event(self._watched[key], "disconnect")
-            self._unbind.pop(key)()
-        for key in wanted.keys() - self._watched.keys():
-            self._each_event(wanted[key], "connect")
-            self._unbind[key] = bind(wanted[key], self._handlers)
-        self._watched = wanted
-
-    def _each_event(self, layer: Labels, how: str) -> None:
-        for name in _EDITS:
-            if name in layer.events:
-                getattr(layer.events[name], how)(self._on_edit)
+        self._watched.follow(labels)
 
     def _on_edit(self, event: Event) -> None:
         self._edited.add(str(event.source.unique_id))

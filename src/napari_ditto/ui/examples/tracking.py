@@ -17,7 +17,7 @@ from napari_ditto.ui.examples.follow_jobs import Way
 from napari_ditto.ui.examples.following import GONE, Course, Following
 from napari_ditto.ui.examples.jobs import Work
 from napari_ditto.ui.examples.session import Mark
-from napari_ditto.ui.workshop import Setup
+from napari_ditto.ui.job_values import Setup
 
 if TYPE_CHECKING:
     from napari_ditto.engine.examples import PlaneExample

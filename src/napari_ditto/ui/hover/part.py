@@ -19,9 +19,9 @@ from napari_ditto.errors import DittoError
 from napari_ditto.ui.desk import Desk, quietly
 from napari_ditto.ui.hover.refining import Refining
 from napari_ditto.ui.hover.stage import HoverStage
+from napari_ditto.ui.job_values import Setup
 from napari_ditto.ui.part import Part
 from napari_ditto.ui.proposing import Proposing
-from napari_ditto.ui.workshop import Setup
 
 SLOW_DECODE_SECONDS = 0.3
 """A model that takes longer for one click shows nothing until it is asked to."""

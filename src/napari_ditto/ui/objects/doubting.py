@@ -13,9 +13,9 @@ from napari_ditto.data.object_extents import Extents
 from napari_ditto.engine import objects
 from napari_ditto.engine.doubts import find_doubts
 from napari_ditto.engine.objects import LabelImage
+from napari_ditto.ui.job_values import Written
 from napari_ditto.ui.objects.picking import Picking
 from napari_ditto.ui.parts import Tools
-from napari_ditto.ui.workshop import Written
 
 Act = Callable[[], None]
 KnownExtents = Callable[[str], Extents | None]

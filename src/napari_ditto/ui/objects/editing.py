@@ -17,11 +17,11 @@ from napari_ditto.engine.object_splitting import part_planes, split_by_clicks, s
 from napari_ditto.engine.objects import Changed, LabelImage
 from napari_ditto.errors import LabelsError
 from napari_ditto.ui.history import PromptEdit
+from napari_ditto.ui.job_values import Written
 from napari_ditto.ui.objects.edit_stage import EditStage
 from napari_ditto.ui.objects.picking import Picking
 from napari_ditto.ui.parts import Tools
 from napari_ditto.ui.touching import label_at
-from napari_ditto.ui.workshop import Written
 
 DRAW_CUT = "Draw a line across the object with the mouse: it is cut there; H lets it be"
 ASK_ID = "New id of object {}"

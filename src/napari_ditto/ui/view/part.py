@@ -19,10 +19,10 @@ from napari_ditto.engine.predict import Pyramid
 from napari_ditto.errors import DittoError
 from napari_ditto.models.protocols import ModelSpec
 from napari_ditto.ui.desk import Desk, quietly
+from napari_ditto.ui.job_values import Setup
 from napari_ditto.ui.part import Part
 from napari_ditto.ui.proposing import Proposing
 from napari_ditto.ui.settings import Settings
-from napari_ditto.ui.workshop import Setup
 
 MOST_DRAWN = 2000
 """Tiles in the grid; the latest ones where there are more."""

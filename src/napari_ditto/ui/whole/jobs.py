@@ -18,12 +18,13 @@ from napari_ditto.core.progress import Progress
 from napari_ditto.core.run_plan import Join, Kind, Plan, Polygon, Task
 from napari_ditto.errors import DittoError, ModelError
 from napari_ditto.models.protocols import ContextModel
+from napari_ditto.ui.job_values import Setup
 from napari_ditto.ui.model_shelf import Model
 from napari_ditto.ui.whole.differences import differences
 from napari_ditto.ui.whole.session import Cost, Found
 from napari_ditto.ui.whole.targets import free_name
 from napari_ditto.ui.whole.watching import watched
-from napari_ditto.ui.workshop import Setup, Workshop
+from napari_ditto.ui.workshop import Workshop
 
 if TYPE_CHECKING:
     from napari_ditto.data.protocols import LabelStore
