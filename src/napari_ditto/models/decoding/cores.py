@@ -48,6 +48,7 @@ def _alone(name: str) -> ThreadPoolExecutor:
     begun = Barrier(count + 1)
 
     def begin() -> None:
+        torch.get_num_threads()  # else the thread's first product would set it anew
         torch.set_num_threads(1)
         begun.wait()
 
