@@ -16,7 +16,7 @@ BIN := .venv/bin
 # The name changes with what is to be installed, so an unchanged environment costs nothing.
 STAMP := .venv/.installed-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
-.PHONY: help demo demo-large test lint pytest stress bench bench-page bench-all evaluate follow train docs docs-images reference system-libs clean
+.PHONY: help demo demo-large test lint pytest pytest-whole stress bench bench-page bench-all evaluate follow train docs docs-images reference system-libs clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -39,6 +39,9 @@ lint: $(STAMP) ## ruff, mypy, import-linter, banned calls
 
 pytest: $(STAMP) ## the core without a display, the GUI with PyQt6 and with PySide6
 	$(BIN)/python scripts/run_tests.py
+
+pytest-whole: $(STAMP) ## the same, and with PySide6 not only every second GUI test
+	$(BIN)/python scripts/run_tests.py --whole
 
 stress: $(STAMP) ## the core tests with their long counts: kills, faults, races
 	DITTO_STRESS=1 $(BIN)/python -m pytest -m "not gui" -p no:pytest-qt -p no:napari --timeout=3600 -o faulthandler_timeout=3600

@@ -1,9 +1,10 @@
 """Run the suite: the core without a display, in two halves, and the GUI with each Qt binding.
 
-    python scripts/run_tests.py [pytest's arguments]
+    python scripts/run_tests.py [--whole] [pytest's arguments]
 
-The last line adds up the runs. GUI tests count once for each binding; those without a widget of
-ours (marked ``once``) run with one only.
+The last line adds up the runs. GUI tests run with one binding, and half of them, chosen by their
+names, with the other one too; with ``--whole`` all of them but those without a widget of ours
+(marked ``once``).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import tempfile
 import time
 import xml.etree.ElementTree as ET
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -36,17 +37,23 @@ class Run:
 
 # Without these two plugins nothing loads Qt, whose libraries a server may not have.
 CORE = ("-m", "not gui", "-p", "no:pytest-qt", "-p", "no:napari")
+SECOND = "--second-binding=half"
+GUI = ("-m", "gui", "tests/ui")
 HALF = ("models", "training", "evaluation", "cli", "hostile")
 """Folders of tests that take about half of the core's time."""
 
 RUNS = (
     Run("core, second half", (*CORE, "tests", *(f"--ignore=tests/{name}" for name in HALF))),
-    Run("GUI, PyQt6", ("-m", "gui"), "pyqt6", 100),
-    Run("GUI, PySide6", ("-m", "gui and not once"), "pyside6", 140),
+    Run("GUI, PyQt6", GUI, "pyqt6", 100),
+    Run("GUI, PySide6", (*GUI, SECOND), "pyside6", 140),
     Run("core, first half", (*CORE, *(f"tests/{name}" for name in HALF))),
 )
 """The longest first, two at a time for two cores: a third takes more time than it saves."""
 AT_ONCE = 2
+
+
+def _whole(arguments: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple("--second-binding=whole" if a == SECOND else a for a in arguments)
 
 
 def environment(binding: str) -> dict[str, str]:
@@ -103,11 +110,15 @@ def tally(report: Path) -> Counter[str]:
 
 def main(extra: list[str]) -> int:
     """Run all; return 1 if any run failed."""
+    runs = RUNS
+    if "--whole" in extra:
+        extra = [argument for argument in extra if argument != "--whole"]
+        runs = tuple(replace(run, arguments=_whole(run.arguments)) for run in RUNS)
     total: Counter[str] = Counter()
     begun, failed = time.perf_counter(), False
     with tempfile.TemporaryDirectory() as folder:
-        waiting, working = list(RUNS), dict[Run, subprocess.Popen[bytes]]()
-        reports = {run: Path(folder, f"{RUNS.index(run)}.xml") for run in RUNS}
+        waiting, working = list(runs), dict[Run, subprocess.Popen[bytes]]()
+        reports = {run: Path(folder, f"{runs.index(run)}.xml") for run in runs}
         while waiting or working:
             while waiting and len(working) < AT_ONCE:
                 run = waiting.pop(0)

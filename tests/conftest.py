@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import zlib
 
 import pytest
 from hypothesis import settings
@@ -31,6 +32,32 @@ def isolated_folders(tmp_path_factory: pytest.TempPathFactory) -> None:
     for name in ("CACHE", "MODELS", "CONFIG", "TUNED", "JOURNAL"):
         folder = tmp_path_factory.mktemp(name.lower())
         os.environ.setdefault(f"NAPARI_DITTO_{name}", str(folder))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--second-binding", choices=("half", "whole"), help="what its run is to try")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what the second Qt binding need not try again."""
+    gui = [item for item in items if item.get_closest_marker("gui")]
+    astray = [item.nodeid for item in gui if not item.nodeid.startswith("tests/ui/")]
+    if astray:  # scripts/run_tests.py looks for them there alone
+        raise pytest.UsageError(f"GUI tests belong in tests/ui: {astray}")
+    how = config.getoption("second_binding")
+    if not how:
+        return
+    left = [item for item in items if not _tried_again(item, how)]
+    config.hook.pytest_deselected(items=left)
+    items[:] = [item for item in items if _tried_again(item, how)]
+
+
+def _tried_again(item: pytest.Item, how: str) -> bool:
+    """Every second name; chosen by the name, so that it is the same in every run."""
+    if item.get_closest_marker("once"):
+        return False
+    return how == "whole" or zlib.crc32(item.nodeid.encode()) % 2 == 0
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

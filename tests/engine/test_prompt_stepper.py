@@ -9,7 +9,7 @@ from napari_ditto.core.geometry import Box
 from napari_ditto.core.jobs import drain
 from napari_ditto.core.propagation import Seen
 from napari_ditto.data.source import open_source
-from napari_ditto.engine import prompt_stepper
+from napari_ditto.engine import outlining
 from napari_ditto.engine.borders import Borders, border_labels, restored
 from napari_ditto.engine.encode import TileEncoder
 from napari_ditto.engine.prompt_stepper import PromptStepper
@@ -182,7 +182,7 @@ def test_borders_make_the_difference_between_objects_that_look_alike(stack, monk
     with_borders = drain(PromptStepper(model, source).step(source.plane({"z": 1}), given, given))
     without = PromptStepper(model, source)
     monkeypatch.setattr(without, "borders", None)
-    monkeypatch.setattr(prompt_stepper, "TRUSTED", 2.0)
+    monkeypatch.setattr(outlining, "TRUSTED", 2.0)
     plain = drain(without.step(source.plane({"z": 1}), given, given))
     assert worst(placed(with_borders), stack[1]) > worst(placed(plain), stack[1])
 
@@ -229,7 +229,9 @@ def test_what_is_foreseen_changes_nothing(monkeypatch):
     pixels = np.stack([walls(labels, z) for z, labels in enumerate(truth)])
     source, model = open_source(pixels, axes="zyx", window=(0, 255)), load_model("classic")
     foreseen, expected = propagate(source, {0: truth[0]}, "z", model), []
-    monkeypatch.setattr(PromptStepper, "expect", lambda self, address: expected.append(address))
+    monkeypatch.setattr(
+        PromptStepper, "expect", lambda self, address, before: expected.append(address)
+    )
     alone = propagate(source, {0: truth[0]}, "z", model)
     assert [at.index["z"] for at in expected] == [1, 2, 3]
     np.testing.assert_array_equal(foreseen.labels, alone.labels)

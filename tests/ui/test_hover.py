@@ -42,6 +42,7 @@ def image():
 class Stage:
     """A mouse over a canvas, and the contours that were drawn."""
 
+    moved = psygnal.Signal()
     rested = psygnal.Signal()
     left = psygnal.Signal()
     scrolled = psygnal.Signal(int)
