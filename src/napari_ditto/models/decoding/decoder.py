@@ -9,15 +9,15 @@ Symbols of shapes: b prompts, h and w of the encoder's map, n = h w positions, c
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import torch  # noqa: TID253  # imported with a family
-from torch.nn.functional import gelu  # noqa: TID253
 
-from napari_ditto.models.decoding.two_way import Each, TwoWay, strips
-from napari_ditto.models.decoding.upscaling import Filters, Upscaling, assemble
+from napari_ditto.models.decoding.two_way import Each, TwoWay, Views
+from napari_ditto.models.decoding.upscaling import Filters, Upscaling, assemble, matrix
+from napari_ditto.models.decoding.written import Lens, Written, first_stage
 
 Features = Mapping[str, torch.Tensor]
 """What the encoder gave for one image, arrays of shape (1, ...)."""
@@ -29,19 +29,29 @@ _NO_PROMPTS: dict[str, torch.Tensor | None] = dict.fromkeys(
 )
 
 
+STRIP = 512
+"""Cells that are upscaled at once: what they become in between stays in a core's cache."""
+
+
 @dataclass(frozen=True, eq=False)
 class Plan:
     """What is computed once for an image, whatever is asked about it.
 
     Attributes
     ----------
-    image : Tensor, shape (n, c)
-        The encoder's map, with what stands for "no mask".
+    seen : Views
+        What the layers of the transformer see of the encoder's map, with what stands for "no mask".
+    quarters : Tensor, shape (n, 4 k)
+        The first step of upscaling, but for its bias.
+    still : Tensor, shape (1 or n, 4 k)
+        What is added to these.
     finer : tuple of Tensor
-        What a family adds to it, at finer sizes.
+        What a family adds, at finer sizes.
     """
 
-    image: torch.Tensor
+    seen: Views
+    quarters: torch.Tensor
+    still: torch.Tensor
     finer: tuple[torch.Tensor, ...] = ()
 
 
@@ -80,16 +90,20 @@ class MaskDecoder:
         position = network.get_image_wide_positional_embeddings().detach()
         self._grid: Grid = (position.shape[2], position.shape[3])
         self._no_mask = self._prompts.no_mask_embed.weight.detach()
-        self._two_way = TwoWay(decoder.transformer, positions(position)[0].to(dtype))
-        self._upscaling = Upscaling(
-            decoder.upscale_conv1, decoder.upscale_layer_norm, decoder.upscale_conv2, dtype
-        )
+        drawn = Drawn(self._prompts.mask_embed, self._no_mask)
+        self._drawn, where = drawn, positions(position)[0]
+        self._two_way = TwoWay(decoder.transformer, first_stage(drawn.rows), where, dtype)
+        self._quarters = Lens(*matrix(decoder.upscale_conv1), self._two_way.stage)
+        self._still = self._quarters.still.to(where).to(dtype)[None]
+        self._upscaling = Upscaling(decoder.upscale_layer_norm, decoder.upscale_conv2, dtype)
         self._filters = Filters(self._networks())
         self._tokens = torch.cat([t.weight.detach() for t in self._output_tokens()])
 
     def plan(self, features: Features) -> Plan:
         """Return what can be computed before anything is asked."""
-        return Plan((positions(features["image"])[0] + self._no_mask).to(self._dtype))
+        image = positions(features["image"])[0] + self._no_mask
+        quarters = self._quarters.of(image).to(self._dtype)
+        return Plan(self._two_way.of(image), quarters, self._still)
 
     @torch.inference_mode()
     def __call__(
@@ -112,13 +126,15 @@ class MaskDecoder:
         each : callable
             How the images of several prompts are gone through, e.g. a thread pool's ``map``.
         """
-        sparse, dense = self._prompts(**(_NO_PROMPTS | dict(prompts)))
+        given = dict(prompts)
+        masks = given.pop("input_masks", None)
+        sparse, _ = self._prompts(**(_NO_PROMPTS | given))
         asked = sparse.flatten(0, 1)
         marks = torch.cat([self._tokens.expand(len(asked), -1, -1), asked], dim=1)
-        images = [plan.image] * len(asked)
-        if "input_masks" in prompts:
-            images = list(plan.image + (positions(dense) - self._no_mask).to(self._dtype))
-        tokens, images = self._two_way(marks, images, each)
+        images = [blank_image(plan.quarters)] * len(asked)
+        if masks is not None:
+            images = [self._drawn.on(images[0], m) for m in masks]
+        tokens, images = self._two_way(marks, plan.seen, images, each)
         return self._answer(plan, tokens, images, seen or self._grid, each)
 
     # --- what a family changes --------------------------------------------------------------
@@ -135,11 +151,11 @@ class MaskDecoder:
         self,
         plan: Plan,
         tokens: torch.Tensor,
-        images: list[torch.Tensor],
+        images: list[Written],
         seen: Grid,
         each: Each,
     ) -> Decoded:
-        """Return what tokens (b, t, c) and images (n, c) say in the end."""
+        """Return what tokens (b, t, c) and what they wrote say in the end."""
         first = self.first_mask_token
         filters = self._filters(tokens[:, first : first + len(self._networks())]).to(self._dtype)
         scores = self._decoder.iou_prediction_head(tokens[:, first - 1])
@@ -147,26 +163,75 @@ class MaskDecoder:
         return Decoded(torch.stack(list(masks)).float(), scores)
 
     @torch.inference_mode()  # which a thread does not inherit
-    def _masks(
-        self, plan: Plan, seen: Grid, filters: torch.Tensor, image: torch.Tensor
-    ) -> torch.Tensor:
+    def _masks(self, plan: Plan, seen: Grid, filters: torch.Tensor, image: Written) -> torch.Tensor:
         """Return the answers of filters (m, c / 8) in a part of an image, (m, rows, columns)."""
         cells = filters.new_empty(len(filters), 16 * seen[0] * seen[1])
-        for rows, fine in self._upscaled(plan, self._part(image, seen)):
+        for rows, fine in self._upscaled(plan, image, seen):
             torch.mm(filters, fine.T, out=cells[:, rows])
         return assemble(cells, *seen)
 
-    def _upscaled(self, plan: Plan, image: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor]]:
+    def _upscaled(
+        self, plan: Plan, image: Written, seen: Grid
+    ) -> Iterator[tuple[slice, torch.Tensor]]:
         """Yield parts (16 strip, c / 8) of an upscaled image, and which they are."""
-        for rows in strips(image):
-            yield times(16, rows), gelu(self._upscaling(image[rows]))
+        for rows, quarters in self._in_strips(plan, image, seen):
+            yield times(16, rows), self._upscaling.gelu(quarters)
+
+    def _in_strips(
+        self, plan: Plan, image: Written, seen: Grid
+    ) -> Iterator[tuple[slice, torch.Tensor]]:
+        """Yield parts (4 strip, c / 4) of an image after the first step, and which cells."""
+        coarse, rows = plan.quarters, image.rows(self._quarters.sources).to(self._dtype)
+        weights, scale, still = image.weights, image.scale[:, None].to(self._dtype), plan.still
+        if seen != self._grid:
+            weights = self._part(weights.T, seen).T
+            coarse, scale = self._part(coarse, seen), self._part(scale, seen)
+        for some in strips(coarse):
+            found = torch.addmm(coarse[some], weights[:, some].T, rows).mul_(scale[some])
+            found += still if len(still) == 1 else still[some]
+            yield some, found.reshape(4 * len(found), -1)
 
     def _part(self, image: torch.Tensor, seen: Grid) -> torch.Tensor:
         """Return the first rows and columns of an image (n, c)."""
-        if seen == self._grid:
-            return image
         whole = image.reshape(*self._grid, -1)
         return whole[: seen[0], : seen[1]].flatten(0, 1)
+
+
+class Drawn:
+    """A rough mask as the prompt encoder adds it to the image: few channels, times few rows.
+
+    Attributes
+    ----------
+    rows : Tensor, shape (r, c)
+        The last is always there, and takes away what stands for "no mask".
+    """
+
+    def __init__(self, embedding: Any, no_mask: torch.Tensor) -> None:  # noqa: ANN401
+        self._embedding, last = embedding, embedding.conv3
+        bias = last.bias.detach()[None] - no_mask
+        self.rows = torch.cat([last.weight.detach().flatten(1).T, bias])
+        self._all = torch.eye(len(self.rows), device=bias.device)[None]
+
+    def on(self, image: Written, mask: torch.Tensor) -> Written:
+        """Return an image with a mask (1, y, x) on it."""
+        part = self._embedding
+        x = part.activation(part.layer_norm1(part.conv1(mask[None])))
+        x = part.activation(part.layer_norm2(part.conv2(x)))[0].flatten(1)
+        weights = torch.cat([x, torch.ones_like(x[:1])])
+        return replace(image, weights=weights.to(image.weights), told=((0, self._all),))
+
+
+def blank_image(table: torch.Tensor) -> Written:
+    """Return an image that nobody has written into, for a table (n, m) of it."""
+    ones = torch.ones(len(table), device=table.device)
+    return Written(table.new_empty(0, len(table)), ones)
+
+
+def strips(image: torch.Tensor) -> Iterator[slice]:
+    """Yield which cells of an image (n, c) to work on at once; a GPU takes them all."""
+    step = STRIP if image.device.type == "cpu" else len(image)
+    for start in range(0, len(image), step):
+        yield slice(start, min(start + step, len(image)))
 
 
 def positions(features: torch.Tensor) -> torch.Tensor:

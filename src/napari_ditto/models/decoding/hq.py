@@ -7,14 +7,15 @@ its last convolution is folded into the token's filter, for nothing but one numb
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch  # noqa: TID253  # imported with a family
 from torch.nn.functional import conv2d, fold, gelu  # noqa: TID253
 
 from napari_ditto.models.decoding.decoder import Features, Grid, MaskDecoder, Plan, positions
-from napari_ditto.models.decoding.two_way import Norm
-from napari_ditto.models.decoding.upscaling import Upscaling, assemble
+from napari_ditto.models.decoding.upscaling import Norm, Quadruple, Upscaling, assemble
+from napari_ditto.models.decoding.written import Written
 
 
 class HQMaskDecoder(MaskDecoder):
@@ -23,10 +24,10 @@ class HQMaskDecoder(MaskDecoder):
     def __init__(self, network: Any, dtype: torch.dtype = torch.float32) -> None:  # noqa: ANN401
         super().__init__(network, dtype)
         part = network.mask_decoder
-        self._early = Upscaling(
-            part.compress_vit_conv1, part.compress_vit_norm, part.compress_vit_conv2, dtype
-        )
-        self._late = Upscaling(part.encoder_conv1, part.encoder_norm, part.encoder_conv2, dtype)
+        self._early = Quadruple(part.compress_vit_conv1, dtype)
+        self._finer_early = Upscaling(part.compress_vit_norm, part.compress_vit_conv2, dtype)
+        self._late = Quadruple(part.encoder_conv1, dtype)
+        self._finer_late = Upscaling(part.encoder_norm, part.encoder_conv2, dtype)
         weight = part.mask_conv1.weight.detach().to(dtype)
         self._wide = weight.contiguous(memory_format=torch.channels_last)
         self._wide_bias = part.mask_conv1.bias.detach().to(dtype)
@@ -39,8 +40,8 @@ class HQMaskDecoder(MaskDecoder):
         """Return what can be computed before anything is asked, features (c / 8, 4 h, 4 w)."""
         early = self._early(features["early"][0].flatten(0, 1).to(self._dtype))
         late = self._late(positions(features["image"])[0].to(self._dtype))
-        sharp = assemble((early + late).T, *self._grid)
-        return Plan(super().plan(features).image, (sharp,))
+        both = self._finer_early(early) + self._finer_late(late)
+        return replace(super().plan(features), finer=(assemble(both.T, *self._grid),))
 
     def _output_tokens(self) -> list[Any]:
         return [*super()._output_tokens(), self._decoder.hq_token]
@@ -49,13 +50,10 @@ class HQMaskDecoder(MaskDecoder):
         return [*super()._networks(), self._decoder.hq_mask_mlp]
 
     @torch.inference_mode()  # which a thread does not inherit
-    def _masks(
-        self, plan: Plan, seen: Grid, filters: torch.Tensor, image: torch.Tensor
-    ) -> torch.Tensor:
+    def _masks(self, plan: Plan, seen: Grid, filters: torch.Tensor, image: Written) -> torch.Tensor:
         """Return masks with the sharp one added; it looks a pixel or two beyond what is `seen`."""
         rows, columns = (min(s + 1, g) for s, g in zip(seen, self._grid, strict=True))
-        part = self._part(image, (rows, columns))
-        fine = torch.cat([strip for _, strip in self._upscaled(plan, part)])
+        fine = torch.cat([strip for _, strip in self._upscaled(plan, image, (rows, columns))])
         masks = assemble(filters[:-1] @ fine.T, rows, columns)
         picture = assemble(fine.T, rows, columns)
         sharp = plan.finer[0][:, : 4 * rows, : 4 * columns]

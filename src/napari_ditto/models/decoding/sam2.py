@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch  # noqa: TID253  # imported with a family
 from torch.nn.functional import gelu  # noqa: TID253
 
 from napari_ditto.models.decoding.decoder import Decoded, Features, Grid, MaskDecoder, Plan, times
-from napari_ditto.models.decoding.two_way import Each, strips
+from napari_ditto.models.decoding.two_way import Each
 from napari_ditto.models.decoding.upscaling import to_cells
+from napari_ditto.models.decoding.written import Written
 
 
 class Sam2MaskDecoder(MaskDecoder):
@@ -21,26 +23,28 @@ class Sam2MaskDecoder(MaskDecoder):
     def plan(self, features: Features) -> Plan:
         """Return what can be computed before anything is asked, the finer features by cell."""
         middle, fine = (
-            to_cells(features[name][0], steps).to(self._dtype)
-            for name, steps in (("middle", 1), ("fine", 2))
+            to_cells(features[name][0], steps) for name, steps in (("middle", 1), ("fine", 2))
         )
-        return Plan(super().plan(features).image, (middle, fine))
+        plan = super().plan(features)
+        still = middle.reshape(plan.quarters.shape).to(self._dtype) + plan.still
+        return replace(plan, still=still, finer=(fine.to(self._dtype),))
 
     def _output_tokens(self) -> list[Any]:
         decoder = self._decoder
         return [decoder.obj_score_token, decoder.iou_token, decoder.mask_tokens]
 
-    def _upscaled(self, plan: Plan, image: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor]]:
-        quarters, sixteenths = plan.finer
-        for rows in strips(image):
-            finer = quarters[times(4, rows)], sixteenths[times(16, rows)]
-            yield times(16, rows), gelu(self._upscaling(image[rows], *finer))
+    def _upscaled(
+        self, plan: Plan, image: Written, seen: Grid
+    ) -> Iterator[tuple[slice, torch.Tensor]]:
+        for rows, quarters in self._in_strips(plan, image, seen):
+            parts = times(16, rows)
+            yield parts, gelu(self._upscaling(quarters).add_(plan.finer[0][parts]))
 
     def _answer(
         self,
         plan: Plan,
         tokens: torch.Tensor,
-        images: list[torch.Tensor],
+        images: list[Written],
         seen: Grid,
         each: Each,
     ) -> Decoded:

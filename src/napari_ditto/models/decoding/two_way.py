@@ -1,74 +1,133 @@
 """The two-way transformer: tokens and image look at each other (Kirillov et al. 2023, figure 14).
 
-Tokens are float32 and go together; the image has the precision of the decoder, and each prompt's
-is worked through in strips that stay in the cache. Whoever writes a strip answers at once what the
-next layer's tokens ask of it, for these tokens do not wait for the image.
+Tokens are float32 and go together. What is asked of a prompt's image is computed of the encoder's,
+for all prompts once, and of what its tokens wrote, in the precision of the decoder: see
+:mod:`.written`. What the next layer's tokens ask does not depend on the image, so it is asked at
+once when the image is written.
 
-Symbols of shapes: b prompts, t tokens, n positions, c channels, k rows (see :mod:`.attention`).
+Symbols of shapes: b prompts, t tokens, n positions, c channels, h heads, d channels of a head.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch  # noqa: TID253  # imported with a family
-from torch.nn.functional import layer_norm  # noqa: TID253
 
 from napari_ditto.models.decoding.attention import Reading, Writing
+from napari_ditto.models.decoding.written import (
+    Moments,
+    Pen,
+    Scores,
+    Stage,
+    Sums,
+    Written,
+)
+from napari_ditto.models.packed import PackedLinear
 
 Each = Callable[..., Iterable[Any]]
 """How one function is called for each prompt: ``map``, or one that has several threads."""
 
-STRIP = 1024
-"""Positions that are worked on at once: 1 MB of 256 channels, what a core's cache holds."""
-
-
-def strips(image: torch.Tensor) -> Iterator[slice]:
-    """Yield which positions of an image (n, c) to work on at once; a GPU takes them all."""
-    step = STRIP if image.device.type == "cpu" else len(image)
-    for start in range(0, len(image), step):
-        yield slice(start, min(start + step, len(image)))
-
-
-class Norm:
-    """A layer norm in the precision of what it is given."""
-
-    def __init__(self, norm: Any, dtype: torch.dtype) -> None:  # noqa: ANN401
-        self._weight, self._bias = norm.weight.detach().to(dtype), norm.bias.detach().to(dtype)
-        self._eps = float(norm.eps)
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the last axis normalised."""
-        return layer_norm(x, x.shape[-1:], self._weight, self._bias, self._eps)
+Note = tuple[torch.Tensor, torch.Tensor]
+"""Keys (h, t, d) and values (h, t, d + 1) of the tokens that write into an image."""
 
 
 @dataclass(frozen=True, eq=False)
-class Note:
-    """What the tokens of one prompt write into an image: see :class:`.attention.Writing`."""
+class Seen:
+    """What tokens can see of the encoder's image: keys (h, d, n) and values (h, n, d)."""
 
-    asked: torch.Tensor
-    bias: torch.Tensor
-    told: torch.Tensor
-    heads: int
-    norm: Norm
+    keys: torch.Tensor
+    values: torch.Tensor
 
-    def write(self, strip: torch.Tensor, placed: torch.Tensor) -> torch.Tensor:
-        """Return a strip (n, c) of the image with the note in it."""
-        scores = torch.addmm(self.bias, self.asked, placed.T)
-        weights = scores.reshape(self.heads, -1, len(placed)).softmax(1).flatten(0, 1)
-        return self.norm(torch.addmm(strip, weights.T, self.told))
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What a layer needs to know of the encoder's image, whatever tokens say.
+
+    Attributes
+    ----------
+    seen : Seen
+        By the tokens.
+    queries : Tensor, shape (h, d, n)
+        For the image that looks at tokens.
+    moments : Moments
+        For its length thereafter.
+    """
+
+    seen: Seen
+    queries: torch.Tensor
+    moments: Moments
+
+
+@dataclass(frozen=True, eq=False)
+class Views:
+    """What all layers need to know of the encoder's image."""
+
+    layers: list[View]
+    last: Seen
+
+
+class Look:
+    """Tokens look at the image of a stage."""
+
+    def __init__(
+        self,
+        attention: Any,  # noqa: ANN401
+        stage: Stage,
+        position: torch.Tensor,
+        dtype: torch.dtype,
+    ) -> None:
+        self.reading = Reading(attention)
+        heads = self.reading.heads
+        self._keys = Scores(self.reading.key, heads, stage, position, dtype)
+        self._values = Sums(self.reading.value, heads, stage, dtype)
+
+    def of(self, image: torch.Tensor) -> Seen:
+        """Return what is seen of the encoder's image (n, c)."""
+        return Seen(self._keys.of(image), self._values.of(image))
+
+    def __call__(self, seen: Seen, asked: torch.Tensor, written: Written) -> torch.Tensor:
+        """Return the sums of values (h, t, d) that queries (h, t, d) find."""
+        weights = self._keys(seen.keys, asked, written).softmax(1)
+        return self._values(seen.values, weights, written)
+
+
+class Mlp:
+    """Two linear layers of the library with packed weights: few tokens cost mere reading."""
+
+    def __init__(self, mlp: Any) -> None:  # noqa: ANN401
+        names = ("lin1", "lin2") if hasattr(mlp, "lin1") else ("proj_in", "proj_out")
+        layers = (getattr(mlp, name) for name in names)
+        self._first, self._second = (PackedLinear(one.weight, one.bias) for one in layers)
+
+    def __call__(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Return what it makes of tokens (b, t, c)."""
+        return self._second(self._first(tokens).relu_())
 
 
 class Layer:
-    """One two-way block of the library."""
+    """One two-way block of the library, at a stage of the image."""
 
-    def __init__(self, layer: Any, dtype: torch.dtype) -> None:  # noqa: ANN401
-        self._layer, self._dtype = layer, dtype
-        self.reading = Reading(layer.cross_attn_token_to_image)
-        self._writing = Writing(layer.cross_attn_image_to_token)
-        self._norm = Norm(layer.layer_norm4, dtype)
+    def __init__(
+        self,
+        layer: Any,  # noqa: ANN401
+        stage: Stage,
+        position: torch.Tensor,
+        dtype: torch.dtype,
+    ) -> None:
+        self._layer, self._mlp = layer, Mlp(layer.mlp)
+        self.look = Look(layer.cross_attn_token_to_image, stage, position, dtype)
+        self.writing = writing = Writing(layer.cross_attn_image_to_token)
+        self._queries = Scores(writing.query, writing.heads, stage, position, dtype)
+        self._pen = Pen(writing, layer.layer_norm4, stage, dtype)
+        self.after = self._pen.stage
+
+    def of(self, image: torch.Tensor) -> View:
+        """Return what is to be known of the encoder's image (n, c)."""
+        return View(self.look.of(image), self._queries.of(image), self._pen.of(image))
 
     def prepare(self, tokens: torch.Tensor, marks: torch.Tensor) -> torch.Tensor:
         """Return tokens that have looked at each other."""
@@ -81,14 +140,18 @@ class Layer:
     def digest(self, tokens: torch.Tensor) -> torch.Tensor:
         """Return tokens that have thought about what they saw of the image."""
         tokens = self._layer.layer_norm2(tokens)
-        found: torch.Tensor = self._layer.layer_norm3(tokens + self._layer.mlp(tokens))
+        found: torch.Tensor = self._layer.layer_norm3(tokens + self._mlp(tokens))
         return found
 
     def notes(self, tokens: torch.Tensor, marks: torch.Tensor) -> list[Note]:
         """Return what the tokens of each prompt write into its image."""
-        parts = (*self._writing.ask(tokens + marks), self._writing.tell(tokens))
-        each = zip(*(part.to(self._dtype) for part in parts), strict=True)
-        return [Note(a, b, t, self._writing.heads, self._norm) for a, b, t in each]
+        parts = self.writing.ask(tokens + marks), self.writing.tell(tokens)
+        return list(zip(*parts, strict=True))
+
+    def write(self, view: View, note: Note, written: Written) -> Written:
+        """Return an image with a note in it."""
+        scores = self._queries(view.queries, note[0], written)
+        return self._pen.write(view.moments, scores, note[1], written)
 
 
 class TwoWay:
@@ -98,52 +161,77 @@ class TwoWay:
     ----------
     transformer : torch.nn.Module
         The library's.
+    stage : Stage
+        Of the encoder's image.
     position : Tensor, shape (n, c)
         What is added to the image where it is compared.
+    dtype : torch.dtype
+        What the image is computed with.
+
+    Attributes
+    ----------
+    stage : Stage
+        Of the image at the end.
     """
 
-    def __init__(self, transformer: Any, position: torch.Tensor) -> None:  # noqa: ANN401
-        self._layers = [Layer(layer, position.dtype) for layer in transformer.layers]
-        self._last = Reading(transformer.final_attn_token_to_image)
-        self._norm, self._position = transformer.layer_norm_final_attn, position
+    def __init__(
+        self,
+        transformer: Any,  # noqa: ANN401
+        stage: Stage,
+        position: torch.Tensor,
+        dtype: torch.dtype,
+    ) -> None:
+        self._layers: list[Layer] = []
+        for block in transformer.layers:
+            self._layers.append(Layer(block, stage, position, dtype))
+            stage = self._layers[-1].after
+        self._last = Look(transformer.final_attn_token_to_image, stage, position, dtype)
+        self._norm, self.stage = transformer.layer_norm_final_attn, stage
+
+    def of(self, image: torch.Tensor) -> Views:
+        """Return what is to be known of the encoder's image (n, c)."""
+        return Views([layer.of(image) for layer in self._layers], self._last.of(image))
 
     def __call__(
-        self, marks: torch.Tensor, images: list[torch.Tensor], each: Each = map
-    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """Return tokens (b, t, c) and images (n, c) for tokens and an image for each prompt."""
-        tokens = marks
-        notes: Sequence[Note | None] = [None] * len(images)
-        for layer in self._layers:
+        self, marks: torch.Tensor, views: Views, images: list[Written], each: Each = map
+    ) -> tuple[torch.Tensor, list[Written]]:
+        """Return tokens (b, t, c), and what they wrote into each prompt's image."""
+        tokens, ask = marks, partial(self._ask, each=each)
+        write: list[Callable[[Written], Written]] = [_nothing] * len(images)
+        for layer, view in zip(self._layers, views.layers, strict=True):
             tokens = layer.prepare(tokens, marks)
-            images, seen = self._look(layer.reading, tokens + marks, images, notes, each)
-            tokens = layer.digest(tokens + seen)
-            notes = layer.notes(tokens, marks)
-        images, seen = self._look(self._last, tokens + marks, images, notes, each)
-        return self._norm(tokens + seen), images
+            images, found = ask(layer.look, view.seen, tokens + marks, images, write)
+            tokens = layer.digest(tokens + found)
+            write = [partial(layer.write, view, note) for note in layer.notes(tokens, marks)]
+        images, found = ask(self._last, views.last, tokens + marks, images, write)
+        return self._norm(tokens + found), images
 
-    def _look(
+    def _ask(
         self,
-        reading: Reading,
+        look: Look,
+        seen: Seen,
         tokens: torch.Tensor,
-        images: list[torch.Tensor],
-        notes: Sequence[Note | None],
+        images: list[Written],
+        write: list[Callable[[Written], Written]],
         each: Each,
-    ) -> tuple[list[torch.Tensor], torch.Tensor]:
-        asked = reading.ask(tokens).to(self._position.dtype)
-        written, seen = zip(*each(self._pass, images, notes, asked), strict=True)
-        return list(written), reading.learn(torch.stack(seen).to(tokens.dtype))
+    ) -> tuple[list[Written], torch.Tensor]:
+        """Return images with notes in them, and what tokens (b, t, c) make of what they see."""
+        asked = look.reading.ask(tokens)
+        written, found = zip(*each(partial(_pass, look, seen), write, images, asked), strict=True)
+        return list(written), look.reading.learn(torch.stack(found))
 
-    @torch.inference_mode()  # which a thread does not inherit
-    def _pass(
-        self, image: torch.Tensor, note: Note | None, asked: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return an image (n, c) with a note in it, and its sums (k, c) by what is asked of it."""
-        scores = image.new_empty(len(asked), len(image))
-        written = image if note is None else torch.empty_like(image)
-        for rows in strips(image):
-            strip, position = image[rows], self._position[rows]
-            if note is not None:
-                strip = note.write(strip, strip + position)
-                written[rows] = strip
-            torch.mm(asked, (strip + position).T, out=scores[:, rows])
-        return written, scores.softmax(1) @ written
+
+@torch.inference_mode()  # which a thread does not inherit
+def _pass(
+    look: Look,
+    seen: Seen,
+    write: Callable[[Written], Written],
+    image: Written,
+    asked: torch.Tensor,
+) -> tuple[Written, torch.Tensor]:
+    written = write(image)
+    return written, look(seen, asked, written)
+
+
+def _nothing(image: Written) -> Written:
+    return image

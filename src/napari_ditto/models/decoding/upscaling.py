@@ -13,49 +13,65 @@ from __future__ import annotations
 from typing import Any
 
 import torch  # noqa: TID253  # imported with a family
-from torch.nn.functional import gelu, linear  # noqa: TID253
+from torch.nn.functional import gelu, layer_norm  # noqa: TID253
 
-from napari_ditto.models.decoding.two_way import Norm
+from napari_ditto.models.packed import PackedLinear
+
+
+class Norm:
+    """A layer norm in the precision of what it is given."""
+
+    def __init__(self, norm: Any, dtype: torch.dtype) -> None:  # noqa: ANN401
+        self._weight, self._bias = norm.weight.detach().to(dtype), norm.bias.detach().to(dtype)
+        self._eps = float(norm.eps)
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the last axis normalised."""
+        return layer_norm(x, x.shape[-1:], self._weight, self._bias, self._eps)
 
 
 class Quadruple:
     """A transposed convolution of size 2 and stride 2, channels last: (n, c) to (4 n, k)."""
 
     def __init__(self, convolution: Any, dtype: torch.dtype) -> None:  # noqa: ANN401
-        weight = convolution.weight.detach().permute(2, 3, 1, 0)
-        self._weight = weight.flatten(0, 2).contiguous().to(dtype)
-        self._bias = convolution.bias.detach().repeat(4).to(dtype)
+        self._linear = PackedLinear(*matrix(convolution), dtype)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Return four positions for each."""
-        return linear(x, self._weight, self._bias).reshape(4 * len(x), -1)
+        return self._linear(x).reshape(4 * len(x), -1)
+
+    def gelu(self, x: torch.Tensor) -> torch.Tensor:
+        """Return GELU of them."""
+        return self._linear.gelu(x).reshape(4 * len(x), -1)
+
+
+def matrix(convolution: Any) -> tuple[torch.Tensor, torch.Tensor]:  # noqa: ANN401
+    """Return weight (4 k, c) and bias of a transposed convolution of size 2 and stride 2."""
+    weight = convolution.weight.detach().permute(2, 3, 1, 0)
+    return weight.flatten(0, 2), convolution.bias.detach().repeat(4)
 
 
 class Upscaling:
-    """Two steps of upscaling, (n, c) to (16 n, k), with a norm between them.
+    """The second half of upscaling, (4 n, k) to (16 n, k'): norm, convolution, GELU.
 
     Parameters
     ----------
-    first, norm, second : torch.nn.Module
+    norm, second : torch.nn.Module
         The library's.
     dtype : torch.dtype
         What to compute with.
     """
 
-    def __init__(self, first: Any, norm: Any, second: Any, dtype: torch.dtype) -> None:  # noqa: ANN401
-        self._first, self._second = Quadruple(first, dtype), Quadruple(second, dtype)
-        self._norm = Norm(norm, dtype)
+    def __init__(self, norm: Any, second: Any, dtype: torch.dtype) -> None:  # noqa: ANN401
+        self._norm, self._second = Norm(norm, dtype), Quadruple(second, dtype)
 
-    def __call__(
-        self,
-        image: torch.Tensor,
-        middle: torch.Tensor | None = None,
-        fine: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """Return the image upscaled; `middle` (4 n, k), `fine` (16 n, k) are added (SAM 2)."""
-        x = self._first(image)
-        x = self._second(gelu(self._norm(x if middle is None else x.add_(middle))))
-        return x if fine is None else x.add_(fine)
+    def __call__(self, quarters: torch.Tensor) -> torch.Tensor:
+        """Return an image upscaled, before the last GELU."""
+        return self._second(gelu(self._norm(quarters)))
+
+    def gelu(self, quarters: torch.Tensor) -> torch.Tensor:
+        """Return an image upscaled."""
+        return self._second.gelu(gelu(self._norm(quarters)))
 
 
 class Filters:
