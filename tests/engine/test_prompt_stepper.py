@@ -229,9 +229,7 @@ def test_what_is_foreseen_changes_nothing(monkeypatch):
     pixels = np.stack([walls(labels, z) for z, labels in enumerate(truth)])
     source, model = open_source(pixels, axes="zyx", window=(0, 255)), load_model("classic")
     foreseen, expected = propagate(source, {0: truth[0]}, "z", model), []
-    monkeypatch.setattr(
-        PromptStepper, "expect", lambda self, address, before: expected.append(address)
-    )
+    monkeypatch.setattr(PromptStepper, "expect", lambda self, address: expected.append(address))
     alone = propagate(source, {0: truth[0]}, "z", model)
     assert [at.index["z"] for at in expected] == [1, 2, 3]
     np.testing.assert_array_equal(foreseen.labels, alone.labels)

@@ -7,6 +7,7 @@ summed by doubling, and a level is left when nothing moves any more: six times a
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ SMALLEST = 16
 """Sides below twice this are not halved any further."""
 
 SINGULAR = 1e-14
-"""Windows whose determinant is below this show nothing that moves."""
+"""Windows whose means have a determinant below this show nothing that moves."""
 
 
 def lucas_kanade(target: Floats, source: Floats, radius: int) -> Floats:
@@ -54,14 +55,24 @@ def lucas_kanade(target: Floats, source: Floats, radius: int) -> Floats:
 def sample(image: Floats, rows: Floats, columns: Floats) -> Floats:
     """Return an image's values at positions between its pixels, linearly; beyond, its edge."""
     height, width = image.shape
-    rows, columns = np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)
-    top = np.minimum(rows.astype(np.int32), height - 2)
-    left = np.minimum(columns.astype(np.int32), width - 2)
-    down, across = rows - top, columns - left
-    flat, at = image.ravel(), top * np.int32(width) + left
-    upper = _between(flat[at], flat[at + 1], across)
-    at += width
-    return _between(upper, _between(flat[at], flat[at + 1], across), down)
+    rows, top = _cell(rows, height)
+    columns, left = _cell(columns, width)
+    top *= np.int32(width)
+    top += left
+    flat = image.ravel()
+    upper = _between(flat.take(top), flat[1:].take(top), columns)
+    lower = _between(flat[width:].take(top), flat[width + 1 :].take(top), columns)
+    return _between(upper, lower, rows)
+
+
+def _cell(at: Floats, size: int) -> tuple[Floats, NDArray[np.int32]]:
+    """Return how far positions are from the last pixel before them, and which that is."""
+    inside = np.maximum(at, 0)
+    np.minimum(inside, size - 1, out=inside)
+    before = inside.astype(np.int32)
+    np.minimum(before, size - 2, out=before)
+    inside -= before
+    return inside, before
 
 
 def _between(first: Floats, second: Floats, part: Floats) -> Floats:
@@ -74,25 +85,29 @@ def _between(first: Floats, second: Floats, part: Floats) -> Floats:
 def _refined(target: Floats, source: Floats, flow: Floats, radius: int) -> Floats:
     """Return a flow that fits the images of one level better."""
     rows, columns = np.indices(target.shape, np.float32)
-    products = np.empty((5, *target.shape), np.float32)
+    windows = _Windows(target.shape, radius)
     for _ in range(WARPS):
         warped = sample(source, rows + flow[0], columns + flow[1])
         dy, dx = _slope(warped, 0), _slope(warped, 1)
-        error = dy * flow[0] + dx * flow[1] + (target - warped)
+        error = dy * flow[0]
+        error += dx * flow[1]
+        error += target
+        error -= warped
         for out, (a, b) in zip(
-            products, ((dy, dy), (dy, dx), (dx, dx), (dy, error), (dx, error)), strict=True
+            windows.maps, ((dy, dy), (dy, dx), (dx, dx), (dy, error), (dx, error)), strict=True
         ):
             np.multiply(a, b, out=out)
-        before, flow = flow, _solved(*_window_means(products, radius))
+        before, flow = flow, _solved(windows.sums(), windows.area**2 * SINGULAR)
         if np.abs(flow - before).mean() < STILL:
             break
     return flow
 
 
-def _solved(yy: Floats, yx: Floats, xx: Floats, ye: Floats, xe: Floats) -> Floats:
+def _solved(sums: Floats, singular: float) -> Floats:
     """Return the solutions of ``[[yy, yx], [yx, xx]] flow = [ye, xe]``, 0 where there is none."""
+    yy, yx, xx, ye, xe = sums
     determinant = yy * xx - yx * yx
-    flat = np.abs(determinant) < SINGULAR
+    flat = np.abs(determinant) < singular
     determinant[flat] = 1
     flow = np.stack((xx * ye - yx * xe, yy * xe - yx * ye))
     flow /= determinant
@@ -100,11 +115,30 @@ def _solved(yy: Floats, yx: Floats, xx: Floats, ye: Floats, xe: Floats) -> Float
     return flow
 
 
-def _window_means(maps: Floats, radius: int) -> Floats:
-    """Return the means over windows around each pixel of maps (n, h, w), mirrored at the edges."""
-    side = 2 * radius + 1
-    wide = np.pad(maps, ((0, 0), (radius, radius), (radius, radius)), mode="reflect")
-    return np.asarray(window_sums(wide, side) * np.float32(1 / side**2))
+class _Windows:
+    """Five maps of one shape, summed over windows around each pixel, mirrored at the edges."""
+
+    def __init__(self, shape: tuple[int, ...], radius: int) -> None:
+        self._side = 2 * radius + 1
+        self.area = self._side**2
+        self._wide = np.empty((5, *(n + 2 * radius for n in shape)), np.float32)
+        self.maps = self._wide[:, radius:-radius, radius:-radius]
+        self._mirrored = [_mirrored(n, radius) for n in shape]
+
+    def sums(self) -> Floats:
+        """Return the sums."""
+        (rows, from_rows), (columns, from_columns) = self._mirrored
+        self._wide[:, :, columns] = self._wide[:, :, from_columns]
+        self._wide[:, rows] = self._wide[:, from_rows]
+        return window_sums(self._wide, self._side)
+
+
+@cache
+def _mirrored(size: int, radius: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the places of a frame of `radius` around `size` values, and whose values they show."""
+    inner = np.pad(np.arange(radius, radius + size), radius, mode="reflect")
+    frame = np.r_[:radius, radius + size : size + 2 * radius]
+    return frame, inner[frame]
 
 
 def _slope(image: Floats, axis: int) -> Floats:
@@ -120,13 +154,26 @@ def _slope(image: Floats, axis: int) -> Floats:
 
 def _pyramid(image: Floats) -> list[Floats]:
     """Return an image and its halves."""
-    from skimage.transform import pyramid_reduce
-
     levels = [image]
     while min(levels[-1].shape) > 2 * SMALLEST and len(levels) < 10:
-        smaller: Any = pyramid_reduce(levels[-1], 2.0, channel_axis=None)  # type: ignore[no-untyped-call]
-        levels.append(np.asarray(smaller, np.float32))
+        levels.append(_half(levels[-1]))
     return levels
+
+
+def _half(image: Floats) -> Floats:
+    """Return what ``skimage.transform.pyramid_reduce`` does, without its checks for even sides."""
+    from scipy.ndimage import gaussian_filter
+    from skimage.transform import pyramid_reduce
+
+    if any(n % 2 for n in image.shape):
+        smaller: Any = pyramid_reduce(image, 2.0, channel_axis=None)  # type: ignore[no-untyped-call]
+        return np.asarray(smaller, np.float32)
+    smooth = gaussian_filter(image, 2 / 3, mode="reflect")
+    total = smooth[::2, ::2] + smooth[1::2, ::2]
+    total += smooth[::2, 1::2]
+    total += smooth[1::2, 1::2]
+    total *= np.float32(0.25)
+    return np.asarray(total, np.float32)
 
 
 def _resized(flow: Floats, shape: tuple[int, ...]) -> Floats:

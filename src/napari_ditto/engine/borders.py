@@ -21,7 +21,7 @@ from napari_ditto.core.settling import settle
 from napari_ditto.core.tiling import Grid, Tile
 from napari_ditto.core.transfer import Transfer
 from napari_ditto.engine.encode import TileEncoder
-from napari_ditto.engine.recalling import recall_steps
+from napari_ditto.engine.recalling import recall_steps, tile_steps
 from napari_ditto.models.protocols import UNKNOWN, ContextMap, ContextModel, Example, Memory
 
 Floats = NDArray[np.float32]
@@ -97,12 +97,9 @@ class Borders:
         """Do what :meth:`see` will need, as far as it can be kept."""
         known = self._known_of(address, memory)
         grid = Grid(self.encoder.source.plane_shape(address), self.encoder.tile_size)
-        for tile in list(dict.fromkeys(t for box in boxes for t in grid.covering(box)))[
-            :MOST_KNOWN
-        ]:
-            if tile not in known:
-                (embedding,) = drain(self.encoder.embed_steps(address, [tile]))
-                known[tile] = self.model.recall(embedding, memory)
+        tiles = dict.fromkeys(tile for box in boxes for tile in grid.covering(box))
+        for tile in list(tiles)[:MOST_KNOWN]:
+            drain(tile_steps(self.encoder, self.model, memory, address, tile, known))
 
     def _known_of(self, address: PlaneAddress, memory: Memory) -> _Known:
         if self._seen is None or self._seen[0] != address or self._seen[1] is not memory:

@@ -133,12 +133,7 @@ def recall_steps(
     tiles = list(Grid(shape, encoder.tile_size).covering(box))
     for i, tile in enumerate(tiles):
         yield Progress("decode", i, len(tiles), f"tile {i + 1} of {len(tiles)}")
-        found = known.get(tile) if known is not None else None
-        if found is None:
-            (embedding,) = yield from encoder.embed_steps(address, [tile])
-            found = model.recall(embedding, memory)
-            if known is not None:  # else nothing is held but the tile at hand
-                known[tile] = found
+        found = yield from tile_steps(encoder, model, memory, address, tile, known)
         common = tile.box.intersect(box)
         here, there = (
             common.shift(-box.y0, -box.x0).slices,
@@ -152,6 +147,24 @@ def recall_steps(
             center[here] += trust * found.center[there]
         weight[here] += trust
     return total / weight, center / weight if centered else None
+
+
+def tile_steps(
+    encoder: TileEncoder,
+    model: ContextModel,
+    memory: Memory,
+    address: PlaneAddress,
+    tile: Tile,
+    known: MutableMapping[Tile, ContextMap] | None = None,
+) -> Generator[Progress, None, ContextMap]:
+    """Return what one tile tells, asked for only if it is not `known`, and known from then on."""
+    found = known.get(tile) if known is not None else None
+    if found is None:
+        (embedding,) = yield from encoder.embed_steps(address, [tile])
+        found = model.recall(embedding, memory)
+        if known is not None:  # else nothing is held but the tile at hand
+            known[tile] = found
+    return found
 
 
 def paint_classes(
