@@ -158,6 +158,50 @@ def test_hover_to_contour(make_napari_viewer, qtbot, side, capsys, monkeypatch):
     assert len(waits) > HOVERS / 2
 
 
+def strokes(rng, count, low=12, high=500):
+    """Yield aimed movements: places 10 ms apart, slow at both ends, 4 to 120 pixels long.
+
+    The speed is that of least jerk (Flash & Hogan 1985, eq. 6), the time as Fitts has it.
+    """
+    here = rng.uniform(low, high, 2)
+    for _ in range(count):
+        far, angle = np.exp(rng.uniform(np.log(4), np.log(120))), rng.uniform(0, 2 * np.pi)
+        there = here + far * np.array([np.sin(angle), np.cos(angle)])
+        there = np.where((there < low) | (there > high), 2 * here - there, there).clip(low, high)
+        seconds = 0.1 + 0.06 * np.log2(1 + far)
+        t = np.linspace(0, 1, round(100 * seconds) + 1)[1:, None]
+        yield here + (10 * t**3 - 15 * t**4 + 6 * t**5) * (there - here)
+        here = there
+
+
+def test_hover_on_a_path(make_napari_viewer, qtbot, capsys, monkeypatch):
+    """As hands move: from the last event of a stroke to the contour; then a look of .1 to .6 s."""
+    monkeypatch.setattr("napari_ditto.ui.settings._napari_section", lambda: None)
+    hand = Hand(make_napari_viewer(show=True), qtbot, coins((512, 512)))
+    hand.warm((0, 0, 512, 512), 128)
+    rng, load = np.random.default_rng(1), os.getloadavg()[0]
+    hand.jobs.clear()
+    waits, heart = [], Heartbeat(2)
+    for stroke in strokes(rng, HOVERS):
+        for place in stroke[:-1]:
+            hand.move(*place)
+            qtbot.wait(10)
+        waited = hand.hover_over(*stroke[-1])
+        if waited is not None:
+            waits.append(1000 * waited)
+        qtbot.wait(int(1000 * rng.uniform(0.1, 0.6)))
+    gaps, jobs = heart.stop(), 1000 * np.array(hand.jobs)
+    hand.close()
+    with capsys.disabled():
+        print(
+            f"\nhover on a path, {len(waits)} rests, load {load:.1f}: {percentiles(waits)}; in the "
+            f"job {percentiles(jobs[:, 0])}; event loop p99 {np.percentile(gaps, 99):.0f} ms, "
+            f"longest {gaps.max():.0f} ms"
+        )
+        report("ditto/hover to contour, on a path", samples_of([w / 1000 for w in waits]), "ms")
+    assert len(waits) > HOVERS / 3
+
+
 def test_a_hand_that_wanders(make_napari_viewer, qtbot, capsys, monkeypatch):
     """Moves of 300 ms at 60 events a second, then a rest: from the last event to the contour."""
     monkeypatch.setattr("napari_ditto.ui.settings._napari_section", lambda: None)

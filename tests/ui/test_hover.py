@@ -276,6 +276,68 @@ def test_an_answer_that_comes_too_late_is_dropped(bench):
     assert bench.stage.hidden
 
 
+class Ready(BlobModel):
+    """Has three things to prepare at each place."""
+
+    def __init__(self):
+        super().__init__()
+        self.prepared = []
+        self.hear = lambda: None
+
+    def prepare(self, embedding, prompts):
+        if self.prepared.count(prompts) == 3:
+            return False
+        self.prepared.append(prompts)
+        self.hear()
+        return True
+
+
+def glide(bench, y, x):
+    bench.stage.at = Pointed(PLANE, y, x, True)
+    bench.stage.moved.emit()
+
+
+def at(y, x):
+    return PromptSet((PointPrompt(y, x),))
+
+
+def test_around_the_mouse_it_prepares_until_nothing_is_left():
+    bench = Bench(Ready())
+    bench.stage.move(*INSIDE)
+    assert bench.model.prepared == [at(*INSIDE)] * 3
+    glide(bench, *OTHER)
+    assert bench.model.prepared == [at(*INSIDE)] * 3 + [at(*OTHER)] * 3
+    assert len(bench.stage.drawn) == 1, "what is passed is not asked about"
+
+
+def test_what_is_prepared_follows_the_mouse_and_ends_where_it_leaves():
+    bench = Bench(Ready())
+    bench.stage.move(*OTHER)
+    bench.model.prepared.clear()
+    course = iter([lambda: glide(bench, 21.0, 20.0), bench.stage.left.emit])
+    bench.model.hear = lambda: next(course)()
+    glide(bench, *INSIDE)
+    assert bench.model.prepared == [at(*INSIDE), at(21.0, 20.0)]
+
+
+def test_nothing_is_prepared_where_nothing_is_encoded_or_shown():
+    bench = Bench(Ready())
+    glide(bench, *INSIDE)
+    assert bench.model.prepared == []
+    bench.stage.move(*INSIDE)
+    bench.hover.toggle()
+    bench.model.prepared.clear()
+    glide(bench, *OTHER)
+    assert bench.model.prepared == []
+
+
+def test_a_mouse_that_slows_down_is_answered_before_it_rests(bench):
+    glide(bench, *INSIDE)
+    assert bench.stage.drawn == []
+    glide(bench, INSIDE[0] + 0.3, INSIDE[1])
+    assert shown(bench)[20, 20]
+
+
 def test_a_real_prompt_takes_the_place_of_a_look_ahead(bench):
     bench.runner.hold = True
     bench.stage.move(*OTHER)

@@ -212,6 +212,23 @@ def test_an_idle_job_gives_way_and_is_no_work(runner, loop):
     assert [job.name for job in states if job] == ["real"] * len([job for job in states if job])
 
 
+def test_the_next_job_waits_in_the_thread_while_a_dropped_one_ends_its_step(runner, loop):
+    gate, log, done = threading.Event(), [], []
+    runner.submit(Job("ahead", steps("ahead", gate=gate, log=log), idle=True))
+    loop.run_until(lambda: log)
+    runner.submit(Job("skipped", steps("skipped", log=log), idle=True))
+    runner.submit(Job("asked", steps("asked", log=log), done.append, replaceable=True))
+    gate.set()
+    deadline = time.monotonic() + 5
+    while "start asked" not in log and time.monotonic() < deadline:
+        time.sleep(0.001)  # the event loop is busy elsewhere
+    assert log[:2] == ["start ahead", "start asked"]
+    loop.run_until(lambda: done)
+    loop.drain()
+    assert done == ["asked"]
+    assert not runner.is_busy
+
+
 def test_an_idle_job_runs_where_nothing_else_is_to_be_done(runner, loop):
     got = []
     runner.submit(Job("real", steps("real"), got.append))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -150,6 +150,12 @@ class Annotator:
     ) -> Steps:
         """Return what :meth:`predict` returns, step by step; see :class:`Predictor`."""
         return self._predictor.predict_steps(prompts, address, level)
+
+    def prepare_steps(
+        self, where: Callable[[], PromptSet | None], address: PlaneAddress
+    ) -> Generator[Progress, None, None]:
+        """Do what questions like one will need, step by step; see :class:`Predictor`."""
+        return self._predictor.prepare_steps(where, address)
 
     def has_encoded(self, prompts: PromptSet, address: PlaneAddress) -> bool:
         """Whether the tile that is asked first is encoded already; nothing is read."""

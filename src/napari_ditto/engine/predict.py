@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,7 +21,7 @@ from napari_ditto.engine.encode import TileEncoder
 from napari_ditto.engine.growth import Growth, agreement, grow_steps
 from napari_ditto.engine.placing import placed_patchwork
 from napari_ditto.errors import ModelError, PromptError
-from napari_ditto.models.protocols import ContextModel, MaskLogits, PromptModel
+from napari_ditto.models.protocols import ContextModel, MaskLogits, PreparingModel, PromptModel
 
 GROWTH_TILES = 64
 """Tiles decoded for one object before a coarser level is tried; about a minute of SAM on a CPU."""
@@ -204,6 +204,33 @@ class Predictor:
             return proposals
         yield Progress("grow", 1, 0, "following the object", proposals)
         return (yield from self._follow(first, first.best, proposals, pyramid, self.growth_tiles))
+
+    def prepare_steps(
+        self, where: Callable[[], PromptSet | None], address: PlaneAddress
+    ) -> Generator[Progress, None, None]:
+        """Do what questions like one will need, as far as the model can and its tile is encoded.
+
+        Parameters
+        ----------
+        where : callable
+            Returns the question, before each step anew, or None to end this; plane coordinates.
+        address : PlaneAddress
+            The plane.
+
+        Yields
+        ------
+        Progress
+            After a few milliseconds, a place to cancel.
+        """
+        model = self.model
+        while isinstance(model, PreparingModel) and (prompts := where()) is not None:
+            question = self.question(prompts, address)
+            if not self.encoder.has(address, question.tile):
+                break
+            (embedding,) = yield from self.encoder.embed_steps(address, [question.tile])
+            if not model.prepare(embedding, translate(question.local, model.spec.capabilities)):
+                break
+            yield Progress("decode", text="looking around")
 
     def has_encoded(self, prompts: PromptSet, address: PlaneAddress) -> bool:
         """Whether the tile that :meth:`predict_steps` asks first is encoded already.

@@ -65,7 +65,8 @@ class ModelSpec:
         For models that keep examples instead of condensing them once; then `decode_seconds` is
         the cost of one example on one tile.
     precision : str
-        What its encoder computes with, ``"float32"``, ``"bfloat16"`` or ``"float16"``.
+        What its encoder computes with, ``"float32"``, ``"bfloat16"``, ``"float16"``
+        or ``"int8"``.
     """
 
     id: str
@@ -188,6 +189,18 @@ class CroppingModel(PromptModel, Protocol):
 
     def decode_crops(self, embedding: Embedding, prompts: Sequence[PromptSet]) -> list[Crop]:
         """Return the candidate to show first for each prompt set, as :meth:`decode` would."""
+        ...
+
+
+@runtime_checkable
+class PreparingModel(PromptModel, Protocol):
+    """A prompt model that can do part of the work before it is asked."""
+
+    def prepare(self, embedding: Embedding, prompts: PromptSet) -> bool:
+        """Do a few milliseconds of what questions like this one will need, the likeliest first.
+
+        It changes no answer. Returns False when nothing is left to do.
+        """
         ...
 
 

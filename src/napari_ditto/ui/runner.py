@@ -173,7 +173,8 @@ class Runner:
         self._waiting = [job for job in self._waiting if not job.dropped.is_set()]
 
     def _start_next(self) -> None:
-        if self._current or not self._waiting:
+        """Hand the thread its next job, also while a dropped one ends its last step."""
+        if not self._waiting or (self._current and not self._current.dropped.is_set()):
             return
         self._current = self._waiting.pop(0)
         self._inbox.put(self._current)
@@ -202,13 +203,14 @@ class Runner:
     def _finish(self, job: Job, listener: Callable[[Any], None], message: object) -> None:
         """Free the slot first, so that the listener may submit the next job."""
         if not self._closed:
-            self._post(self._free)
+            self._post(lambda: self._free(job))
         self._tell(job, listener, message)
         if not self._closed:
             self._post(self._settle)
 
-    def _free(self) -> None:
-        self._current = None
+    def _free(self, job: Job) -> None:
+        if self._current is job:
+            self._current = None
 
     def _settle(self) -> None:
         if not self._closed:

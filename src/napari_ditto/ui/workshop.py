@@ -111,6 +111,14 @@ class Workshop(ModelShelf):
             return (yield from steps)
         return (yield from until_growth(steps))
 
+    def look_around(
+        self, setup: Setup, where: Callable[[], PromptSet | None], address: PlaneAddress
+    ) -> Generator[Progress, None, None]:
+        """Do what :meth:`foresee` will need near where the mouse is, as long as it is anywhere."""
+        if self.has(setup.model, setup.device):
+            annotator = yield from self._ready(setup)
+            yield from annotator.prepare_steps(where, address)
+
     def ahead(
         self,
         setup: Setup,

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_ditto.core.prompts import PointPrompt, PromptSet
+from napari_ditto.core.prompts import BoxPrompt, PointPrompt, PromptSet
 from napari_ditto.models.device import threads
 from napari_ditto.models.ditto import zoom
 from napari_ditto.models.ditto.model import load_ditto
@@ -55,6 +55,64 @@ def test_a_click_nearby_encodes_one_or_two_views(monkeypatch: pytest.MonkeyPatch
             seen.clear()
             model.decode(embedding, [PromptSet((PointPrompt(*place),))])
     assert sum(seen) <= 2
+
+
+@given(
+    y=st.floats(0, SHAPE[0] - 1), x=st.floats(0, SHAPE[1] - 1),
+    far=st.floats(0, 12), angle=st.floats(0, 7),
+)  # fmt: skip
+def test_what_is_near_are_the_first_looks_of_all_clicks_near(
+    y: float, x: float, far: float, angle: float
+) -> None:
+    views = zoom.nearby((y, x), SHAPE, 12.001)
+    assert len(views) == len(set(views)) <= 60
+    own = zoom.ladder((y, x), 0, SHAPE)
+    assert set(views[: len(own)]) == set(own)
+    other = (y + far * np.sin(angle), x + far * np.cos(angle))
+    assert set(zoom.ladder(other, 0, SHAPE)) <= set(views)
+
+
+def test_a_prepared_place_has_the_same_answer_and_less_to_encode(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[int] = []
+    encode = DittoNetwork.encode
+
+    def counted(self: DittoNetwork, image: torch.Tensor) -> object:
+        seen.append(len(image))
+        return encode(self, image)
+
+    grey = np.random.default_rng(0).random((1, 256, 256, 1), np.float32).repeat(3, -1)
+    fresh, ready = load_ditto("cpu"), load_ditto("cpu")
+    embedding = ready.encode(grey)[0]
+    click, near = (PromptSet((PointPrompt(*p),)) for p in ((128.0, 128.0), (134.0, 121.0)))
+    monkeypatch.setattr(DittoNetwork, "encode", counted)
+    steps = 0
+    while ready.prepare(embedding, click):
+        steps += 1
+    assert 10 < steps <= 60
+    assert seen == [1] * steps, "each step is one view, so that it can be broken off"
+    seen.clear()
+    found = ready.decode(embedding, [near])
+    assert sum(seen) <= 1, "at most the closer look is new"
+    expected = fresh.decode(fresh.encode(grey)[0], [near])
+    assert (found.logits == expected.logits).all()
+    assert (found.scores == expected.scores).all()
+
+
+@pytest.mark.parametrize(
+    "prompts",
+    [
+        PromptSet((PointPrompt(9, 9), PointPrompt(5, 5, False))),
+        PromptSet((PointPrompt(9, 9),), diameter=20.0),
+        PromptSet(box=BoxPrompt(2, 2, 9, 9)),
+    ],
+    ids=["further click", "known size", "box"],
+)
+def test_only_a_lone_click_is_prepared(prompts: PromptSet) -> None:
+    model = load_ditto("cpu")
+    embedding = model.encode(np.zeros((1, 64, 64, 3), np.float32))[0]
+    assert not model.prepare(embedding, prompts)
 
 
 def test_a_grey_tile_is_rendered_from_one_channel() -> None:

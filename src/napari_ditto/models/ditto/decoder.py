@@ -93,12 +93,13 @@ class Decoder(nn.Module):
         coarse = torch.cat((pool(maps, 4), F.max_pool2d(maps, 4), pool(alike, 2)), 1)
         d16 = self.mix16(shared.s16 + self.cues16(coarse))
         d8 = shared.s8 + self.cues8(torch.cat((maps8, alike), 1))
-        d8 = self.mix8(d8 + resize_like(self.down[2](d16), d8))
+        # In place from here on: a fresh array of this size costs as much as a convolution.
+        d8 = self.mix8(d8.add_(resize_like(self.down[2](d16), d8)))
         d4 = shared.s4 + self.cues4(maps)
-        d4 = self.mix4(d4 + resize_like(self.down[1](d8), d4))
+        d4 = self.mix4(d4.add_(resize_like(self.down[1](d8), d4)))
         d2 = shared.s2 + self.cues2(fine)
-        d2 = F.relu(d2 + resize_like(self.down[0](d4), d2))
-        logits = self.mask(F.relu(self.mix2(d2)))
+        d2 = F.relu(d2.add_(resize_like(self.down[0](d4), d2)), inplace=True)
+        logits = self.mask(F.relu(self.mix2(d2), inplace=True))
         return Decoded(logits, self._judge(logits, d16, d4, maps))
 
     def _judge(self, logits: Tensor, d16: Tensor, d4: Tensor, maps: Tensor) -> Tensor:

@@ -60,7 +60,7 @@ class Backbone(nn.Module):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Map an image (n, 3, h, w) in [0, 1] to its features at strides 2, 4, 8 and 16."""
-        x = F.relu6(self.stem((image - self.mean) / self.std))
+        x = F.relu6(self.stem((image - self.mean).div_(self.std)), inplace=True)
         taps = []
         for i, block in enumerate(self.blocks):
             x = block(x)
@@ -88,9 +88,9 @@ class Encoder(nn.Module):
         s16 = self.mix[2](self.lateral[3](taps[3]))
         s8 = self.mix[1](self._merge(2, taps, s16))
         s4 = self.mix[0](self._merge(1, taps, s8))
-        s2 = F.relu(self._merge(0, taps, s4))
+        s2 = F.relu(self._merge(0, taps, s4), inplace=True)
         return Features(s2, s4, s8, s16, F.normalize(self.key(s8), dim=1))
 
     def _merge(self, level: int, taps: list[Tensor], coarser: Tensor) -> Tensor:
         lateral = self.lateral[level](taps[level])
-        return lateral + resize_like(self.down[level](coarser), lateral)  # type: ignore[no-any-return]
+        return lateral.add_(resize_like(self.down[level](coarser), lateral))  # type: ignore[no-any-return]

@@ -33,8 +33,8 @@ with one thread the bits of an answer do not depend on what else is asked, nor o
 cores; with more, the last bits of an answer among many may.
 """
 
-KEPT_VIEWS = 48
-"""Views of one tile whose features are kept, 0.4 MB each at 128 pixels."""
+KEPT_VIEWS, KEPT_ELSEWHERE = 96, 24
+"""Views of the tile in use, and of one that is not, whose features are kept; 0.4 MB each."""
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
@@ -65,6 +65,12 @@ class Recent(Generic[Key, Value]):
             while len(self._values) > self._size:
                 self._values.popitem(last=False)
             return kept
+
+    def shrink(self, size: int) -> None:
+        """Let go of all but some keys used last."""
+        with self._lock:
+            while len(self._values) > size:
+                self._values.popitem(last=False)
 
     def get_or_make(self, key: Key, make: Callable[[], Value]) -> Value:
         """Return the value of a key, made now if it is not here."""
@@ -142,6 +148,16 @@ class Eye:
         """Answer questions, those of one size at once."""
         with threads(1 if len(questions) <= FEW else None):
             return self._look(questions)
+
+    def prepare(self, views: Sequence[View]) -> bool:
+        """Encode the first view that is new; return whether there was one."""
+        new = next((view for view in views if self.seen.get(view) is None), None)
+        if new is None:
+            return False
+        with threads(1):
+            (features,) = self._encode([new])
+        self.seen.keep(new, features)
+        return True
 
     def _look(self, questions: Sequence[Question]) -> list[Look]:
         found: dict[int, Look] = {}

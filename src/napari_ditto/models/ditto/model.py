@@ -21,10 +21,12 @@ from napari_ditto.models.ditto.context_features import LEVELS, describe
 from napari_ditto.models.ditto.dialogue import CHOICES, Option, State, converse
 from napari_ditto.models.ditto.encoder import STRIDE
 from napari_ditto.models.ditto.layers import pool
-from napari_ditto.models.ditto.looks import BATCH, Eye, Recent
+from napari_ditto.models.ditto.looks import BATCH, KEPT_ELSEWHERE, Eye, Recent
+from napari_ditto.models.ditto.story import is_lone_click
 from napari_ditto.models.ditto.suggest import suggest
 from napari_ditto.models.ditto.views import OUTSIDE, develop, paste, shown
 from napari_ditto.models.ditto.weights import load_network
+from napari_ditto.models.ditto.zoom import nearby
 from napari_ditto.models.protocols import ContextMap, Crop, Example, MaskLogits, Memory
 
 if TYPE_CHECKING:
@@ -34,7 +36,10 @@ KEPT_STATES = 32
 """Prompt sets of one tile whose answers wait for one more click."""
 
 KEPT_TILES = 4
-"""Tiles in use at once, at most 25 MB each."""
+"""Tiles in use at once, 45 MB for the one asked last and 15 MB for each other."""
+
+REACH = 10.0
+"""So far around a click, pixels, :meth:`DittoModel.prepare` looks in advance: some 30 views."""
 
 BOX_SLACK = 0.1
 """A mask may leave its box by this part of the box's side: hands are not exact."""
@@ -126,6 +131,18 @@ class DittoModel:
             crops += [_crop(s.options[0], shape, p) for s, p in zip(states, some, strict=True)]
         return crops
 
+    @torch.inference_mode()
+    def prepare(self, embedding: Embedding, prompts: PromptSet) -> bool:
+        """Encode one view that a click near this one will need; return whether there was one.
+
+        It changes no answer. Further clicks, boxes, strokes and masks leave nothing to prepare.
+        """
+        tile = self._tile(embedding)
+        if not is_lone_click(prompts):
+            return False
+        (click,) = prompts.points
+        return tile.eye.prepare(nearby((click.y, click.x), embedding.tile_shape, REACH))
+
     def suggest(self, embedding: Embedding) -> list[PromptSet]:
         """Return one prompt set per object seen in the tile."""
         self._own(embedding.model)
@@ -162,6 +179,9 @@ class DittoModel:
                 for old in list(self._tiles)[: -KEPT_TILES + 1]:
                     self._tiles.pop(old, None)
                 self._tiles[embedding] = tile
+            for other in list(self._tiles.values()):
+                if other is not tile:
+                    other.eye.seen.shrink(KEPT_ELSEWHERE)
         return tile
 
     def _own(self, key: str) -> None:

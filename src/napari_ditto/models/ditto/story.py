@@ -35,6 +35,12 @@ def tell(prompts: PromptSet) -> list[PromptSet]:
     return [replace(prompts, points=points[:k]) for k in range(at_once, len(points) + 1)]
 
 
+def is_lone_click(prompts: PromptSet) -> bool:
+    """Whether one positive click, and no size, is all that is said."""
+    alone = replace(prompts, points=(), text="").is_empty and prompts.diameter is None
+    return alone and len(prompts.points) == 1 and prompts.has_positive
+
+
 def said(prompts: PromptSet) -> Said:
     """Return points and box of prompts; strokes become a few points."""
     points = [(p.y, p.x, 1.0 if p.positive else -1.0) for p in prompts.points]

@@ -55,16 +55,19 @@ def ladder(
     diameter : float, optional
         How large objects are, pixels; one view that suits it instead of all.
     """
-    whole = float(max(shape))
-    sides = [HINTED * diameter] if diameter else [*LADDER, whole]
-    least, most = max(SMALLEST_VIEW, ROOM * span), max(SMALLEST_VIEW, whole)
-    fit = sorted({min(max(side, least), most) for side in sides})
-    apart = [s for s, after in zip(fit, [*fit[1:], math.inf], strict=True) if after > 1.2 * s]
+    sides = [HINTED * diameter] if diameter else [*LADDER, float(max(shape))]
     shared = not diameter
     return [
         view_around(_snapped(center, side) if shared else center, side, shape, LOOK_PIXELS)
-        for side in apart
+        for side in _apart(sides, span, shape)
     ]
+
+
+def _apart(sides: Sequence[float], span: float, shape: tuple[int, int]) -> list[float]:
+    """Return sides that suit prompts and tile, and differ enough to show other things."""
+    least, most = max(SMALLEST_VIEW, ROOM * span), max(SMALLEST_VIEW, float(max(shape)))
+    fit = sorted({min(max(side, least), most) for side in sides})
+    return [s for s, after in zip(fit, [*fit[1:], math.inf], strict=True) if after > 1.2 * s]
 
 
 def _snapped(center: tuple[float, float], side: float) -> tuple[float, float]:
@@ -72,6 +75,31 @@ def _snapped(center: tuple[float, float], side: float) -> tuple[float, float]:
     step = side / SHARED
     y, x = (step * round(at / step) for at in center)
     return y, x
+
+
+def nearby(center: tuple[float, float], shape: tuple[int, int], reach: float) -> list[View]:
+    """Return the views of first looks of all clicks within reach, pixels.
+
+    Those of the nearest clicks come first, and of one click the widest, which serves longest.
+    """
+    away: dict[View, float] = {}
+    for side in reversed(_apart([*LADDER, float(max(shape))], 0.0, shape)):
+        for place, distance in _places(center, side / SHARED, reach):
+            view = view_around(place, side, shape, LOOK_PIXELS)
+            away[view] = min(distance, away.get(view, math.inf))
+    return sorted(away, key=lambda view: away[view])
+
+
+def _places(
+    center: tuple[float, float], step: float, reach: float
+) -> list[tuple[tuple[float, float], float]]:
+    """Return the shared places of clicks within reach, and how far away the nearest of these is."""
+    axes = []
+    for at in center:
+        numbers = range(round((at - reach) / step), round((at + reach) / step) + 1)
+        axes.append([(step * i, max(0.0, abs(step * i - at) - step / 2)) for i in numbers])
+    found = [((y, x), math.hypot(down, across)) for y, down in axes[0] for x, across in axes[1]]
+    return [(place, distance) for place, distance in found if distance <= reach]
 
 
 SHARED = 8
@@ -147,6 +175,7 @@ def _nearest(masks: Masks, seen: View, view: View) -> Masks:
         np.floor((at + new - old) * (seen.cells / seen.side)).astype(np.intp)
         for new, old in ((view.y0, seen.y0), (view.x0, seen.x0))
     )
-    inside = [(i >= 0) & (i < seen.cells) for i in (rows, columns)]
-    rows, columns = (i.clip(0, seen.cells - 1) for i in (rows, columns))
-    return masks[:, rows[:, None], columns] * (inside[0][:, None] & inside[1])  # type: ignore[no-any-return]
+    brought: Masks = masks.take(rows, axis=1, mode="clip").take(columns, axis=2, mode="clip")
+    brought[:, (rows < 0) | (rows >= seen.cells)] = 0
+    brought[:, :, (columns < 0) | (columns >= seen.cells)] = 0
+    return brought

@@ -103,11 +103,13 @@ class Hover(Part):
         self._wanted, self._remember = on, remember
         self._chosen: dict[str, bool] = {}
         self._aim: Aim | None = None
+        self._near: Aim | None = None
         self._shown: Shown | None = None
         self._answers: OrderedDict[tuple[Setup, PlaneAddress, PromptSet], Proposals] = OrderedDict()
         proposing.foreseen = self.answer
         self._told = self.shown()
         stage.rested.connect(lambda: quietly(self._on_rested))
+        stage.moved.connect(lambda: quietly(self._on_moved))
         stage.left.connect(self._forget)
         stage.scrolled.connect(self._on_scrolled)
         refining.changed.connect(self._on_refined)
@@ -177,17 +179,47 @@ class Hover(Part):
 
     def _on_rested(self) -> None:
         aim = self._look()
-        if aim is None:
-            return self._forget()
+        return self._forget() if aim is None else self._rest_at(aim)
+
+    def _rest_at(self, aim: Aim) -> None:
         if aim == self._aim:
             return None
-        self._aim = aim
+        self._aim = self._near = aim
         known = self._answers.get((aim.setup, aim.address, aim.prompts))
         if known is not None:
             return self._draw(known)
         # The old contour stays until the answer is there: to paint the window without it would
         # take the time that the answer needs.
         return self._ask(aim)
+
+    def _on_moved(self) -> None:
+        """Get ready for where the mouse is now: it may rest there, or near.
+
+        In the same pixel as before it is so slow that it will.
+        """
+        aim = self._look()
+        if aim is not None and aim == self._near:
+            return self._rest_at(aim)
+        self._near = aim
+        return self._look_around()
+
+    def _look_around(self) -> None:
+        """Do what answers near the mouse will need while nothing else is to be done."""
+        aim = self._near
+        if aim is None or self._desk.runner.is_busy:
+            return
+
+        def where() -> PromptSet | None:
+            near = self._near
+            same = near is not None and (near.setup, near.address) == (aim.setup, aim.address)
+            return near.prompts if near is not None and same else None
+
+        self._desk.run_idle(
+            "looking around",
+            lambda: self._desk.workshop.look_around(aim.setup, where, aim.address),
+            _nothing,
+            _nothing,
+        )
 
     def _look(self) -> Aim | None:
         """Return what a click would ask now; None if nothing, or if that may not be shown."""
@@ -223,7 +255,10 @@ class Hover(Part):
                 return self._hide() if aim == self._aim else None
             if found.complete[found.best]:
                 self._keep(aim, found)
-            return self._draw(found) if aim == self._aim else None
+            if aim == self._aim:
+                self._draw(found)
+                self._look_around()
+            return None
 
         self._desk.run_idle(
             "looking ahead",
@@ -258,7 +293,7 @@ class Hover(Part):
 
     def _forget(self, *_: object) -> None:
         """Show nothing, and want nothing any more."""
-        self._aim = None
+        self._aim = self._near = None
         self._hide()
 
     def _on_refined(self) -> None:
@@ -294,6 +329,10 @@ class Hover(Part):
         """Let go of the viewer."""
         self._answers.clear()
         self._stage.close()
+
+
+def _nothing(_: object) -> None:
+    """Hear of work that is its own result."""
 
 
 def _beside_a_window(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Layer, Points
     from napari.viewer import Viewer
 
-REST_MILLISECONDS = 12
+REST_MILLISECONDS = 20
 """A mouse that moves on within this time has not rested; events come every 8 to 16 ms."""
 
 PAUSE_SECONDS = 0.06
@@ -55,8 +55,10 @@ class Pointed:
 class HoverStage(Protocol):
     """The viewer, as far as the live preview is concerned."""
 
+    moved: SignalInstance
+    """The mouse is somewhere else over the canvas, no button pressed."""
     rested: SignalInstance
-    """The mouse has come to rest over the canvas, no button pressed."""
+    """The mouse has come to rest there."""
     left: SignalInstance
     """The mouse drags or has left, or another tool is in the user's hand."""
     scrolled: SignalInstance
@@ -106,6 +108,7 @@ class HoverStage(Protocol):
 class ViewerHover:
     """A napari viewer as a :class:`HoverStage`."""
 
+    moved = Signal()
     rested = Signal()
     left = Signal()
     scrolled = Signal(int)
@@ -130,6 +133,8 @@ class ViewerHover:
         before, self._moved = self._moved, monotonic()
         if self._moved - before > PAUSE_SECONDS:
             self.rested.emit()
+        else:
+            self.moved.emit()
         return self._rests_soon()
 
     def _on_wheel(self, _: object, event: Any) -> None:  # noqa: ANN401 - napari's
