@@ -11,6 +11,7 @@ from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.core.prompts import BoxPrompt, PointPrompt
 from napari_ditto.core.window import Window
 from napari_ditto.models.names import DEFAULT_MODEL
+from napari_ditto.models.numerics import CHOICES
 
 if TYPE_CHECKING:
     from napari_ditto.data.protocols import Source
@@ -147,7 +148,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision",
         default="auto",
-        choices=("auto", "float32", "bfloat16", "float16"),
+        choices=CHOICES,
         help="what encoders compute with; auto tries once which is fastest and as good",
     )
 

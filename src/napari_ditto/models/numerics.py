@@ -1,15 +1,15 @@
 """Which numbers a network computes with: asked for, or measured once and remembered.
 
-Half precision is fast on some machines, slow on others, and some weights do not bear it. So
-``"auto"`` lets a family try both on a small seeded picture and takes half precision only where
-it was faster and the masks were the same.
+Half precision and bytes are fast on some machines, slow on others, and some weights do not bear
+them. So ``"auto"`` lets a family try each on a small seeded picture, with the weights that were
+loaded, and takes less than float32 only where it was faster and the masks were the same.
 """
 
 from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,16 +23,16 @@ from napari_ditto.core.plain_file import read_plain
 from napari_ditto.errors import ModelError
 from napari_ditto.models.machine import this_machine
 
-Precision = Literal["float32", "bfloat16", "float16"]
+Precision = Literal["float32", "bfloat16", "float16", "int8"]
 
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 CHOICES = ("auto", *PRECISIONS)
 
 LEAST_IOU = 0.99
-"""Between the masks of both precisions, on average over the prompts of the trial."""
+"""Between the masks of a precision and of float32, on average over the prompts of the trial."""
 
 LEAST_GAIN = 1.1
-"""How many times faster half precision must be; less is noise."""
+"""How many times faster than all with more bits a precision must be; less is noise."""
 
 MAX_FILE = 1 << 20
 
@@ -56,7 +56,13 @@ class Outcome:
 Trial = Callable[[Precision], Outcome]
 
 
-def choose_precision(wanted: str, device: str, weights: str, trial: Trial) -> Precision:
+def choose_precision(
+    wanted: str,
+    device: str,
+    weights: str,
+    trial: Trial,
+    offered: Collection[str] = PRECISIONS,
+) -> Precision:
     """Return what to compute with.
 
     Parameters
@@ -68,32 +74,45 @@ def choose_precision(wanted: str, device: str, weights: str, trial: Trial) -> Pr
     weights : str
         What tells these weights, and the version of the code that runs them, from others.
     trial : callable
-        Encodes and decodes the seeded picture. It is called with ``"float32"`` and with the half
-        precision of the device, once per machine, version of torch, and weights.
+        Encodes and decodes the seeded picture. It is called with ``"float32"`` and with what the
+        device may be faster with, once per machine, version of torch, and weights.
+    offered : collection of str
+        Precisions that the family knows.
 
     Raises
     ------
     ModelError
         If there is no such choice.
     """
-    if wanted in PRECISIONS:
-        return wanted
     if wanted != "auto":
-        raise ModelError(f"there is no precision {wanted!r}", todo=f"Use {', '.join(CHOICES)}")
-    half = half_precision(device)
-    if half is None:
+        if wanted not in offered:
+            known = ", ".join(("auto", *(p for p in PRECISIONS if p in offered)))
+            raise ModelError(f"there is no precision {wanted!r} here", todo=f"Use {known}")
+        return cast("Precision", wanted)
+    lower = [p for p in lower_precisions(device) if p in offered]
+    if not lower:
         return "float32"
+    what = f"{weights} in {', '.join(lower)}"
+    return cast(
+        "Precision", remembered(device, what, ("float32", *lower), lambda: _best(lower, trial))
+    )
 
-    def tried() -> str:
-        return half if is_better(trial("float32"), trial(half)) else "float32"
 
-    return cast("Precision", remembered(device, weights, ("float32", half), tried))
+def _best(lower: Sequence[Precision], trial: Trial) -> Precision:
+    """Try precisions of ever fewer bits, each of which must be clearly faster than the best."""
+    best: Precision = "float32"
+    single = trial("float32")
+    seconds = single.seconds
+    for precision in lower:
+        found = trial(precision)
+        if found.seconds * LEAST_GAIN <= seconds and agrees(single, found):
+            best, seconds = precision, found.seconds
+    return best
 
 
-def is_better(single: Outcome, half: Outcome) -> bool:
-    """Whether half precision is faster and gives the same masks."""
-    faster = half.seconds * LEAST_GAIN <= single.seconds
-    return faster and agreement(single.masks, half.masks) >= LEAST_IOU
+def agrees(single: Outcome, lower: Outcome) -> bool:
+    """Whether the masks are those of float32."""
+    return agreement(single.masks, lower.masks) >= LEAST_IOU
 
 
 def agreement(expected: NDArray[np.bool_], found: NDArray[np.bool_]) -> float:
@@ -101,6 +120,18 @@ def agreement(expected: NDArray[np.bool_], found: NDArray[np.bool_]) -> float:
     both = (expected & found).sum(axis=(1, 2))
     either = (expected | found).sum(axis=(1, 2))
     return float(np.where(either > 0, both / np.maximum(either, 1), 1.0).mean())
+
+
+def lower_precisions(device: str) -> tuple[Precision, ...]:
+    """Return what a device may be faster with than with float32, most bits first."""
+    half = half_precision(device)
+    bytewise: tuple[Precision, ...] = ("int8",) if device == "cpu" and _cpu_has_bytes() else ()
+    return (*(() if half is None else (half,)), *bytewise)
+
+
+def real_type(precision: str, device: str) -> str:
+    """Return what is computed with where bytes are not."""
+    return precision if precision != "int8" else half_precision(device) or "float32"
 
 
 def half_precision(device: str) -> Precision | None:
@@ -128,6 +159,13 @@ def _cpu_multiplies_bfloat16() -> bool:
         return bool(getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", bool)())
     tells = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, name, bool)() for name in tells)
+
+
+def _cpu_has_bytes() -> bool:
+    """Whether the CPU multiplies bytes faster than float32."""
+    from napari_ditto.models.int8 import is_fast
+
+    return is_fast()
 
 
 # --- remember ----------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ class PackedLinear:
     bias : Tensor, shape (o,), or None
         Zeros if None.
     dtype : torch.dtype
-        What to compute with; inputs must have it.
+        What to compute with and to return; inputs may have any.
     """
 
     def __init__(
@@ -38,12 +38,14 @@ class PackedLinear:
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Return the product, shape (..., o)."""
+        x = x.to(self.bias.dtype)
         if self._packs:
             return _product(x, self._weight, self.bias, "none")
         return linear(x, self._weight, self.bias)
 
     def gelu(self, x: torch.Tensor) -> torch.Tensor:
         """Return the exact GELU of the product, shape (..., o)."""
+        x = x.to(self.bias.dtype)
         if self._packs:
             return _product(x, self._weight, self.bias, "gelu")
         return gelu(linear(x, self._weight, self.bias))

@@ -29,6 +29,7 @@ from napari_ditto.models.decoding.two_way import Each
 from napari_ditto.models.device import in_batches, memory_watched
 from napari_ditto.models.matching.dense import Dense
 from napari_ditto.models.matching.matcher import Matcher
+from napari_ditto.models.numerics import real_type
 from napari_ditto.models.prompt_tokens import Tokens, batches, mask_logits, tokenize
 from napari_ditto.models.protocols import (
     ContextMap,
@@ -212,7 +213,13 @@ class PromptNetwork(ABC):
     @cached_property
     def _decoder(self) -> MaskDecoder:
         """Made with the first prompt: encoding has no use for it."""
-        return self.decoder(self._network, getattr(torch, self._spec.precision))
+        return self.decoder(self._network, self._real_type)
+
+    @property
+    def _real_type(self) -> torch.dtype:
+        """What is computed with; with ``"int8"``, where bytes are not."""
+        found: torch.dtype = getattr(torch, real_type(self._spec.precision, self._device.type))
+        return found
 
     def _ask(
         self,

@@ -201,8 +201,9 @@ def load_model(
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``; ``classic`` needs none.
     precision : str
-        What encoders compute with: ``"float32"``, ``"bfloat16"`` or ``"float16"``. ``"auto"``
-        takes half precision where a short trial, made once, found it faster and as good.
+        What encoders compute with: ``"float32"``, ``"bfloat16"``, ``"float16"``, or ``"int8"``
+        for SAM and SAM-HQ. ``"auto"`` takes the fastest of those that a short trial, made once,
+        found as good as float32.
 
     Raises
     ------

@@ -11,6 +11,7 @@ from typing import Any
 import torch  # noqa: TID253  # imported with a family's network
 from torch.nn.functional import conv2d, layer_norm  # noqa: TID253
 
+from napari_ditto.models.int8 import LEAST_GELU, Int8Linear
 from napari_ditto.models.packed import PackedLinear
 from napari_ditto.models.sam.attention import (
     attend_folded,
@@ -19,6 +20,8 @@ from napari_ditto.models.sam.attention import (
     quicker,
     relative_table,
 )
+
+Linear = PackedLinear | Int8Linear
 
 STRIP = 16
 """Rows of patches, 1024 of them in the published networks, that a CPU computes at once."""
@@ -36,16 +39,24 @@ class SamEncoder:
         ``SamVisionEncoder`` or ``SamHQVisionEncoder`` of transformers, on its device.
     dtype : torch.dtype
         What products and attention compute with.
+    in_bytes : bool
+        Whether layers that see single tokens multiply bytes instead: nearly two thirds of all
+        operations. Those after attention, a tenth of them, keep `dtype`: they lose the most.
     """
 
     @torch.inference_mode()
-    def __init__(self, vision: Any, dtype: torch.dtype = torch.float32) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        vision: Any,  # noqa: ANN401
+        dtype: torch.dtype = torch.float32,
+        in_bytes: bool = False,
+    ) -> None:
         self._patches = _copies(vision.patch_embed.projection)
         self._stride = int(vision.config.patch_size)
         self._positions = None if vision.pos_embed is None else vision.pos_embed.detach().clone()
         side = int(vision.config.image_size) // self._stride
         fuses = vision.config.hidden_act == "gelu"
-        self._blocks = [_Block(layer, side, dtype, fuses) for layer in vision.layers]
+        self._blocks = [_Block(layer, side, dtype, fuses, in_bytes) for layer in vision.layers]
         self._neck = _Neck(vision.neck, dtype)
 
     @torch.inference_mode()
@@ -84,15 +95,24 @@ class _Block:
         side: int,
         dtype: torch.dtype,
         fuses: bool,
+        in_bytes: bool,
     ) -> None:
         attention, mlp = layer.attn, layer.mlp
         self.window = int(layer.window_size)
-        self._heads, self._dtype = int(attention.num_attention_heads), dtype
+        self._heads = int(attention.num_attention_heads)
         self._norm1, self._norm2 = _Norm(layer.layer_norm1), _Norm(layer.layer_norm2)
-        self._qkv = PackedLinear(*_scaled(attention), dtype)
         self._proj = PackedLinear(attention.proj.weight, attention.proj.bias, dtype)
-        self._first = PackedLinear(mlp.lin1.weight, mlp.lin1.bias, dtype)
-        self._second = PackedLinear(mlp.lin2.weight, mlp.lin2.bias, dtype)
+        qkv, first, second = _scaled(attention), _weights(mlp.lin1), _weights(mlp.lin2)
+        self._qkv: Linear
+        self._first: Linear
+        self._second: Linear
+        if in_bytes:  # between the last two float32 costs nothing, for the second rounds it
+            self._qkv, self._first = Int8Linear(*qkv, dtype), Int8Linear(*first)
+            self._second = Int8Linear(*second, least=LEAST_GELU if fuses else None)
+        else:
+            self._qkv, self._first, self._second = (
+                PackedLinear(*layer, dtype) for layer in (qkv, first, second)
+            )
         self._activate = None if fuses else mlp.act
         self._table = _table(attention, self.window or side).to(dtype)
 
@@ -100,11 +120,14 @@ class _Block:
         """Return the features (b, s, s, w) of the next layer; writes into those given."""
         rows = self._rows(x)
         strips = [x[:, first : first + rows] for first in range(0, x.shape[1], rows)]
-        for seen in strips if self.window else (x,):
-            qkv = self._qkv(self._norm1(seen).to(self._dtype))
-            seen += self._proj(self._windowed(qkv) if self.window else self._attention(qkv))
+        if self.window:
+            for strip in strips:
+                strip += self._proj(self._windowed(self._qkv(self._norm1(strip))))
+        else:
+            qkv = torch.cat([self._qkv(self._norm1(strip)) for strip in strips], dim=1)
+            x += self._proj(self._attention(qkv))
         for strip in strips:
-            strip += self._perceptron(self._norm2(strip).to(self._dtype))
+            strip += self._perceptron(self._norm2(strip))
         return x
 
     def _rows(self, x: torch.Tensor) -> int:
@@ -158,7 +181,7 @@ class _Neck:
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Return the embedding, (b, c, s, s), of features (b, s, s, w)."""
-        x = self._norm1(self._first(x.to(self._first.bias.dtype)).float())
+        x = self._norm1(self._first(x).float())
         x = conv2d(x.permute(0, 3, 1, 2), self._second, padding=1)
         return self._norm2(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
@@ -175,6 +198,10 @@ class _Norm:
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         return self._apply(x)
+
+
+def _weights(layer: Any) -> tuple[torch.Tensor, torch.Tensor | None]:  # noqa: ANN401
+    return layer.weight, layer.bias
 
 
 def _copies(layer: Any) -> tuple[torch.Tensor, torch.Tensor]:  # noqa: ANN401
