@@ -47,13 +47,8 @@ def test_a_crop_is_the_candidate_shown_first(model, embedding, prompt_sets):
 
 
 def test_no_object_is_an_empty_crop(model, embedding, monkeypatch):
-    decode = model._decode
-
-    def nothing(*args):
-        found = decode(*args)
-        return replace(found, masks=-found.masks.abs())
-
-    monkeypatch.setattr(model, "_decode", nothing)
+    masks = model._decoder._masks
+    monkeypatch.setattr(model._decoder, "_masks", lambda *args: -masks(*args).abs())
     (crop,) = model.decode_crops(embedding, [PromptSet((PointPrompt(5, 5),))])
     assert crop.box.is_empty
     assert crop.logits.shape == (0, 0)

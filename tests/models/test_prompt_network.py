@@ -232,7 +232,7 @@ def test_decoding_without_memory_is_the_same_line(model, embedding, monkeypatch)
     def fail(*_args, **_kwargs):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(model, "_decode", fail)
+    monkeypatch.setattr(model._decoder, "_answer", fail)
     with pytest.raises(DeviceError, match="out of memory"):
         model.decode(embedding, [PromptSet((PointPrompt(1, 1),))])
 

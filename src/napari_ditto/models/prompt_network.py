@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, ClassVar, TypeVar
@@ -23,7 +23,7 @@ from napari_ditto.core.prompts import PromptSet
 from napari_ditto.models.canvas import Canvas
 from napari_ditto.models.checks import check_maker, check_tiles
 from napari_ditto.models.decoding.cores import one_prompt_per_core
-from napari_ditto.models.decoding.decoder import Decoded, Features, MaskDecoder, Plan
+from napari_ditto.models.decoding.decoder import Features, MaskDecoder, Plan
 from napari_ditto.models.decoding.resampling import Axis, axis, upsample
 from napari_ditto.models.decoding.two_way import Each
 from napari_ditto.models.device import in_batches, memory_watched
@@ -128,7 +128,7 @@ class PromptNetwork(ABC):
             self._to_tile(found.masks, shape, Box.of_shape(shape), logits[i])
             scores[i], best[i] = found.scores, found.best
 
-        self._ask(embedding, tokens, keep)
+        self._ask(embedding, tokens, keep, best_only=False)
         return MaskLogits(logits, scores, best)
 
     def decode_crops(self, embedding: Embedding, prompts: Sequence[PromptSet]) -> list[Crop]:
@@ -138,8 +138,10 @@ class PromptNetwork(ABC):
         """
         shape = embedding.tile_shape
         tokens = [tokenize(p, shape) for p in prompts]
-        crops = self._ask(embedding, tokens, lambda _, found: self._crop(found, shape))
-        return [crops[i] for i in range(len(tokens))]
+        made = self._ask(
+            embedding, tokens, lambda _, found: self._crop(found, shape), best_only=True
+        )
+        return [made[i] for i in range(len(tokens))]
 
     def remember(self, examples: Sequence[Example]) -> Memory:
         """Condense examples into a memory of bounded size; nothing is trained.
@@ -226,6 +228,8 @@ class PromptNetwork(ABC):
         embedding: Embedding,
         tokens: Sequence[Tokens],
         use: Callable[[int, _Candidates], Result],
+        *,
+        best_only: bool,
     ) -> dict[int, Result]:
         """Return what is made of the candidates of each prompt, by its number."""
         check_maker(embedding, self._spec.key)
@@ -233,7 +237,9 @@ class PromptNetwork(ABC):
         with memory_watched():
             for chosen in batches(tokens, DECODE_BATCH):  # equal kinds go together
                 plan, some = self._plan(embedding), [tokens[i] for i in chosen]
-                work = partial(self._answer, plan, embedding.tile_shape, chosen, some, use)
+                work = partial(
+                    self._answer, plan, embedding.tile_shape, chosen, some, use, best_only
+                )
                 answers |= zip(chosen, one_prompt_per_core(work, self._device), strict=True)
         return answers
 
@@ -244,20 +250,20 @@ class PromptNetwork(ABC):
         chosen: Sequence[int],
         tokens: Sequence[Tokens],
         use: Callable[[int, _Candidates], Result],
+        best_only: bool,
         each: Each,
     ) -> list[Result]:
-        decoded = self._decode(plan, self._tensors(tokens, shape), self._seen(shape), each)
-        found = _three(decoded, tokens[0].is_ambiguous, self.sorts_candidates)
-        return list(each(use, chosen, found))
+        three = partial(_three, ambiguous=tokens[0].is_ambiguous, by_score=self.sorts_candidates)
 
-    def _decode(
-        self,
-        plan: Plan,
-        prompts: Mapping[str, torch.Tensor],
-        seen: tuple[int, int],
-        each: Each,
-    ) -> Decoded:
-        return self._decoder(plan, prompts, seen, each)
+        def wanted(scores: torch.Tensor) -> torch.Tensor:
+            order, best = three(scores)
+            return order.gather(1, best[:, None]) if best_only else order
+
+        prompts = self._tensors(tokens, shape)
+        decoded = self._decoder(plan, prompts, self._seen(shape), each, wanted)
+        order, best = three(decoded.scores)
+        told = decoded.scores.clamp(0, 1).gather(1, order).cpu().numpy()
+        return list(each(use, chosen, map(_Candidates, decoded.masks, told, best.tolist())))
 
     def _axes(self, shape: tuple[int, int]) -> tuple[Axis, Axis]:
         """Return how the rows and columns of a tile are made of those of a coarse mask.
@@ -291,7 +297,7 @@ class PromptNetwork(ABC):
         out[...] = made.cpu().numpy()
 
     def _crop(self, found: _Candidates, shape: tuple[int, int]) -> Crop:
-        mask, score = found.masks[found.best], float(found.scores[found.best])
+        (mask,), score = found.masks, float(found.scores[found.best])
         inside = (mask > 0).cpu().numpy()
         used = (np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0)))
         if not len(used[0]):
@@ -325,25 +331,31 @@ class PromptNetwork(ABC):
 
 @dataclass(frozen=True, eq=False)
 class _Candidates:
-    """Three coarse masks (3, s, s) of one prompt, their scores, and which one to show first."""
+    """What was said to one prompt.
+
+    Attributes
+    ----------
+    masks : Tensor, shape (3, s, s) or (1, s, s)
+        Coarse: all three, or the one to show first.
+    scores : ndarray of float32, shape (3,)
+        Of all three.
+    best : int
+        Which one to show first.
+    """
 
     masks: torch.Tensor
     scores: NDArray[np.float32]
     best: int
 
 
-def _three(decoded: Decoded, ambiguous: bool, by_score: bool) -> list[_Candidates]:
-    """Return the candidates of each prompt: see :class:`PromptNetwork`."""
-    scores = decoded.scores.clamp(0, 1)
+def _three(
+    scores: torch.Tensor, *, ambiguous: bool, by_score: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the candidates (b, 3) of each prompt, see :class:`PromptNetwork`, and the best (b)."""
     # By the scores before they are clipped, as the library does.
-    order = decoded.scores[:, 1:].argsort(1, descending=True) + 1
-    if ambiguous:
-        chosen = order if by_score else order.sort(1).values
-    else:
-        chosen = torch.cat([torch.zeros_like(order[:, :1]), order], dim=1)
-    chosen = chosen[:, :CANDIDATES]
-    told = scores.gather(1, chosen).cpu().numpy()
-    return [
-        _Candidates(masks[which], one, int(one.argmax()) if ambiguous else 0)
-        for masks, which, one in zip(decoded.masks, chosen, told, strict=True)
-    ]
+    order = scores[:, 1:].argsort(1, descending=True) + 1
+    if not ambiguous:
+        order = torch.cat([torch.zeros_like(order[:, :1]), order], dim=1)[:, :CANDIDATES]
+        return order, torch.zeros_like(order[:, 0])
+    order = (order if by_score else order.sort(1).values)[:, :CANDIDATES]
+    return order, scores.clamp(0, 1).gather(1, order).argmax(1)

@@ -179,3 +179,16 @@ def test_strips_of_any_size_give_the_same(pair, features, monkeypatch):
     found = decoder(plan, asked)
     close(found.masks, expected.masks)
     close(found.scores, expected.scores)
+
+
+@pytest.mark.parametrize("chosen", [[2], [0], [3, 1], [0, 3]])
+def test_who_wants_some_masks_gets_them_of_all(pair, features, chosen):
+    asked, decoder = ask(2, True, False), pair.ours()
+    plan = decoder.plan(features)
+    everything = decoder(plan, asked)
+    wanted = torch.tensor(chosen).expand(5, -1)
+    some = decoder(plan, asked, wanted=lambda scores: wanted)
+    close(some.masks, everything.masks[:, chosen])
+    close(some.scores[:, 1:], everything.scores[:, 1:])
+    if 0 in chosen:
+        close(some.scores, everything.scores)

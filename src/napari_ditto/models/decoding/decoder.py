@@ -3,12 +3,13 @@
 One pass gives every mask that the decoder knows, the single one and those for an ambiguous prompt;
 the library computes all of them too, but shows one kind at a time.
 
-Symbols of shapes: b prompts, h and w of the encoder's map, n = h w positions, c channels, m masks.
+Symbols of shapes: b prompts, n positions of the encoder's map, c channels, m masks, of which w are
+wanted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -61,14 +62,27 @@ class Decoded:
 
     Attributes
     ----------
-    masks : Tensor of float32, shape (b, m, 4 rows, 4 columns)
-        Logits: the single mask, then those for an ambiguous prompt.
+    masks : Tensor of float32, shape (b, w, 4 rows, 4 columns)
+        Logits of those that were wanted.
     scores : Tensor of float32, shape (b, m)
-        Estimated IoU, not clipped.
+        Estimated IoU of all, not clipped: the single mask, then those for an ambiguous prompt.
     """
 
     masks: torch.Tensor
     scores: torch.Tensor
+
+
+Wanted = Callable[[torch.Tensor], torch.Tensor]
+"""Which masks (b, w) are wanted by what the scores (b, m) of all are: they are known before."""
+
+
+Painted = Callable[[torch.Tensor], torch.Tensor]
+"""Makes chosen masks (b, w) into logits (b, w, 4 rows, 4 columns)."""
+
+
+def everything(scores: torch.Tensor) -> torch.Tensor:
+    """Want every mask."""
+    return torch.arange(scores.shape[1], device=scores.device).expand_as(scores)
 
 
 class MaskDecoder:
@@ -112,8 +126,9 @@ class MaskDecoder:
         prompts: Mapping[str, torch.Tensor],
         seen: Grid | None = None,
         each: Each = map,
+        wanted: Wanted = everything,
     ) -> Decoded:
-        """Return all masks for prompts of one kind, given as the library wants them.
+        """Return masks for prompts of one kind, given as the library wants them.
 
         Parameters
         ----------
@@ -125,6 +140,8 @@ class MaskDecoder:
             How many rows and columns of the encoder's map masks are wanted of; by default all.
         each : callable
             How the images of several prompts are gone through, e.g. a thread pool's ``map``.
+        wanted : callable
+            Which masks; by default all.
         """
         given = dict(prompts)
         masks = given.pop("input_masks", None)
@@ -135,7 +152,11 @@ class MaskDecoder:
         if masks is not None:
             images = [self._drawn.on(images[0], m) for m in masks]
         tokens, images = self._two_way(marks, plan.seen, images, each)
-        return self._answer(plan, tokens, images, seen or self._grid, each)
+        first = self.first_mask_token
+        filters = self._filters(tokens[:, first : first + len(self._networks())])
+        scores = self._decoder.iou_prediction_head(tokens[:, first - 1])
+        painted = partial(self._painted, plan, images, filters, seen or self._grid, each)
+        return self._answer(scores, wanted(scores), painted)
 
     # --- what a family changes --------------------------------------------------------------
 
@@ -147,20 +168,27 @@ class MaskDecoder:
         """Return the networks that make filters of the mask tokens."""
         return list(self._decoder.output_hypernetworks_mlps)
 
-    def _answer(
+    def _answer(self, scores: torch.Tensor, chosen: torch.Tensor, painted: Painted) -> Decoded:
+        """Return the masks (b, w) that were chosen by scores (b, m)."""
+        return Decoded(painted(chosen), scores)
+
+    def _picked(self, filters: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+        """Return the filters (b, w, c / 8) of chosen masks (b, w)."""
+        return filters[torch.arange(len(chosen), device=chosen.device)[:, None], chosen]
+
+    # --- shared ------------------------------------------------------------------------------
+
+    def _painted(
         self,
         plan: Plan,
-        tokens: torch.Tensor,
         images: list[Written],
+        filters: torch.Tensor,
         seen: Grid,
         each: Each,
-    ) -> Decoded:
-        """Return what tokens (b, t, c) and what they wrote say in the end."""
-        first = self.first_mask_token
-        filters = self._filters(tokens[:, first : first + len(self._networks())]).to(self._dtype)
-        scores = self._decoder.iou_prediction_head(tokens[:, first - 1])
-        masks = each(partial(self._masks, plan, seen), filters, images)
-        return Decoded(torch.stack(list(masks)).float(), scores)
+        chosen: torch.Tensor,
+    ) -> torch.Tensor:
+        picked = self._picked(filters, chosen).to(self._dtype)
+        return torch.stack(list(each(partial(self._masks, plan, seen), picked, images))).float()
 
     @torch.inference_mode()  # which a thread does not inherit
     def _masks(self, plan: Plan, seen: Grid, filters: torch.Tensor, image: Written) -> torch.Tensor:

@@ -49,6 +49,10 @@ class HQMaskDecoder(MaskDecoder):
     def _networks(self) -> list[Any]:
         return [*super()._networks(), self._decoder.hq_mask_mlp]
 
+    def _picked(self, filters: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+        """Return the filters of chosen masks, and the one of the sharp mask."""
+        return torch.cat([super()._picked(filters, chosen), filters[:, -1:]], dim=1)
+
     @torch.inference_mode()  # which a thread does not inherit
     def _masks(self, plan: Plan, seen: Grid, filters: torch.Tensor, image: Written) -> torch.Tensor:
         """Return masks with the sharp one added; it looks a pixel or two beyond what is `seen`."""

@@ -9,8 +9,15 @@ from typing import Any
 import torch  # noqa: TID253  # imported with a family
 from torch.nn.functional import gelu  # noqa: TID253
 
-from napari_ditto.models.decoding.decoder import Decoded, Features, Grid, MaskDecoder, Plan, times
-from napari_ditto.models.decoding.two_way import Each
+from napari_ditto.models.decoding.decoder import (
+    Decoded,
+    Features,
+    Grid,
+    MaskDecoder,
+    Painted,
+    Plan,
+    times,
+)
 from napari_ditto.models.decoding.upscaling import to_cells
 from napari_ditto.models.decoding.written import Written
 
@@ -40,24 +47,18 @@ class Sam2MaskDecoder(MaskDecoder):
             parts = times(16, rows)
             yield parts, gelu(self._upscaling(quarters).add_(plan.finer[0][parts]))
 
-    def _answer(
-        self,
-        plan: Plan,
-        tokens: torch.Tensor,
-        images: list[Written],
-        seen: Grid,
-        each: Each,
-    ) -> Decoded:
+    def _answer(self, scores: torch.Tensor, chosen: torch.Tensor, painted: Painted) -> Decoded:
         """Return the masks; a single one that is not stable gives way to the best of three."""
-        found, decoder = super()._answer(plan, tokens, images, seen, each), self._decoder
-        if not decoder.dynamic_multimask_via_stability:
-            return found
-        best = found.scores[:, 1:].argmax(1) + 1
-        chosen = torch.where(self._is_stable(found.masks[:, 0]), torch.zeros_like(best), best)
-        row = torch.arange(len(best), device=best.device)
-        masks, scores = found.masks.clone(), found.scores.clone()
-        masks[:, 0], scores[:, 0] = found.masks[row, chosen], found.scores[row, chosen]
-        return Decoded(masks, scores)
+        single = (chosen == 0).any(1).all() and self._decoder.dynamic_multimask_via_stability
+        if not single:
+            return super()._answer(scores, chosen, painted)
+        best = scores[:, 1:].argmax(1, keepdim=True) + 1
+        masks, (row, place) = painted(torch.cat([chosen, best], dim=1)), (chosen == 0).nonzero().T
+        wobbles = ~self._is_stable(masks[row, place])
+        row, place = row[wobbles], place[wobbles]
+        masks[row, place], scores = masks[row, -1], scores.clone()
+        scores[row, 0] = scores[row, best[row, 0]]
+        return Decoded(masks[:, :-1], scores)
 
     def _is_stable(self, masks: torch.Tensor) -> torch.Tensor:
         """Return whether masks (b, y, x) hardly depend on the threshold."""

@@ -263,7 +263,7 @@ class Pen:
             torch.bmm(few, moments.mixed[source], out=part.view(*few.shape[:2], -1))
             start += len(part)
         mixed.addmm_((rows @ rows.T).to(self._dtype), written.weights, beta=2)
-        square = moments.square + mixed.mul_(written.weights).sum(0, dtype=torch.float32)
+        square = moments.square + mixed.mul_(written.weights).sum(0).float()
         squared = square.clamp(min=0) * written.scale**2 / rows.shape[1]
         return written.scale * torch.rsqrt(squared + self._eps)
 
