@@ -10,6 +10,7 @@ import psygnal
 import pytest
 
 from napari_ditto.core.geometry import PlaneAddress
+from napari_ditto.core.progress import Progress
 from napari_ditto.core.prompts import BoxPrompt, PointPrompt, PromptSet
 from napari_ditto.core.refinement import Refinement
 from napari_ditto.data.embeddings import EmbeddingCache
@@ -282,7 +283,13 @@ class Ready(BlobModel):
     def __init__(self):
         super().__init__()
         self.prepared = []
-        self.hear = lambda: None
+        self.hear = self.hear_decoding = lambda: None
+
+    def decode_steps(self, embedding, prompts):
+        yield Progress("decode")
+        self.hear_decoding()
+        yield Progress("decode")
+        return self.decode(embedding, prompts)
 
     def prepare(self, embedding, prompts):
         if self.prepared.count(prompts) == 3:
@@ -329,6 +336,18 @@ def test_nothing_is_prepared_where_nothing_is_encoded_or_shown():
     bench.model.prepared.clear()
     glide(bench, *OTHER)
     assert bench.model.prepared == []
+
+
+def test_a_mouse_that_moves_on_breaks_off_the_answer_and_can_come_back():
+    bench = Bench(Ready())
+    bench.model.hear_decoding = lambda: glide(bench, *OTHER)
+    bench.stage.move(*INSIDE)
+    assert bench.model.decoded == 0
+    assert bench.stage.drawn == []
+    bench.model.hear_decoding = lambda: None
+    glide(bench, *INSIDE)
+    bench.stage.move(*INSIDE)
+    assert shown(bench)[20, 20]
 
 
 def test_a_mouse_that_slows_down_is_answered_before_it_rests(bench):

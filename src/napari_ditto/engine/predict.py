@@ -257,7 +257,10 @@ class Predictor:
     ) -> Generator[Progress, None, MaskLogits]:
         (embedding,) = yield from self.encoder.embed_steps(address, [tile])
         yield Progress("decode", 0, 1, "segmenting")
-        return self.model.decode(embedding, [translate(prompts, self.model.spec.capabilities)])
+        asked = [translate(prompts, self.model.spec.capabilities)]
+        if isinstance(self.model, PreparingModel):
+            return (yield from self.model.decode_steps(embedding, asked))
+        return self.model.decode(embedding, asked)
 
     def _proposals(
         self, first: Decoded, prompts: PromptSet, address: PlaneAddress, pyramid: Pyramid

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_ditto.core.embedding import Embedding
 from napari_ditto.core.geometry import Box
+from napari_ditto.core.progress import Progress
 from napari_ditto.core.prompts import PromptSet
 
 Capability = Literal["points", "box", "mask", "scribbles", "proposals", "auto", "examples", "text"]
@@ -194,7 +195,13 @@ class CroppingModel(PromptModel, Protocol):
 
 @runtime_checkable
 class PreparingModel(PromptModel, Protocol):
-    """A prompt model that can do part of the work before it is asked."""
+    """A prompt model that can do part of the work before it is asked, and stop in between."""
+
+    def decode_steps(
+        self, embedding: Embedding, prompts: Sequence[PromptSet]
+    ) -> Generator[Progress, None, MaskLogits]:
+        """Return what :meth:`decode` does; yields where it can be broken off."""
+        ...
 
     def prepare(self, embedding: Embedding, prompts: PromptSet) -> bool:
         """Do a few milliseconds of what questions like this one will need, the likeliest first.

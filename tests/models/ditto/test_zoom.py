@@ -100,6 +100,25 @@ def test_a_prepared_place_has_the_same_answer_and_less_to_encode(
     assert (found.scores == expected.scores).all()
 
 
+def test_an_answer_can_be_broken_off_and_goes_on_where_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    grey = np.random.default_rng(0).random((1, 256, 256, 1), np.float32).repeat(3, -1)
+    model = load_ditto("cpu")
+    embedding, click = model.encode(grey)[0], PromptSet((PointPrompt(128.0, 128.0),))
+    steps = model.decode_steps(embedding, [click])
+    next(steps)
+    next(steps)
+    steps.close()
+    assert not torch.is_inference_mode_enabled()
+    seen: list[int] = []
+    encode = DittoNetwork.encode
+    monkeypatch.setattr(DittoNetwork, "encode", lambda s, x: seen.append(len(x)) or encode(s, x))
+    found = model.decode(embedding, [click])
+    assert sum(seen) <= 1, "the first looks were encoded before"
+    assert (found.logits == load_ditto("cpu").decode(embedding, [click]).logits).all()
+
+
 @pytest.mark.parametrize(
     "prompts",
     [

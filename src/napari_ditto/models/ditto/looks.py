@@ -149,15 +149,12 @@ class Eye:
         with threads(1 if len(questions) <= FEW else None):
             return self._look(questions)
 
-    def prepare(self, views: Sequence[View]) -> bool:
-        """Encode the first view that is new; return whether there was one."""
-        new = next((view for view in views if self.seen.get(view) is None), None)
-        if new is None:
-            return False
+    def encode(self, views: Sequence[View], most: int | None = None) -> bool:
+        """Encode those of a few views of one size that are new; return whether there were any."""
+        new = [view for view in dict.fromkeys(views) if self.seen.get(view) is None][:most]
         with threads(1):
-            (features,) = self._encode([new])
-        self.seen.keep(new, features)
-        return True
+            self._features(new)
+        return bool(new)
 
     def _look(self, questions: Sequence[Question]) -> list[Look]:
         found: dict[int, Look] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 
 from napari_ditto.core.embedding import Embedding
 from napari_ditto.core.geometry import Box
+from napari_ditto.core.jobs import drain
+from napari_ditto.core.progress import Progress
 from napari_ditto.core.prompts import PromptSet
 from napari_ditto.errors import ModelError
 from napari_ditto.models.ditto import context
 from napari_ditto.models.ditto.card import card
 from napari_ditto.models.ditto.context_features import LEVELS, describe
-from napari_ditto.models.ditto.dialogue import CHOICES, Option, State, converse
+from napari_ditto.models.ditto.dialogue import CHOICES, Option, State, converse, converse_steps
 from napari_ditto.models.ditto.encoder import STRIDE
 from napari_ditto.models.ditto.layers import pool
 from napari_ditto.models.ditto.looks import BATCH, KEPT_ELSEWHERE, Eye, Recent
@@ -104,15 +106,22 @@ class DittoModel:
         like = torch.tensor(np.ascontiguousarray(image), device=self.device)
         return like.contiguous(memory_format=torch.channels_last)
 
-    @torch.inference_mode()
     def decode(self, embedding: Embedding, prompts: Sequence[PromptSet]) -> MaskLogits:
         """Return three candidates for each prompt set; the first is the one to show."""
+        return drain(self.decode_steps(embedding, prompts))
+
+    @torch.inference_mode()
+    def decode_steps(
+        self, embedding: Embedding, prompts: Sequence[PromptSet]
+    ) -> Generator[Progress, None, MaskLogits]:
+        """Return what :meth:`decode` does, with a place to stop every 5 to 25 ms."""
         tile, shape = self._tile(embedding), embedding.tile_shape
         logits = np.full((len(prompts), CHOICES, *shape), OUTSIDE, np.float32)
         scores = np.zeros((len(prompts), CHOICES), np.float32)
         for start in range(0, len(prompts), BATCH):
             some = prompts[start : start + BATCH]
-            for i, state in enumerate(converse(tile.eye, shape, some, tile.states), start):
+            states = yield from converse_steps(tile.eye, shape, some, tile.states)
+            for i, state in enumerate(states, start):
                 for k, option in enumerate(state.options):
                     look = option.look
                     paste(look.logits[option.head][None], look.view, logits[i, k : k + 1])
@@ -141,7 +150,7 @@ class DittoModel:
         if not is_lone_click(prompts):
             return False
         (click,) = prompts.points
-        return tile.eye.prepare(nearby((click.y, click.x), embedding.tile_shape, REACH))
+        return tile.eye.encode(nearby((click.y, click.x), embedding.tile_shape, REACH), most=1)
 
     def suggest(self, embedding: Embedding) -> list[PromptSet]:
         """Return one prompt set per object seen in the tile."""

@@ -104,6 +104,7 @@ class Hover(Part):
         self._chosen: dict[str, bool] = {}
         self._aim: Aim | None = None
         self._near: Aim | None = None
+        self._asking: Aim | None = None
         self._shown: Shown | None = None
         self._answers: OrderedDict[tuple[Setup, PlaneAddress, PromptSet], Proposals] = OrderedDict()
         proposing.foreseen = self.answer
@@ -201,12 +202,14 @@ class Hover(Part):
         if aim is not None and aim == self._near:
             return self._rest_at(aim)
         self._near = aim
+        if self._asking is not None:
+            self._aim = None  # what is asked there is broken off by looking around
         return self._look_around()
 
     def _look_around(self) -> None:
         """Do what answers near the mouse will need while nothing else is to be done."""
-        aim = self._near
-        if aim is None or self._desk.runner.is_busy:
+        aim, asking, self._asking = self._near, self._asking, None
+        if aim is None or (self._desk.runner.is_busy and asking is None):
             return
 
         def where() -> PromptSet | None:
@@ -248,9 +251,10 @@ class Hover(Part):
         return Aim(setup, pointed.address, prompts, pixel) if prompts.has_positive else None
 
     def _ask(self, aim: Aim) -> None:
-        workshop = self._desk.workshop
+        workshop, self._asking = self._desk.workshop, aim
 
         def answered(found: Proposals | None) -> None:
+            self._asking = None
             if found is None:
                 return self._hide() if aim == self._aim else None
             if found.complete[found.best]:
@@ -293,7 +297,7 @@ class Hover(Part):
 
     def _forget(self, *_: object) -> None:
         """Show nothing, and want nothing any more."""
-        self._aim = self._near = None
+        self._aim = self._near = self._asking = None
         self._hide()
 
     def _on_refined(self) -> None:
