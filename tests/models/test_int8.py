@@ -38,8 +38,8 @@ def test_equal_to_the_layer_with_rounded_numbers(bias, dtype):
     step = x.abs().amax(-1, keepdim=True) / 127
     with torch.inference_mode():
         expected = torch.nn.functional.linear(rounded(x, step), weight, plain.bias)
-        found = Int8Linear(plain.weight, plain.bias, dtype)(x)
-        curved = Int8Linear(plain.weight, plain.bias, dtype).gelu(x)
+        found = Int8Linear(plain.weight, plain.bias, dtype)(x.clone())
+        curved = Int8Linear(plain.weight, plain.bias, dtype).gelu(x.clone())
     assert found.dtype == curved.dtype == dtype
     assert found.shape == expected.shape
     near = 2e-3 if dtype == torch.float32 else 8e-3  # a half may be rounded up or down
@@ -54,7 +54,9 @@ def test_a_known_least_value_gives_one_more_bit():
     x = gelu(x)
     with torch.inference_mode():
         expected = plain(x)
-        found = [Int8Linear(plain.weight, plain.bias, least=n)(x) for n in (None, LEAST_GELU)]
+        found = [
+            Int8Linear(plain.weight, plain.bias, least=n)(x.clone()) for n in (None, LEAST_GELU)
+        ]
         spread = expected[..., 3:, :]  # rows whose largest value is far above the least
         signed, positive = ((y[..., 3:, :] - spread).std() for y in found)
     assert positive < 0.8 * signed < 0.02 * spread.std()
@@ -65,7 +67,7 @@ def test_rows_do_not_see_each_other():
     plain, x = layer_and_inputs()
     layer = Int8Linear(plain.weight, plain.bias)
     with torch.inference_mode():
-        together, alone = layer(x), layer(x[1, 2, 6])
+        together, alone = layer(x.clone()), layer(x[1, 2, 6].clone())
     torch.testing.assert_close(together[1, 2, 6], alone, rtol=1e-6, atol=0)
 
 

@@ -60,11 +60,11 @@ class Int8Linear:
         self._product = (_packed if works else _plain)(rounded, scale, self._zero)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the product, shape (..., o)."""
+        """Return the product, shape (..., o); writes into inputs of float32."""
         return self._sum(x).to(self._dtype)
 
     def gelu(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the exact GELU of the product, shape (..., o)."""
+        """Return the exact GELU of the product, shape (..., o); writes into inputs of float32."""
         y = self._sum(x)
         torch.ops.aten.gelu_(y)
         return y.to(self._dtype)
@@ -72,8 +72,7 @@ class Int8Linear:
     def _sum(self, x: torch.Tensor) -> torch.Tensor:
         rows = x.reshape(-1, x.shape[-1]).float()
         step, first = self._scale(rows)
-        rounded = (rows * step.reciprocal()).add_(first)
-        y = self._product(rounded)
+        y = self._product(rows.mul_(step.reciprocal()).add_(first))
         return torch.addcmul(self._offset, y, step, out=y).view(*x.shape[:-1], self.outputs)
 
     def _scale(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | float]:

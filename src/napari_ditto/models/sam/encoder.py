@@ -51,7 +51,8 @@ class SamEncoder:
         dtype: torch.dtype = torch.float32,
         in_bytes: bool = False,
     ) -> None:
-        self._patches = _copies(vision.patch_embed.projection)
+        patches = vision.patch_embed.projection
+        self._patches = PackedLinear(patches.weight.flatten(1), patches.bias)
         self._stride = int(vision.config.patch_size)
         self._positions = None if vision.pos_embed is None else vision.pos_embed.detach().clone()
         side = int(vision.config.image_size) // self._stride
@@ -75,7 +76,7 @@ class SamEncoder:
         Tensor of float32, shape (b, s / patch, s / patch, w), or None
             The features after the first global block, if there is one.
         """
-        x = conv2d(pixels, *self._patches, stride=self._stride).permute(0, 2, 3, 1).contiguous()
+        x = self._patches(self._cut(pixels))
         if self._positions is not None:
             x += self._positions[:, : x.shape[1], : x.shape[2]]
         early = None
@@ -84,6 +85,12 @@ class SamEncoder:
             if early is None and block.window == 0:
                 early = x.clone()
         return self._neck(x), early
+
+    def _cut(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return the numbers of each patch, (b, s / patch, s / patch, 3 * patch * patch)."""
+        side = self._stride
+        cut = pixels.unflatten(3, (-1, side)).unflatten(2, (-1, side))
+        return cut.permute(0, 2, 4, 1, 3, 5).flatten(3)
 
 
 class _Block:
@@ -202,10 +209,6 @@ class _Norm:
 
 def _weights(layer: Any) -> tuple[torch.Tensor, torch.Tensor | None]:  # noqa: ANN401
     return layer.weight, layer.bias
-
-
-def _copies(layer: Any) -> tuple[torch.Tensor, torch.Tensor]:  # noqa: ANN401
-    return layer.weight.detach().clone(), layer.bias.detach().clone()
 
 
 def _scaled(attention: Any) -> tuple[torch.Tensor, torch.Tensor | None]:  # noqa: ANN401
