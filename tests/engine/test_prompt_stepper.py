@@ -9,7 +9,7 @@ from napari_ditto.core.geometry import Box
 from napari_ditto.core.jobs import drain
 from napari_ditto.core.propagation import Seen
 from napari_ditto.data.source import open_source
-from napari_ditto.engine import outlining
+from napari_ditto.engine import outlining, prompt_stepper
 from napari_ditto.engine.borders import Borders, border_labels, restored
 from napari_ditto.engine.encode import TileEncoder
 from napari_ditto.engine.prompt_stepper import PromptStepper
@@ -76,6 +76,45 @@ def test_a_model_that_knows_better_is_asked(stack, perfect):
     assert worst(placed(step), stack[1]) == 1
     assert model.decoded == 3 * 3 + 3  # a test of three tries each, then every object once
     assert model.encoded == 2
+
+
+def test_what_the_model_gives_back_needs_no_patches(stack, perfect, monkeypatch):
+    def compare(*_):
+        raise AssertionError("patches were compared")
+
+    monkeypatch.setattr(prompt_stepper, "transfer_labels", compare)
+    given = [seen(perfect, stack[0], 0)]
+    stepper = PromptStepper(PerfectModel(tile=128), perfect)
+    assert worst(placed(drain(stepper.step(perfect.plane({"z": 1}), given, given))), stack[1]) == 1
+    monkeypatch.setattr(outlining, "TRUSTED", 2.0)
+    with pytest.raises(AssertionError, match="compared"):
+        drain(PromptStepper(PerfectModel(tile=128), perfect).step(
+            perfect.plane({"z": 1}), given, given
+        ))  # fmt: skip
+
+
+def test_an_answer_far_from_where_it_was_asked_is_asked_for_again(stack, perfect, monkeypatch):
+    monkeypatch.setattr(prompt_stepper, "AS_TESTED", 2.0)
+    model = CountingModel(PerfectModel(tile=128))
+    given = [seen(perfect, stack[0], 0)]
+    step = drain(PromptStepper(model, perfect).step(perfect.plane({"z": 1}), given, given))
+    assert worst(placed(step), stack[1]) == 1
+    assert model.decoded == 3 * 3 + 3 + 3
+
+
+def test_borders_are_learnt_only_if_an_object_needs_them(stack, perfect, monkeypatch):
+    learnt = []
+    given = [seen(perfect, stack[0], 0)]
+    model = load_model("classic")
+    for trusted in (0.0, 2.0):
+        stepper = PromptStepper(model, perfect)
+        learn = stepper.borders.learn_steps
+        monkeypatch.setattr(outlining, "TRUSTED", trusted)
+        monkeypatch.setattr(
+            stepper.borders, "learn_steps", lambda a, learn=learn: learnt.append(a) or learn(a)
+        )
+        drain(stepper.step(perfect.plane({"z": 1}), given, given))
+        assert len(learnt) == (trusted > 1)
 
 
 class Useless(PerfectModel):

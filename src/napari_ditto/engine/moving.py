@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,23 +30,27 @@ class Pair:
         What the second plane shows.
     flow : ndarray of float32, shape (2, h, w)
         Where each of its pixels has come from.
-    before, now : ndarray of float32, shape (h, w, c)
-        Both planes with as little noise as they need to be compared, the first one moved.
+    then, now : ndarray of float32, shape (h, w, c)
+        Both planes with as little noise as they need to be compared.
     """
 
     pixels: Floats
     flow: Floats
-    before: Floats
+    then: Floats
     now: Floats
+
+    @cached_property
+    def before(self) -> Floats:
+        """The first plane as the flow has moved it."""
+        channels = [move(c, self.flow, order=1) for c in np.moveaxis(self.then, 2, 0)]
+        return np.stack(channels, axis=2)
 
 
 def pair(source: Source, there: PlaneAddress, here: PlaneAddress, box: Box) -> Pair:
     """Return a window of two planes."""
     pixels = source.read(here, box)
     then, now = quiet(_grey(source.read(there, box), pixels))
-    flow = estimate_flow(then.mean(axis=2), now.mean(axis=2))
-    before = np.stack([move(c, flow, order=1) for c in np.moveaxis(then, 2, 0)], axis=2)
-    return Pair(pixels, flow, before, now)
+    return Pair(pixels, estimate_flow(then.mean(axis=2), now.mean(axis=2)), then, now)
 
 
 def windows_around(places: Iterable[Box], plane: Box) -> list[Box]:

@@ -6,6 +6,7 @@ give an object back from a disturbed mask of it. Where it cannot, it is not aske
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -27,7 +28,8 @@ from napari_ditto.core.routing import translate
 from napari_ditto.core.tiling import Grid, Tile
 from napari_ditto.engine.encode import TileEncoder
 from napari_ditto.engine.foresight import Foresight, wait_steps
-from napari_ditto.models.device import has_accelerator, one_core_free, one_thread
+from napari_ditto.models.device import one_core_free, one_thread
+from napari_ditto.models.names import FALLBACK_MODEL
 from napari_ditto.models.protocols import MaskLogits, PromptModel
 
 TRUSTED = 0.9
@@ -46,7 +48,7 @@ ASKED = 16
 """Objects that are outlined at once; their answers take 3 MB each at 512 pixels."""
 
 GROUP = 5
-"""Objects that one core outlines at once, if the model is quick; one core is as fast for so few."""
+"""Objects that one core outlines at once, if a network is quick; more cores hardly help it."""
 
 QUICK_SECONDS = 1.0
 """A model that takes longer to encode a tile needs all cores for it, and does so when asked."""
@@ -73,12 +75,18 @@ class Outliner:
     def __init__(self, encoder: TileEncoder, model: PromptModel, ahead: Foresight) -> None:
         self.encoder, self.model, self._ahead = encoder, model, ahead
         self._trust: dict[str, Trust] = {}
-        self._cores = ThreadPoolExecutor(thread_name_prefix="ditto-outline")
+        self._cores = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="ditto-outline")
 
     @property
     def is_quick(self) -> bool:
         """Whether planes are encoded by the thread that looks ahead."""
         return self.model.spec.encode_seconds <= QUICK_SECONDS
+
+    @property
+    def _in_groups(self) -> bool:
+        """Whether cores outline some objects each; the fallback's numpy calls are too short."""
+        spec = self.model.spec
+        return self.is_quick and spec.device == "cpu" and spec.id != FALLBACK_MODEL
 
     def trusted_steps(self, anchors: Sequence[Seen]) -> Generator[Progress, None, set[int]]:
         """Return the objects of the user's planes that the model gives back well."""
@@ -167,7 +175,7 @@ class Outliner:
         self, embedding: Embedding, tile: Tile, masks: Sequence[PlacedMask]
     ) -> list[PlacedMask]:
         """Return what the model makes of masks, each the candidate that is most like it."""
-        if self.is_quick and not has_accelerator():
+        if self._in_groups:
             decode = partial(self._decode, embedding, tile)
             groups = [masks[i : i + GROUP] for i in range(0, len(masks), GROUP)]
             alone = (one_thread(partial(decode, group)) for group in groups)

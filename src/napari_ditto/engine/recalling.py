@@ -92,7 +92,9 @@ def apply_steps(
     memory, model = lesson.memory, encoder.model
     if not isinstance(model, ContextModel):
         raise ModelError(f"{model.spec.id} takes no examples", todo="Choose another model")
-    probability, center = yield from recall_steps(encoder, model, memory, address, box)
+    tiles = Grid(encoder.source.plane_shape(address), encoder.tile_size).covering(box)
+    with encoder.reading_ahead((address, tile) for tile in tiles):
+        probability, center = yield from recall_steps(encoder, model, memory, address, box)
     if not lesson.instances:
         yield Progress("merge", 0, 1, "painting labels")
         labels, scores = paint_classes(probability, memory.classes)
