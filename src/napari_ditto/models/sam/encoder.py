@@ -89,7 +89,8 @@ class SamEncoder:
     def _cut(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return the numbers of each patch, (b, s / patch, s / patch, 3 * patch * patch)."""
         side = self._stride
-        cut = pixels.unflatten(3, (-1, side)).unflatten(2, (-1, side))
+        batch, channels, height, width = pixels.shape
+        cut = pixels.reshape(batch, channels, height // side, side, width // side, side)
         return cut.permute(0, 2, 4, 1, 3, 5).flatten(3)
 
 
