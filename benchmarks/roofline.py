@@ -27,6 +27,8 @@ ROWS, INNER, COLUMNS = 4096, 768, 3072
 
 ENOUGH_SECONDS = 0.6
 PRODUCTS = {"mm", "addmm", "bmm", "baddbmm", "convolution"}
+PACKED = "_linear_pointwise"
+"""oneDNN's product with weights laid out for it."""
 
 
 def best_seconds(
@@ -48,7 +50,7 @@ def rate(precision: str = "float32", device: str = "cpu") -> float:
 
     On a CPU the best of PyTorch's own product and of one with packed weights, where there is one.
     """
-    dtype = getattr(torch, precision)
+    dtype = dtype_of(precision)
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(ROWS, INNER, generator=generator).to(device, dtype)
     w = torch.randn(COLUMNS, INNER, generator=generator).to(device, dtype)
@@ -57,6 +59,14 @@ def rate(precision: str = "float32", device: str = "cpu") -> float:
         calls += _packed(x, w) if device == "cpu" else []
         seconds = min(best_seconds(finished(call, device)) for call in calls)
     return 2 * ROWS * INNER * COLUMNS / seconds / 1e9
+
+
+def dtype_of(precision: str) -> torch.dtype:
+    """Return what products of a precision compute with; bytes are held against bfloat16.
+
+    Only some layers of a network take bytes, and those of the rest are bfloat16's.
+    """
+    return torch.bfloat16 if precision == "int8" else getattr(torch, precision)
 
 
 def finished(call: Callable[..., object], device: str) -> Callable[..., None]:
@@ -117,9 +127,18 @@ class _Recorder(TorchDispatchMode):
                 made = func.decompose(*args, **(kwargs or {}))
             if made is not NotImplemented:
                 return made
-        if func.overloadpacket.__name__ in PRODUCTS:
-            self.found[_product(func.overloadpacket.__name__, args)] += 1
+        name = func.overloadpacket.__name__.rstrip("_")  # in place or not
+        if name in PRODUCTS:
+            self.found[_product(name, args)] += 1
+        elif name == PACKED:
+            self.found[_packed_product(*args[:2])] += 1
         return func(*args, **(kwargs or {}))
+
+
+def _packed_product(x: torch.Tensor, weight: torch.Tensor) -> Product:
+    outputs, inputs = weight.shape
+    rows = x.numel() // inputs
+    return Product("mm", ((rows, inputs), (inputs, outputs)), ((inputs, 1), (1, inputs)))
 
 
 def _product(operator: str, args: tuple[Any, ...]) -> Product:
@@ -170,7 +189,7 @@ def _area(shape: tuple[int, ...]) -> int:
 def _filled(shape: tuple[int, ...], strides: tuple[int, ...], precision: str) -> torch.Tensor:
     """Return a tensor with memory laid out alike; its values do not matter, if they are normal."""
     size = 1 + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
-    return torch.full((size,), 0.5, dtype=getattr(torch, precision)).as_strided(shape, strides)
+    return torch.full((size,), 0.5, dtype=dtype_of(precision)).as_strided(shape, strides)
 
 
 def _call(product: Product, tensors: list[torch.Tensor]) -> Callable[[], object]:

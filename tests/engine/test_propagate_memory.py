@@ -67,8 +67,9 @@ def test_memory_does_not_grow_with_the_planes(
     finally:
         tracemalloc.stop()
     assert len(held) == 180
-    # The labels alone would take 12 MB, and what the steps hand on as much again.
-    assert max(held.values()) - held[FROM] < 1 << 20
+    # From there on the labels alone would take 8 MB, and what the steps hand on as much again;
+    # Python's table of interned names doubles once in a while, by 4 MB in a process of many tests.
+    assert max(held.values()) - held[FROM] < 6 << 20
 
 
 @pytest.mark.skipif(not os.environ.get("DITTO_STRESS"), reason="2,000 frames take minutes")
