@@ -60,6 +60,18 @@ def test_labels_on_disk_are_read_beforehand_and_written_soon(on_disk):
     assert read_objects(folder) == ObjectTable()
 
 
+@pytest.mark.parametrize("beforehand", [True, False])
+def test_labels_that_are_opened_again_bring_what_is_not_written_yet(on_disk, beforehand):
+    layer, folder = on_disk
+    again = Labels(layer.data, multiscale=True, metadata={STORE: layer.metadata[STORE]})
+    tables, _ = tables_for(layer, again)
+    write_objects(folder, ObjectTable())
+    tables.put(str(layer.unique_id), TABLE)
+    key = str(again.unique_id)
+    found = tables.unread(key)() if beforehand else tables.get(key)
+    assert found == TABLE
+
+
 def test_a_damaged_table_is_told_and_the_labels_are_used(on_disk):
     layer, folder = on_disk
     write_objects(folder, TABLE)

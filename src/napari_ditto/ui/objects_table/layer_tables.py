@@ -89,7 +89,7 @@ class LayerTables:
             return None
 
         def read() -> ObjectTable:
-            return self._beforehand.setdefault(layer, table_of(found))
+            return self._beforehand.setdefault(layer, self._newest(found))
 
         return read
 
@@ -98,10 +98,17 @@ class LayerTables:
         if key in self._beforehand:
             return self._beforehand.pop(key)
         try:
-            return table_of(found)
+            return self._newest(found)
         except DittoError as error:
             self._fail(error)
             return _old_notes(found)
+
+    def _newest(self, found: Labels) -> ObjectTable:
+        """Return a layer's table, with what another layer over the same folder left to write."""
+        folder = labels_folder(found)
+        if folder in self._files:
+            self._files[folder].flush()
+        return table_of(found)
 
     def put(self, layer: str, table: ObjectTable) -> None:
         """Keep a table with its layer, and soon beside its labels on disk."""
