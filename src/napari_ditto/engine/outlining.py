@@ -6,11 +6,10 @@ give an object back from a disturbed mask of it. Where it cannot, it is not aske
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain
 
 import numpy as np
@@ -28,7 +27,7 @@ from napari_ditto.core.routing import translate
 from napari_ditto.core.tiling import Grid, Tile
 from napari_ditto.engine.encode import TileEncoder
 from napari_ditto.engine.foresight import Foresight, wait_steps
-from napari_ditto.models.device import one_core_free, one_thread
+from napari_ditto.models.device import lone_threads, one_core_free
 from napari_ditto.models.names import FALLBACK_MODEL
 from napari_ditto.models.protocols import MaskLogits, PromptModel
 
@@ -75,7 +74,10 @@ class Outliner:
     def __init__(self, encoder: TileEncoder, model: PromptModel, ahead: Foresight) -> None:
         self.encoder, self.model, self._ahead = encoder, model, ahead
         self._trust: dict[str, Trust] = {}
-        self._cores = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="ditto-outline")
+
+    @cached_property
+    def _cores(self) -> ThreadPoolExecutor:
+        return lone_threads("ditto-outline")
 
     @property
     def is_quick(self) -> bool:
@@ -178,8 +180,7 @@ class Outliner:
         if self._in_groups:
             decode = partial(self._decode, embedding, tile)
             groups = [masks[i : i + GROUP] for i in range(0, len(masks), GROUP)]
-            alone = (one_thread(partial(decode, group)) for group in groups)
-            return [*chain.from_iterable(self._cores.map(lambda work: work(), alone))]
+            return [*chain.from_iterable(self._cores.map(decode, groups))]
         found = []
         for start in range(0, len(masks), ASKED):
             with one_core_free():  # the other one is looking ahead

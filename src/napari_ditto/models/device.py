@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import Barrier
 from typing import TypeVar
 
 from napari_ditto.core.free_memory import free_memory
@@ -107,6 +110,30 @@ def one_thread(work: Callable[[], Result]) -> Callable[[], Result]:
             return work()
 
     return alone
+
+
+def lone_threads(name: str) -> ThreadPoolExecutor:
+    """Return a thread for each core, each of which computes with one PyTorch thread.
+
+    PyTorch's number of threads belongs to the thread that computes, but setting it changes the
+    number that new threads begin with, too. So it is set once, and put back for all others.
+    """
+    import torch
+
+    count, before = os.cpu_count() or 1, torch.get_num_threads()
+    begun = Barrier(count + 1)
+
+    def begin() -> None:
+        torch.get_num_threads()  # else the thread's first product would set it anew
+        torch.set_num_threads(1)
+        begun.wait()
+
+    pool = ThreadPoolExecutor(count, name, begin)
+    for _ in range(count):  # no thread is idle before all have begun, so each is a new one
+        pool.submit(int)
+    begun.wait()
+    torch.set_num_threads(before)
+    return pool
 
 
 def has_accelerator() -> bool:

@@ -11,6 +11,7 @@ import torch
 from napari_ditto.models.decoding.decoder import Decoded, Features, MaskDecoder
 from napari_ditto.models.decoding.hq import HQMaskDecoder
 from napari_ditto.models.decoding.sam2 import Sam2MaskDecoder
+from napari_ditto.models.device import threads
 
 SIDE, GRID, CHANNELS = 128, 8, 32
 KINDS = {"sam": MaskDecoder, "sam_hq": HQMaskDecoder, "sam2": Sam2MaskDecoder}
@@ -164,7 +165,8 @@ def test_a_single_mask_that_is_not_stable_gives_way(network, replaced):
     thresholds = {"none": 0.0, "half": ratios.quantile(0.5), "all": 1.1}
     part.dynamic_multimask_stability_thresh = float(thresholds[replaced])
     decoder = one.ours()
-    found, expected = decoder(decoder.plan(given), asked), one.theirs(given, asked, False)
+    with threads(1):  # as decoding does; else the last bits of a mask depend on its place
+        found, expected = decoder(decoder.plan(given), asked), one.theirs(given, asked, False)
     close(found.masks[:, :1], expected.masks)
     close(found.scores[:, :1], expected.scores)
     same = (found.masks[:, :1] == found.masks[:, 1:]).flatten(2).all(2).any(1)

@@ -38,7 +38,8 @@ def test_clicks_near_each_other_share_their_first_looks() -> None:
     assert not set(far[:3]) & set(first)
 
 
-def test_a_click_nearby_encodes_one_or_two_views(monkeypatch: pytest.MonkeyPatch) -> None:
+def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return how many views each call to the network encodes from now on."""
     seen: list[int] = []
     encode = DittoNetwork.encode
 
@@ -46,10 +47,15 @@ def test_a_click_nearby_encodes_one_or_two_views(monkeypatch: pytest.MonkeyPatch
         seen.append(len(image))
         return encode(self, image)
 
+    monkeypatch.setattr(DittoNetwork, "encode", counted)
+    return seen
+
+
+def test_a_click_nearby_encodes_one_or_two_views(monkeypatch: pytest.MonkeyPatch) -> None:
     grey = np.random.default_rng(0).random((1, 256, 256, 1), np.float32).repeat(3, -1)
     model = load_ditto("cpu")
     embedding = model.encode(grey)[0]
-    monkeypatch.setattr(DittoNetwork, "encode", counted)
+    seen = encoded(monkeypatch)
     with threads(1):
         for place in ((128, 128), (130, 129)):
             seen.clear()
@@ -75,18 +81,11 @@ def test_what_is_near_are_the_first_looks_of_all_clicks_near(
 def test_a_prepared_place_has_the_same_answer_and_less_to_encode(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    seen: list[int] = []
-    encode = DittoNetwork.encode
-
-    def counted(self: DittoNetwork, image: torch.Tensor) -> object:
-        seen.append(len(image))
-        return encode(self, image)
-
     grey = np.random.default_rng(0).random((1, 256, 256, 1), np.float32).repeat(3, -1)
     fresh, ready = load_ditto("cpu"), load_ditto("cpu")
     embedding = ready.encode(grey)[0]
     click, near = (PromptSet((PointPrompt(*p),)) for p in ((128.0, 128.0), (134.0, 121.0)))
-    monkeypatch.setattr(DittoNetwork, "encode", counted)
+    seen = encoded(monkeypatch)
     steps = 0
     while ready.prepare(embedding, click):
         steps += 1
