@@ -47,7 +47,7 @@ stress: $(STAMP) ## the core tests with their long counts: kills, faults, races
 	DITTO_STRESS=1 $(BIN)/python -m pytest -m "not gui" -p no:pytest-qt -p no:napari --timeout=3600 -o faulthandler_timeout=3600
 
 BENCH ?=
-bench: $(STAMP) .peers ## measure, write one record, compare with the history; BENCH names a part; 12 minutes
+bench: $(STAMP) .peers ## measure, write one record, compare with the history; BENCH names a part; 20 minutes
 	$(BIN)/python -m benchmarks.run $(if $(BENCH),--only $(BENCH))
 
 bench-page: $(STAMP) ## draw docs/explain/speed.md from the record and the history

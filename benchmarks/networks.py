@@ -16,6 +16,7 @@ import torch  # noqa: TID253
 
 from benchmarks import roofline
 from napari_ditto.core.prompts import PointPrompt, PromptSet
+from napari_ditto.models.numerics import lower_precisions
 from napari_ditto.models.registry import load_model
 
 SIDE = 1024
@@ -23,14 +24,18 @@ SIDE = 1024
 
 @dataclass(frozen=True)
 class Kind:
-    """A family: its classes in transformers, and how many prompts make a batch."""
+    """A family: its classes in transformers, how many prompts make a batch, what it may lower."""
 
     config: str
     network: str
     many: int
+    lower: tuple[str, ...]
 
 
-KINDS = {"sam": Kind("SamConfig", "SamModel", 64), "sam2": Kind("Sam2Config", "Sam2Model", 16)}
+KINDS = {
+    "sam": Kind("SamConfig", "SamModel", 64, ("bfloat16", "int8")),
+    "sam2": Kind("Sam2Config", "Sam2Model", 16, ("bfloat16",)),
+}
 
 
 class Pair:
@@ -65,6 +70,13 @@ class Pair:
             name = f"{self.family}:{self.folder}"
             self._loaded[precision] = load_model(name, self.device, **how)
         return self._loaded[precision]
+
+    def precisions(self) -> dict[str, str]:
+        """Return what to measure: what is chosen, as ``""``, and the others that there are."""
+        chosen = getattr(self.ours("auto").spec, "precision", "float32")
+        there = [p for p in lower_precisions(self.device) if p in self.kind.lower]
+        others = (*(p for p in there if p != chosen), "float32")
+        return {"": chosen} | {f", {precision}": precision for precision in others}
 
     def products(self):
         """Return the matrix products of the encoder."""

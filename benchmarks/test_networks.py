@@ -5,7 +5,7 @@ The library is given its pixels normalised, ours normalises; both give masks of 
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -67,54 +67,50 @@ def meta_decode(network, embedding, points):
 
 
 def test_encode(benchmark, pair):
-    image = tile()
-    auto, plain = pair.ours("auto"), pair.ours("float32")
-    ways = {
-        "auto": lambda: auto.encode(image[None]),
-        "float32": lambda: plain.encode(image[None]),
-        "transformers": lambda: pair.encode(image),
-    }
-    precision = getattr(auto.spec, "precision", "float32")
-    if precision == "float32":
-        del ways["auto"]  # the same again
+    """As it is chosen, and in every other precision that there is."""
+    image, kinds = tile(), pair.precisions()
+    ways = {kind: partial(pair.ours(kind).encode, image[None]) for kind in kinds.values()}
+    ways["transformers"] = lambda: pair.encode(image)
     network = meta_sam() if pair.family == "sam" else None
     if network is not None:
         pixels = torch.from_numpy(255 * image).permute(2, 0, 1)[None]
         ways["segment-anything"] = lambda: meta_encode(network, pixels)
     found = race(benchmark, ways, rounds=3, warmups=0, once=("segment-anything",))
-    name, products, gflop = f"{pair.family}/encode", pair.products(), pair.gflop()
-    for way, kind in (("auto", precision), ("float32", "float32")):
+    products, gflop = pair.products(), pair.gflop()
+    for which, kind in kinds.items():
         alone = roofline.products_alone(products, kind)
-        ours = found.get(way, found["float32"])
         report(
-            name if way == "auto" else f"{name}, float32", ours, "s",
+            f"{pair.family}/encode{which}", found[kind], "s",
             reference=("transformers", found["transformers"]),
             floor=(FLOORS.get(kind, "its matrix products alone"), alone), benchmark=benchmark,
             precision=kind, gflop=gflop, gflops_possible=roofline.rate(kind),
-            share_of_possible=roofline.utilisation(gflop, ours.median, roofline.rate(kind)),
-            **others(ours, found),
+            share_of_possible=roofline.utilisation(gflop, found[kind].median, roofline.rate(kind)),
+            **others(found[kind], found),
         )  # fmt: skip
 
 
 def test_encode_gives_the_same(pair):
-    """Half precision finds the same masks on photographs; float32 makes the same numbers."""
-    auto, ious, name = pair.ours("auto"), [], f"{pair.family}/encode"
+    """Lower precisions find the same masks on photographs; float32 makes the same numbers."""
+    kinds, name = pair.precisions(), f"{pair.family}/encode"
+    lower = {which: pair.ours(kind) for which, kind in kinds.items() if kind != "float32"}
+    ious: dict[str, list[float]] = {which: [] for which in lower}
     for seed, image in enumerate(photographs()):
-        embedding, theirs = auto.encode(image[None])[0], pair.encode(image)
-        points = clicks(AGREED // 2, seed=seed)
-        for some in np.split(points, 5):
-            ious.extend(agreement(auto, pair, embedding, theirs, some).ravel())
-    report(
-        f"{name}, mask IoU", float(np.mean(ious)), "IoU",
-        p05=float(np.percentile(ious, 5)), masks=len(ious),
-        precision=getattr(auto.spec, "precision", "float32"),
-    )  # fmt: skip
-    assert np.mean(ious) > 0.98
-    if "image" not in embedding.arrays:
+        theirs = pair.encode(image)
+        for which, model in lower.items():
+            embedding = model.encode(image[None])[0]
+            for some in np.split(clicks(AGREED // 2, seed=seed), 5):
+                ious[which].extend(agreement(model, pair, embedding, theirs, some).ravel())
+    for which, found in ious.items():
+        report(
+            f"{name}{which}, mask IoU", float(np.mean(found)), "IoU",
+            p05=float(np.percentile(found, 5)), masks=len(found), precision=kinds[which],
+        )  # fmt: skip
+        assert np.mean(found) > 0.98
+    ours = pair.ours("float32").encode(image[None])[0]
+    if "image" not in ours.arrays:
         return
     theirs = theirs if isinstance(theirs, torch.Tensor) else theirs[-1]  # SAM 2 has three levels
-    ours = pair.ours("float32").encode(image[None])[0].arrays["image"].squeeze()
-    difference = float(np.abs(ours - theirs.numpy().squeeze()).max())
+    difference = float(np.abs(ours.arrays["image"].squeeze() - theirs.numpy().squeeze()).max())
     report(f"{name}, float32, largest difference", difference, "")
     assert difference < 1e-2
 
