@@ -36,14 +36,19 @@ class Debounce(QObject):
         self, call: Callable[[], None], milliseconds: int = 0, parent: QObject | None = None
     ) -> None:
         super().__init__(parent)
+        self._call = call
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(milliseconds)
-        self._timer.timeout.connect(call)
+        # A slot that is not a method of a QObject is held where no collector looks.
+        self._timer.timeout.connect(self._on_timeout)
 
     def __call__(self, *_: object) -> None:
         """Ask for the call; arguments are ignored, so that any event can be connected."""
         self._timer.start()
+
+    def _on_timeout(self) -> None:
+        self._call()
 
     def stop(self) -> None:
         """Forget what was asked for; Qt may have taken the timer along with its window."""

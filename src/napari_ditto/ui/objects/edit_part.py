@@ -48,7 +48,7 @@ class EditPart(Part):
             tools.session.events.prompts,
             tools.session.events.address,
         ):
-            event.connect(lambda _: self.changed.emit())
+            event.connect(self._tell)
 
     @property
     def actions(self) -> Mapping[str, Callable[[], None]]:
@@ -66,6 +66,9 @@ class EditPart(Part):
             **{name: self._telling(call) for name, call in own.items()},
             **self._doubting.actions(self._tools.examples.actions),
         }
+
+    def _tell(self) -> None:
+        self.changed.emit()
 
     def _telling(self, call: Callable[[], None]) -> Callable[[], None]:
         def act() -> None:
