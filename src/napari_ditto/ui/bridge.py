@@ -45,12 +45,17 @@ class Debounce(QObject):
 
     def __call__(self, *_: object) -> None:
         """Ask for the call; arguments are ignored, so that any event can be connected."""
-        self._timer.start()
+        if self._lives():
+            self._timer.start()
 
     def _on_timeout(self) -> None:
         self._call()
 
     def stop(self) -> None:
-        """Forget what was asked for; Qt may have taken the timer along with its window."""
-        if isalive(self._timer):  # type: ignore[no-untyped-call]
+        """Forget what was asked for."""
+        if self._lives():
             self._timer.stop()
+
+    def _lives(self) -> bool:
+        """Return False once Qt has taken the timer along with its window."""
+        return bool(isalive(self._timer))  # type: ignore[no-untyped-call]

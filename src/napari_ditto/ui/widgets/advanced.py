@@ -20,6 +20,7 @@ from napari_ditto.ui.dockstate import DockState
 from napari_ditto.ui.session import Choice
 from napari_ditto.ui.widgets.choices import ChoiceBox, TickList
 from napari_ditto.ui.widgets.everything import EverythingPanel
+from napari_ditto.ui.widgets.hearing import hear
 
 _WINDOW_MODES = (
     Choice("sampled", "from a sample", "Percentiles of a small sample of the whole image"),
@@ -140,12 +141,12 @@ class AdvancedPanel(QWidget):
         self._connect()
 
     def _connect(self) -> None:
-        self.diameter.valueChanged.connect(lambda value: self.chose.emit("diameter", value))
-        self.device.picked.connect(lambda key: self.chose.emit("device", key))
-        self.window_mode.picked.connect(lambda key: self.chose.emit("window_mode", key))
-        self.window_editor.edited.connect(lambda window: self.chose.emit("window", window))
+        hear(self, self.diameter.valueChanged, lambda value: self.chose.emit("diameter", value))
+        hear(self, self.device.picked, lambda key: self.chose.emit("device", key))
+        hear(self, self.window_mode.picked, lambda key: self.chose.emit("window_mode", key))
+        hear(self, self.window_editor.edited, lambda window: self.chose.emit("window", window))
         self.everything.edited.connect(lambda field, value: self.chose.emit(field, value))
-        self.prompt_layers.ticked.connect(lambda keys: self.chose.emit("prompt_layers", keys))
+        hear(self, self.prompt_layers.ticked, lambda keys: self.chose.emit("prompt_layers", keys))
         self.channel_2.picked.connect(self._on_channels)
         self.channel_3.picked.connect(self._on_channels)
 

@@ -9,6 +9,7 @@ from qtpy.QtCore import Signal as QtSignal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QComboBox, QListWidget, QListWidgetItem, QSizePolicy, QWidget
 
 from napari_ditto.ui.session import Choice
+from napari_ditto.ui.widgets.hearing import hear
 
 
 class ChoiceBox(QComboBox):
@@ -82,7 +83,7 @@ class TickList(QListWidget):
         super().__init__(parent)
         self.setMaximumHeight(rows * 22 + 4)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.itemChanged.connect(lambda item: self.ticked.emit(self.keys()))
+        hear(self, self.itemChanged, lambda _: self.ticked.emit(self.keys()))
 
     def keys(self) -> tuple[str, ...]:
         """Return the keys of the ticked choices."""

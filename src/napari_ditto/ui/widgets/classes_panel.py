@@ -28,6 +28,7 @@ from napari_ditto.ui.keys.spelling import shown
 from napari_ditto.ui.objects_table.state import ObjectsState
 from napari_ditto.ui.widgets.buttons import dot
 from napari_ditto.ui.widgets.choices import ChoiceBox
+from napari_ditto.ui.widgets.hearing import hear
 from napari_ditto.ui.widgets.layout import UprightArea
 
 _EMPTY = "No classes yet. Add one for each kind of object that you tell apart."
@@ -61,10 +62,10 @@ class ClassesPanel(QWidget):
         self._places.setSpacing(2)
         self._area = UprightArea(self._list)
         self._lay_out()
-        self.next.picked.connect(lambda key: self.chose.emit("objects.current", int(key)))
+        hear(self, self.next.picked, lambda key: self.chose.emit("objects.current", int(key)))
         self.add.clicked.connect(self._on_add)
-        self.per_layer.clicked.connect(lambda on: self.chose.emit("objects.per_layer", on))
-        self.by_class.clicked.connect(lambda on: self.chose.emit("objects.by_class", on))
+        hear(self, self.per_layer.clicked, lambda on: self.chose.emit("objects.per_layer", on))
+        hear(self, self.by_class.clicked, lambda on: self.chose.emit("objects.by_class", on))
 
     def _lay_out(self) -> None:
         form = QFormLayout()
@@ -100,8 +101,8 @@ class ClassesPanel(QWidget):
             self.rows.pop().deleteLater()
         while len(self.rows) < len(state.classes):
             row = ClassRow(self._list)
-            row.changed.connect(partial(self._on_changed, len(self.rows)))
-            row.removed.connect(partial(self._on_removed, len(self.rows)))
+            hear(row, row.changed, partial(self._on_changed, len(self.rows)))
+            hear(row, row.removed, partial(self._on_removed, len(self.rows)))
             self.rows.append(row)
             self._places.addWidget(row)
         for row, kind in zip(self.rows, state.classes, strict=True):
@@ -153,7 +154,7 @@ class ClassRow(QWidget):
         layout.addWidget(self.remove)
         self.name.editingFinished.connect(self._on_named)
         self.color.clicked.connect(self._on_color)
-        self.remove.clicked.connect(lambda _: self.removed.emit())
+        hear(self, self.remove.clicked, lambda _: self.removed.emit())
 
     def show_class(self, kind: ObjectClass, count: int) -> None:
         """Show a class; a name that is being typed stays."""

@@ -28,6 +28,7 @@ from napari_ditto.ui.widgets.buttons import ActionButton, dot
 from napari_ditto.ui.widgets.choices import ChoiceBox
 from napari_ditto.ui.widgets.docking import Dock
 from napari_ditto.ui.widgets.fold import Fold
+from napari_ditto.ui.widgets.hearing import hear
 from napari_ditto.ui.widgets.layout import UprightArea, line, row
 from napari_ditto.ui.widgets.project_panel import ProjectPanel
 from napari_ditto.ui.widgets.refine_panel import RefinePanel
@@ -135,24 +136,24 @@ class DockWidget(Dock):
 
     def _connect_widgets(self) -> None:
         for name, button in (*self.buttons.items(), ("cancel", self.status.cancel)):
-            button.clicked.connect(partial(self._act, name))
-        self.include.clicked.connect(partial(self._on_sign, True))
-        self.exclude.clicked.connect(partial(self._on_sign, False))
-        self.image.picked.connect(lambda key: self.chose.emit("images", (key,)))
-        self.model.picked.connect(lambda key: self.chose.emit("model", key))
-        self.target.picked.connect(lambda key: self.chose.emit("target", key))
-        self.kind.picked.connect(lambda key: self.chose.emit("objects.current", int(key)))
-        self.models.clicked.connect(partial(self._act, "open_models"))
+            hear(self, button.clicked, partial(self._act, name))
+        hear(self, self.include.clicked, partial(self._on_sign, True))
+        hear(self, self.exclude.clicked, partial(self._on_sign, False))
+        hear(self, self.image.picked, lambda key: self.chose.emit("images", (key,)))
+        hear(self, self.model.picked, lambda key: self.chose.emit("model", key))
+        hear(self, self.target.picked, lambda key: self.chose.emit("target", key))
+        hear(self, self.kind.picked, lambda key: self.chose.emit("objects.current", int(key)))
+        hear(self, self.models.clicked, partial(self._act, "open_models"))
         self.words.named.connect(lambda text: self.chose.emit("text", text))
         self.words.wanted.connect(lambda: self.acted.emit("segment_all"))
         self.keep.clicked.connect(self._on_keep)
-        self.batch.clicked.connect(lambda on: self.chose.emit("batch.on", on))
+        hear(self, self.batch.clicked, lambda on: self.chose.emit("batch.on", on))
         self.unsaved.answered.connect(lambda answer: self.chose.emit("unsaved", answer))
-        self.advanced.chose.connect(lambda field, value: self.chose.emit(field, value))
-        self.refine.chose.connect(lambda field, value: self.chose.emit(field, value))
-        self.whole.chose.connect(lambda field, value: self.chose.emit(field, value))
-        self.whole.acted.connect(lambda name: self.acted.emit(name))
-        self.project.acted.connect(lambda name: self.acted.emit(name))
+        hear(self, self.advanced.chose, self.chose.emit)
+        hear(self, self.refine.chose, self.chose.emit)
+        hear(self, self.whole.chose, self.chose.emit)
+        hear(self, self.whole.acted, self.acted.emit)
+        hear(self, self.project.acted, self.acted.emit)
 
     def _act(self, name: str, _: bool = False) -> None:
         self.acted.emit(name)

@@ -51,13 +51,13 @@ class Dock(QWidget):
         self.state, self.examples = DockState(), ExamplesState()
         self.runs = NO_RUNS
         self.parts: dict[str, object] = {}
-        self.draw_soon = Debounce(self.draw)
+        self.draw_soon = Debounce(self.draw, parent=self)
         self._viewer: Viewer | None = None
         # A strong reference would keep the window's memory after it is closed.
         self._window: Callable[[], QWidget | None] = lambda: None
-        self._warm_soon = Debounce(self._warm_up, WARM_MILLISECONDS)
-        self._join_soon = Debounce(self._join_the_others)
-        self._keyboard_back_soon = Debounce(self._keyboard_back)
+        self._warm_soon = Debounce(self._warm_up, WARM_MILLISECONDS, self)
+        self._join_soon = Debounce(self._join_the_others, parent=self)
+        self._keyboard_back_soon = Debounce(self._keyboard_back, parent=self)
         self.acted.connect(self._keyboard_back_soon)
         self.chose.connect(self._chosen)
 

@@ -25,6 +25,7 @@ from napari_ditto.ui.widgets.examples_follow import FollowPanel
 from napari_ditto.ui.widgets.examples_like import LikePanel
 from napari_ditto.ui.widgets.examples_list import ExamplesList
 from napari_ditto.ui.widgets.examples_review import ReviewPanel
+from napari_ditto.ui.widgets.hearing import hear
 from napari_ditto.ui.widgets.layout import UprightArea, line, row
 from napari_ditto.ui.widgets.status import StatusPanel
 from napari_ditto.ui.widgets.whole_image import WholePanel
@@ -102,20 +103,20 @@ class ExamplesWidget(Dock):
             "cancel": self.status.cancel,
         }
         for name, button in buttons.items():
-            button.clicked.connect(partial(self._act, name))
-        self.image.picked.connect(lambda key: self.chose.emit("images", (key,)))
-        self.labels.picked.connect(lambda key: self.chose.emit("target", key))
-        self.model.picked.connect(lambda key: self.chose.emit("model", key))
-        self.only_selected.clicked.connect(lambda on: self.chose.emit("only_selected", on))
-        self.one_kind.clicked.connect(lambda _: self.chose.emit("one_kind", True))
-        self.classes.clicked.connect(lambda _: self.chose.emit("one_kind", False))
-        self.offer.use.clicked.connect(lambda _: self.chose.emit("use_drawing", True))
-        self.offer.discard.clicked.connect(lambda _: self.chose.emit("use_drawing", False))
-        self.list.changed.connect(lambda field, value: self.chose.emit(field, value))
+            hear(self, button.clicked, partial(self._act, name))
+        hear(self, self.image.picked, lambda key: self.chose.emit("images", (key,)))
+        hear(self, self.labels.picked, lambda key: self.chose.emit("target", key))
+        hear(self, self.model.picked, lambda key: self.chose.emit("model", key))
+        hear(self, self.only_selected.clicked, lambda on: self.chose.emit("only_selected", on))
+        hear(self, self.one_kind.clicked, lambda _: self.chose.emit("one_kind", True))
+        hear(self, self.classes.clicked, lambda _: self.chose.emit("one_kind", False))
+        hear(self, self.offer.use.clicked, lambda _: self.chose.emit("use_drawing", True))
+        hear(self, self.offer.discard.clicked, lambda _: self.chose.emit("use_drawing", False))
+        hear(self, self.list.changed, self.chose.emit)
         for panel in self.panels:
-            panel.chose.connect(lambda field, value: self.chose.emit(field, value))
-        self.whole.chose.connect(lambda field, value: self.chose.emit(field, value))
-        self.whole.acted.connect(lambda name: self.acted.emit(name))
+            hear(self, panel.chose, self.chose.emit)
+        hear(self, self.whole.chose, self.chose.emit)
+        hear(self, self.whole.acted, self.acted.emit)
 
     def _act(self, name: str, _: bool = False) -> None:
         self.acted.emit(name)

@@ -10,6 +10,7 @@ from napari_ditto.ui.examples.state import ExamplesState
 from napari_ditto.ui.session import Choice
 from napari_ditto.ui.widgets.buttons import ActionButton
 from napari_ditto.ui.widgets.choices import ChoiceBox
+from napari_ditto.ui.widgets.hearing import hear
 from napari_ditto.ui.widgets.layout import row
 
 ONE_PLANE = "This image has one plane only: there is nothing to follow."
@@ -63,11 +64,11 @@ class FollowPanel(QWidget):
         return box
 
     def _connect(self) -> None:
-        self.axis.picked.connect(lambda key: self.chose.emit("axis", key))
-        self.kind.picked.connect(lambda key: self.chose.emit("kind", key))
-        self.into.picked.connect(lambda key: self.chose.emit("into", key))
-        self.first.valueChanged.connect(lambda value: self.chose.emit("first", value))
-        self.last.valueChanged.connect(lambda value: self.chose.emit("last", value))
+        hear(self, self.axis.picked, lambda key: self.chose.emit("axis", key))
+        hear(self, self.kind.picked, lambda key: self.chose.emit("kind", key))
+        hear(self, self.into.picked, lambda key: self.chose.emit("into", key))
+        hear(self, self.first.valueChanged, lambda value: self.chose.emit("first", value))
+        hear(self, self.last.valueChanged, lambda value: self.chose.emit("last", value))
 
     def show_state(self, state: ExamplesState) -> None:
         """Show the way, and what has come of it."""

@@ -11,6 +11,7 @@ from napari_ditto.ui.examples.state import ExamplesState
 from napari_ditto.ui.session import Choice
 from napari_ditto.ui.widgets.buttons import ActionButton
 from napari_ditto.ui.widgets.choices import ChoiceBox, TickList
+from napari_ditto.ui.widgets.hearing import hear
 from napari_ditto.ui.widgets.layout import row
 
 _PLACES = (
@@ -45,10 +46,10 @@ class LikePanel(QWidget):
         self._threshold = 0.0
         self.value.setMinimumWidth(self.value.fontMetrics().horizontalAdvance("0.00 "))
         self._lay_out()
-        self._slide_soon = Debounce(self._tell_slider, SLIDER_MILLISECONDS)
-        self.where.picked.connect(lambda key: self.chose.emit("where", key))
-        self.tuned.picked.connect(lambda key: self.chose.emit("tuned", key))
-        self.images.ticked.connect(lambda keys: self.chose.emit("other_images", keys))
+        self._slide_soon = Debounce(self._tell_slider, SLIDER_MILLISECONDS, self)
+        hear(self, self.where.picked, lambda key: self.chose.emit("where", key))
+        hear(self, self.tuned.picked, lambda key: self.chose.emit("tuned", key))
+        hear(self, self.images.ticked, lambda keys: self.chose.emit("other_images", keys))
         self.slider.valueChanged.connect(self._on_slider)
 
     def _lay_out(self) -> None:

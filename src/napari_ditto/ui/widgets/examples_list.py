@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_ditto.ui.examples.state import RowState
+from napari_ditto.ui.widgets.hearing import hear
 
 PICTURE = 40
 ROWS_SHOWN, EMPTY_LINES = 3, 3
@@ -127,11 +128,13 @@ class ExampleRow(QWidget):
         grid.setColumnStretch(2, 1)
 
     def _connect(self) -> None:
-        self.tick.clicked.connect(lambda on: self._flag("enabled", on))
-        self.partial.triggered.connect(lambda on: self._flag("partial", on))
-        self.negative.triggered.connect(lambda on: self._flag("negative", on))
-        self.update_button.clicked.connect(lambda: self.changed.emit("renew_example", self.key))
-        self.remove.clicked.connect(lambda: self.changed.emit("remove_example", self.key))
+        hear(self, self.tick.clicked, lambda on: self._flag("enabled", on))
+        hear(self, self.partial.triggered, lambda on: self._flag("partial", on))
+        hear(self, self.negative.triggered, lambda on: self._flag("negative", on))
+        hear(
+            self, self.update_button.clicked, lambda _: self.changed.emit("renew_example", self.key)
+        )
+        hear(self, self.remove.clicked, lambda _: self.changed.emit("remove_example", self.key))
 
     def _flag(self, field: str, on: bool) -> None:
         self.changed.emit("example", (self.key, field, on))

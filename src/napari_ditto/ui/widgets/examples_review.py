@@ -20,6 +20,7 @@ from napari_ditto.core.propagation import Doubt
 from napari_ditto.ui.examples.state import ExamplesState
 from napari_ditto.ui.widgets.buttons import ActionButton
 from napari_ditto.ui.widgets.confidence_curve import ConfidenceCurve
+from napari_ditto.ui.widgets.hearing import hear
 from napari_ditto.ui.widgets.layout import row
 
 _HEADS = ("Plane", "Label", "Sure", "Why")
@@ -91,10 +92,10 @@ class ReviewPanel(QWidget):
         layout.addLayout(row(three, four))
         layout.addWidget(self.table, 1)
         layout.addWidget(self.keep)
-        self.curve.picked.connect(lambda position: self.chose.emit("position", position))
-        self.table.clicked.connect(lambda index: self.chose.emit("doubt", index.row()))
-        self.table.activated.connect(lambda index: self.chose.emit("doubt", index.row()))
-        self.keep.clicked.connect(lambda on: self.chose.emit("keep_fixed", on))
+        hear(self, self.curve.picked, lambda position: self.chose.emit("position", position))
+        hear(self, self.table.clicked, lambda index: self.chose.emit("doubt", index.row()))
+        hear(self, self.table.activated, lambda index: self.chose.emit("doubt", index.row()))
+        hear(self, self.keep.clicked, lambda on: self.chose.emit("keep_fixed", on))
 
     def _make_table(self) -> QTableView:
         table = QTableView(self)

@@ -7,6 +7,7 @@ from qtpy.QtWidgets import QLabel, QProgressBar, QPushButton, QSizePolicy, QVBox
 
 from napari_ditto.ui.export.part import ExportState
 from napari_ditto.ui.widgets.buttons import ActionButton
+from napari_ditto.ui.widgets.hearing import hear
 from napari_ditto.ui.widgets.layout import row
 
 _STEPS = 1000
@@ -34,8 +35,8 @@ class ExportRow(QWidget):
         layout.addLayout(row(self.button, self.stop, stretch=(3, 1)))
         layout.addWidget(self.bar)
         layout.addWidget(self.text)
-        self.button.clicked.connect(lambda: self.acted.emit("export_labels"))
-        self.stop.clicked.connect(lambda: self.chose.emit("export.stop", None))
+        hear(self, self.button.clicked, lambda _: self.acted.emit("export_labels"))
+        hear(self, self.stop.clicked, lambda _: self.chose.emit("export.stop", None))
         self.show_state(ExportState())
 
     def show_state(self, state: ExportState) -> None:

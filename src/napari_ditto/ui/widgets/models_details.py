@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QFormLayout, QLabel, QPushButton, QSizePolicy, QVBoxL
 
 from napari_ditto.ui.models.state import ModelDetails
 from napari_ditto.ui.widgets.buttons import PRIMARY
+from napari_ditto.ui.widgets.hearing import hear
 from napari_ditto.ui.widgets.layout import line, row
 
 _FACTS = ("reads", "size", "licence", "hash", "citation", "source")
@@ -50,16 +51,16 @@ class ModelPanel(QWidget):
         self.measure.setToolTip("How long a tile and a prompt take on this computer; half a minute")
         self.verify = self._button("verify", "Check fingerprint")
         self.page = _Button("Open its page", self)
-        self.page.clicked.connect(lambda _: self._open_page())
+        hear(self, self.page.clicked, lambda _: self._open_page())
         self.cite = _Button("Copy citation", self)
         self.bibtex = _Button("Copy BibTeX", self)
-        self.cite.clicked.connect(lambda _: self._copy("citation"))
-        self.bibtex.clicked.connect(lambda _: self._copy("bibtex"))
+        hear(self, self.cite.clicked, lambda _: self._copy("citation"))
+        hear(self, self.bibtex.clicked, lambda _: self._copy("bibtex"))
         self._lay_out()
 
     def _button(self, verb: str, label: str) -> _Button:
         button = _Button(label, self)
-        button.clicked.connect(partial(self._ask, verb))
+        hear(self, button.clicked, partial(self._ask, verb))
         return button
 
     def _ask(self, verb: str, _: bool = False) -> None:

@@ -24,6 +24,7 @@ from napari_ditto.models.tuned import SUFFIX
 from napari_ditto.ui.models.state import ModelRow, ModelsState
 from napari_ditto.ui.widgets.buttons import dot
 from napari_ditto.ui.widgets.docking import Dock
+from napari_ditto.ui.widgets.hearing import hear
 from napari_ditto.ui.widgets.layout import UprightArea, row
 from napari_ditto.ui.widgets.models_details import ModelPanel
 
@@ -79,10 +80,10 @@ class ModelsWidget(Dock):
     def _connect_widgets(self) -> None:
         self.list.currentItemChanged.connect(self._on_selected)
         self.panel.asked.connect(self._ask)
-        self.add_folder.clicked.connect(lambda _: self._add(self.ask_folder(FOLDER)))
-        self.add_file.clicked.connect(lambda _: self._add(self.ask_open("Add a model", FILES)))
-        self.never_online.clicked.connect(lambda on: self._tell("never_online", on))
-        self.cancel.clicked.connect(lambda _: self._tell("cancel", ""))
+        hear(self, self.add_folder.clicked, lambda _: self._add(self.ask_folder(FOLDER)))
+        hear(self, self.add_file.clicked, lambda _: self._add(self.ask_open("Add a model", FILES)))
+        hear(self, self.never_online.clicked, lambda on: self._tell("never_online", on))
+        hear(self, self.cancel.clicked, lambda _: self._tell("cancel", ""))
 
     def _on_selected(self, item: QTreeWidgetItem | None, _: object) -> None:
         if item is not None and item.data(0, _ID):

@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QCheckBox, QLabel, QVBoxLayout, QWidget
 
 from napari_ditto.ui.objects.edit_state import EditState
 from napari_ditto.ui.widgets.buttons import ActionButton
+from napari_ditto.ui.widgets.hearing import hear
 from napari_ditto.ui.widgets.layout import row
 
 _ROWS = (
@@ -48,8 +49,10 @@ class ObjectButtons(QWidget):
             layout.addLayout(row(*(self.buttons[name] for name in names)))
         layout.addWidget(self.everywhere)
         for name, button in self.buttons.items():
-            button.clicked.connect(partial(self._act, name))
-        self.everywhere.clicked.connect(lambda on: self.chose.emit("objects_edit.everywhere", on))
+            hear(self, button.clicked, partial(self._act, name))
+        hear(
+            self, self.everywhere.clicked, lambda on: self.chose.emit("objects_edit.everywhere", on)
+        )
 
     def _act(self, name: str, _: bool = False) -> None:
         self.acted.emit(name)

@@ -20,6 +20,7 @@ from napari_ditto.ui.widgets.classes_panel import ClassesPanel
 from napari_ditto.ui.widgets.docking import Dock
 from napari_ditto.ui.widgets.export_row import ExportRow
 from napari_ditto.ui.widgets.fold import Fold
+from napari_ditto.ui.widgets.hearing import hear
 from napari_ditto.ui.widgets.layout import UprightArea, row
 from napari_ditto.ui.widgets.object_buttons import ObjectButtons
 from napari_ditto.ui.widgets.objects_table import ObjectsTable
@@ -80,23 +81,26 @@ class ObjectsWidget(Dock):
 
     def _connect_widgets(self) -> None:
         table, choose = self.table, self.chose.emit
-        self.labels.picked.connect(lambda key: choose("objects.layer", key))
-        self.text.textChanged.connect(self._filter_soon)
-        self.kinds.picked.connect(self._filter_soon)
-        self.below.clicked.connect(self._filter_soon)
-        self.limit.valueChanged.connect(self._filter_soon)
-        table.objects.sorted_by.connect(lambda name, falls: choose("objects.sort", (name, falls)))
-        table.visited.connect(lambda label, zoom: choose("objects.jump", (label, zoom)))
-        table.classified.connect(lambda ids, kind: choose("objects.class_of", (ids, kind)))
+        hear(self, self.labels.picked, lambda key: choose("objects.layer", key))
+        for edited in (
+            *(self.text.textChanged, self.kinds.picked),
+            *(self.below.clicked, self.limit.valueChanged),
+        ):
+            hear(self, edited, self._filter_soon)
+        hear(
+            self, table.objects.sorted_by, lambda name, falls: choose("objects.sort", (name, falls))
+        )
+        hear(self, table.visited, lambda label, zoom: choose("objects.jump", (label, zoom)))
+        hear(self, table.classified, lambda ids, kind: choose("objects.class_of", (ids, kind)))
         table.picked.connect(self._pick)
         table.chosen.connect(self._on_chosen)
         table.noted.connect(self._on_noted)
-        self.classes.chose.connect(lambda field, value: choose(field, value))
-        self.editing.chose.connect(lambda field, value: choose(field, value))
-        self.editing.acted.connect(lambda name: self.acted.emit(name))
-        self.exporting.acted.connect(lambda name: self.acted.emit(name))
-        self.exporting.chose.connect(lambda field, value: choose(field, value))
-        self.status.cancel.clicked.connect(partial(self._act, "cancel"))
+        hear(self, self.classes.chose, choose)
+        hear(self, self.editing.chose, choose)
+        hear(self, self.editing.acted, self.acted.emit)
+        hear(self, self.exporting.acted, self.acted.emit)
+        hear(self, self.exporting.chose, choose)
+        hear(self, self.status.cancel.clicked, partial(self._act, "cancel"))
 
     def _act(self, name: str, _: bool = False) -> None:
         self.acted.emit(name)

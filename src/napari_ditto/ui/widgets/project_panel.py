@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_ditto.ui.project.state import ProjectState
 from napari_ditto.ui.widgets.buttons import ActionButton
+from napari_ditto.ui.widgets.hearing import hear
 from napari_ditto.ui.widgets.layout import row
 
 _ACTIONS = (
@@ -31,7 +32,7 @@ class ProjectPanel(QWidget):
         self.buttons = {action: ActionButton(action, self) for action in _ACTIONS}
         self.buttons["image_done"].setCheckable(True)
         for action, button in self.buttons.items():
-            button.clicked.connect(partial(self._act, action))
+            hear(self, button.clicked, partial(self._act, action))
         self._lay_out()
         self.show_state(ProjectState())
 

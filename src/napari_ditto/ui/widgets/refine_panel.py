@@ -22,6 +22,7 @@ from napari_ditto.ui.hover.refining import FURTHEST, NOTCH
 from napari_ditto.ui.keymap import button_text
 from napari_ditto.ui.session import Choice
 from napari_ditto.ui.widgets.choices import ChoiceBox
+from napari_ditto.ui.widgets.hearing import hear
 
 _PIECES = (
     Choice("all", "all", "The mask as the model gives it"),
@@ -83,15 +84,17 @@ class RefinePanel(QWidget):
         form.addRow("", self.fill)
 
     def _connect(self) -> None:
-        self.live.clicked.connect(lambda on: self.chose.emit("hover.on", on))
-        self.threshold.valueChanged.connect(
-            lambda notches: self.chose.emit("refine.threshold", notches * NOTCH)
+        hear(self, self.live.clicked, lambda on: self.chose.emit("hover.on", on))
+        hear(
+            self,
+            self.threshold.valueChanged,
+            lambda notches: self.chose.emit("refine.threshold", notches * NOTCH),
         )
-        self.reset.clicked.connect(lambda: self.chose.emit("refine.threshold", 0.0))
-        self.smooth.valueChanged.connect(lambda px: self.chose.emit("refine.smooth", px))
-        self.fill.clicked.connect(lambda on: self.chose.emit("refine.fill_holes", on))
-        self.pieces.picked.connect(lambda key: self.chose.emit("refine.pieces", key))
-        self.least.valueChanged.connect(lambda px: self.chose.emit("refine.min_area", px))
+        hear(self, self.reset.clicked, lambda _: self.chose.emit("refine.threshold", 0.0))
+        hear(self, self.smooth.valueChanged, lambda px: self.chose.emit("refine.smooth", px))
+        hear(self, self.fill.clicked, lambda on: self.chose.emit("refine.fill_holes", on))
+        hear(self, self.pieces.picked, lambda key: self.chose.emit("refine.pieces", key))
+        hear(self, self.least.valueChanged, lambda px: self.chose.emit("refine.min_area", px))
 
     def show_states(self, hover: HoverState, how: Refinement) -> None:
         """Show what the two parts say."""

@@ -8,6 +8,7 @@ from psygnal import Signal
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QVBoxLayout, QWidget
 
+from napari_ditto.ui.widgets.hearing import hear
 from napari_ditto.ui.widgets.layout import row
 
 ANSWERS = {
@@ -39,7 +40,7 @@ class UnsavedStrip(QFrame):
         for name, button in self.buttons.items():
             button.setToolTip(ANSWERS[name][1])
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-            button.clicked.connect(partial(self._answer, name))
+            hear(self, button.clicked, partial(self._answer, name))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 6, 8, 6)
         layout.addWidget(self.text)

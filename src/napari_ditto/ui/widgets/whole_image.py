@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 from napari_ditto.ui.bridge import Debounce
 from napari_ditto.ui.whole.state import WholeState
 from napari_ditto.ui.widgets.buttons import PRIMARY
+from napari_ditto.ui.widgets.hearing import hear
 from napari_ditto.ui.widgets.layout import row
 from napari_ditto.ui.widgets.whole_image_form import WholeForm
 
@@ -90,10 +91,10 @@ class WholePanel(QWidget):
 
     def _connect(self) -> None:
         self.form.chose.connect(self.chose)
-        self.form.browse.clicked.connect(partial(self._act, "whole_browse"))
+        hear(self, self.form.browse.clicked, partial(self._act, "whole_browse"))
         for name in ("start", "anew", "pause", "cancel", "retry"):
-            getattr(self, name).clicked.connect(partial(self._act, f"whole_{name}"))
-        self.offer.clicked.connect(partial(self._act, "whole_last"))
+            hear(self, getattr(self, name).clicked, partial(self._act, f"whole_{name}"))
+        hear(self, self.offer.clicked, partial(self._act, "whole_last"))
         self.failures.itemClicked.connect(self._on_failure)
 
     def _act(self, name: str, _: bool = False) -> None:

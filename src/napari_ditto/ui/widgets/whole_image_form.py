@@ -22,6 +22,7 @@ from napari_ditto.ui.whole.session import AxisRange
 from napari_ditto.ui.whole.state import PARTS, PLACES, PLANES, WholeState
 from napari_ditto.ui.widgets.choices import ChoiceBox
 from napari_ditto.ui.widgets.fold import Fold
+from napari_ditto.ui.widgets.hearing import hear
 from napari_ditto.ui.widgets.layout import row
 
 MOST_WORKERS = 64
@@ -70,7 +71,7 @@ class RangeEditor(QWidget):
         box.setKeyboardTracking(False)
         box.setToolTip(f"{which} plane along {axis.name}, counted from 0, included")
         box.setAccessibleName(f"{which} plane along {axis.name}")
-        box.valueChanged.connect(partial(self._on_edited, axis.name))
+        hear(box, box.valueChanged, partial(self._on_edited, axis.name))
         return box
 
     def _on_edited(self, axis: str, _: int) -> None:
@@ -139,13 +140,13 @@ class WholeForm(QWidget):
     def _connect(self) -> None:
         for name in ("part", "areas", "planes", "join", "where"):
             box: ChoiceBox = getattr(self, name)
-            box.picked.connect(partial(self.chose.emit, f"whole_{name}"))
-        self.ranges.edited.connect(partial(self.chose.emit, "whole_range"))
-        self.skip_empty.clicked.connect(partial(self.chose.emit, "whole_skip_empty"))
-        self.workers.valueChanged.connect(partial(self.chose.emit, "whole_workers"))
+            hear(self, box.picked, partial(self.chose.emit, f"whole_{name}"))
+        hear(self, self.ranges.edited, partial(self.chose.emit, "whole_range"))
+        hear(self, self.skip_empty.clicked, partial(self.chose.emit, "whole_skip_empty"))
+        hear(self, self.workers.valueChanged, partial(self.chose.emit, "whole_workers"))
         for name in ("target", "cluster"):
             line: QLineEdit = getattr(self, name)
-            line.editingFinished.connect(partial(self._on_typed, name))
+            hear(self, line.editingFinished, partial(self._on_typed, name))
         self._told = {"target": "", "cluster": ""}
 
     def _on_typed(self, name: str) -> None:
