@@ -30,7 +30,7 @@ from napari_ditto.engine.stepping import newest
 from napari_ditto.engine.teaching import encode_steps
 from napari_ditto.models.protocols import ContextModel, Example, Memory
 
-VERSION = 3
+VERSION = 4
 """Of what is taught and how objects are told apart; a change does all steps again."""
 
 RECENT = 3

@@ -35,7 +35,7 @@ from napari_ditto.models.names import FALLBACK_MODEL
 from napari_ditto.models.protocols import ContextModel, PromptModel
 from napari_ditto.models.registry import load_model
 
-VERSION = "3"
+VERSION = "4"
 
 Floats = NDArray[np.float32]
 

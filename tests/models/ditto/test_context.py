@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from napari_ditto.data.source import open_source
 from napari_ditto.engine.context import segment_like
 from napari_ditto.errors import ModelError
+from napari_ditto.models.ditto import context_features
 from napari_ditto.models.ditto.context import BLENDS
 from napari_ditto.models.ditto.model import load_ditto
 from napari_ditto.models.protocols import Example
@@ -182,3 +184,19 @@ def test_a_single_example_is_judged_by_both(ditto, shown):
     blend = ditto.remember(shown).arrays["blend"]
     assert tuple(blend) in BLENDS
     assert tuple(ditto.remember(shown[:1]).arrays["blend"]) == BLENDS[0]
+
+
+def test_a_linear_function_of_maps_is_one_of_enlarged_maps(ditto):
+    (embedding,) = ditto.encode(scene(3, (94, 81))[0][None])
+    found = context_features.maps(embedding)
+    weights = {s: torch.randn(5, len(x), generator=random(s)) for s, x in found.items()}
+    shown = context_features._double(context_features._enlarge(found), found[2])
+    constant = torch.arange(5.0)
+    expected = torch.tensordot(torch.cat([*weights.values()], 1), torch.cat([shown, found[2]]), 1)
+    expected += constant[:, None, None]
+    total = context_features.project(found, weights, constant)
+    torch.testing.assert_close(total, expected, atol=1e-3, rtol=1e-4)
+
+
+def random(seed):
+    return torch.Generator().manual_seed(seed)

@@ -30,8 +30,11 @@ SPREAD = np.array([
 # fmt: on
 """Typical standard deviation of each feature, measured on the training images."""
 
-ROWS = 64
+ROWS = 8
 """Rows of a tile that are worked on at once."""
+
+PIECE = 128
+"""Pixels of one product."""
 
 
 def remember(examples: Sequence[Example], model: str) -> Memory:
@@ -72,48 +75,67 @@ def _solution(memory: Memory) -> NDArray[np.float64]:
 
 def score(embedding: Embedding, solution: NDArray[np.floating]) -> NDArray[np.float32]:
     """Return the ridge's score of each class, background first, shape (1 + c, h, w)."""
-    own = solution.astype(np.float32)
-    return np.concatenate([_weigh(own, x) for _, x in _filters(embedding)], axis=1)
-
-
-def _weigh(own: NDArray[np.float32], x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return a linear function of features that are never put together, (1 + c, rows, w)."""
-    plain, wavy, constant = np.split(own, (len(SPREAD), -1), axis=1)
-    found = np.tensordot(plain, x, axes=1) + np.tensordot(wavy, _swing(x), axes=1)
-    return np.asarray(found + constant[:, :, None])
+    own, count = solution.astype(np.float32), len(SPREAD)
+    plain, wavy = own[:, [*range(count), -1]], own[:, count:-1]
+    found = np.empty((len(own), *embedding.tile_shape), np.float32)
+    for rows, x in _filters(embedding):
+        flat = x.reshape(len(x), -1)
+        scores = _times(plain, flat)
+        scores += _times(wavy, _swing(flat))
+        found[:, rows] = scores.reshape(len(own), *x.shape[1:])
+    return found
 
 
 def _strips(embedding: Embedding) -> Iterator[tuple[slice, NDArray[np.float32]]]:
     """Yield rows and the features of their pixels, shape (d, rows, w), a constant last."""
     for rows, x in _filters(embedding):
-        yield rows, np.concatenate([x, _swing(x), np.ones((1, *x.shape[1:]), np.float32)])
+        swing = _swing(x.reshape(len(x), -1)).reshape(WAVES, *x.shape[1:])
+        yield rows, np.concatenate([x[:-1], swing, x[-1:]])
 
 
 def _filters(embedding: Embedding) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-    """Yield rows and the filter bank of their pixels, shape (f, rows, w)."""
+    """Yield rows and the filter bank of their pixels, shape (f + 1, rows, w), a constant last."""
     height, width = embedding.tile_shape
-    small = embedding.arrays["coarse"].astype(np.float32)
+    fine = [embedding.arrays[name] for name in ("color", "fine")]
+    ends = np.cumsum([len(x) for x in fine])
+    spread = np.split(SPREAD[:, None, None], ends)
+    coarse = embedding.arrays["coarse"].astype(np.float32) / spread[-1]
     for start in range(0, height, ROWS):
         rows = slice(start, min(start + ROWS, height))
-        fine = [embedding.arrays[n][:, rows].astype(np.float32) for n in ("color", "fine")]
-        coarse = upsample(small, Box(rows.start, 0, rows.stop, width))
-        x = np.concatenate([*fine, coarse]) / SPREAD[:, None, None]
-        yield rows, np.asarray(x, np.float32)
+        x = np.ones((len(SPREAD) + 1, rows.stop - start, width), np.float32)
+        for out, values, scale in zip(np.split(x, ends), fine, spread, strict=False):
+            np.divide(values[:, rows], scale, out=out, dtype=np.float32)
+        x[ends[-1] : -1] = upsample(coarse, Box(start, 0, rows.stop, width))
+        yield rows, x
 
 
 def _swing(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the random Fourier features of filters (f, rows, w)."""
-    turn, phase = _waves()
-    found = np.tensordot(turn, x, axes=1)
-    found += phase[:, None, None]
+    """Return the random Fourier features of filters and their constant, both (f, n)."""
+    found = _times(_waves(), x)
     return np.cos(found, out=found)
 
 
+def _times(weights: NDArray[np.float32], x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the product with columns (f, n), in pieces too small to be shared among threads.
+
+    Small pieces stay in a core's cache; and BLAS's other threads would go on waiting on cores
+    that are wanted by others.
+    """
+    found = np.empty((len(weights), x.shape[1]), np.float32)
+    whole = x.shape[1] // PIECE * PIECE
+    pieces, out = (a[:, :whole].reshape(len(a), -1, PIECE).swapaxes(0, 1) for a in (x, found))
+    np.matmul(weights, pieces, out=out)
+    np.matmul(weights, x[:, whole:], out=found[:, whole:])
+    return found
+
+
 @cache
-def _waves() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _waves() -> NDArray[np.float32]:
+    """Return the frequencies of the waves, and their phases in the last column."""
     rng = np.random.default_rng(0)
     turn = REACH * rng.standard_normal((WAVES, len(SPREAD)))
-    return turn.astype(np.float32), rng.uniform(0, 2 * np.pi, WAVES).astype(np.float32)
+    phase = rng.uniform(0, 2 * np.pi, (WAVES, 1))
+    return np.concatenate([turn, phase], axis=1).astype(np.float32)
 
 
 def sample(embedding: Embedding, at: NDArray[np.intp]) -> NDArray[np.float32]:

@@ -71,6 +71,8 @@ def smooth(plane: Plane, sigma: float) -> Plane:
     """Gaussian blur with reflected edges; a plane of any size."""
     from scipy.ndimage import gaussian_filter
 
+    if not plane.any():  # the colours of a grey image
+        return plane
     return np.asarray(gaussian_filter(plane, sigma, truncate=TRUNCATE), dtype=np.float32)
 
 
@@ -93,19 +95,20 @@ def hessian(plane: Plane) -> tuple[Plane, Plane]:
 
 def upsample(planes: Plane, window: Box, stride: int = COARSE_STRIDE) -> Plane:
     """Return planes (c, h', w') that were taken every `stride` pixels, linearly in a window."""
-    rows = _weights(window.y0, window.y1, planes.shape[1], stride)
-    cols = _weights(window.x0, window.x1, planes.shape[2], stride)
-    tall = planes[:, rows[0]] * (1 - rows[2])[:, None] + planes[:, rows[1]] * rows[2][:, None]
-    wide = tall[:, :, cols[0]] * (1 - cols[2]) + tall[:, :, cols[1]] * cols[2]
-    return np.asarray(wide, dtype=np.float32)
-
-
-def _weights(
-    start: int, stop: int, small: int, stride: int
-) -> tuple[NDArray[np.intp], NDArray[np.intp], Plane]:
-    at = np.arange(start, stop, dtype=np.float32) / np.float32(stride)
-    low = np.minimum(at.astype(np.intp), small - 1)
-    return low, np.minimum(low + 1, small - 1), (at - low).astype(np.float32)
+    at = np.arange(window.y0, window.y1, dtype=np.float32) / np.float32(stride)
+    low = at.astype(np.intp)
+    part = (at - low).astype(np.float32)[:, None]
+    high = np.minimum(low + 1, planes.shape[1] - 1)
+    tall = planes[:, low] * (1 - part) + planes[:, high] * part
+    tall = np.concatenate([tall, tall[:, :, -1:]], axis=2)
+    found = np.empty((*tall.shape[:2], window.width), np.float32)
+    for k in range(stride):
+        first, rest = divmod(window.x0 + k, stride)
+        out, weight = found[:, :, k::stride], np.float32(rest / stride)
+        stop = first + out.shape[2]
+        np.multiply(tall[:, :, first:stop], 1 - weight, out=out)
+        out += tall[:, :, first + 1 : stop + 1] * weight
+    return found
 
 
 def _difference(plane: Plane, axis: int) -> Plane:

@@ -120,12 +120,13 @@ def _enlarge(found: Maps) -> Tensor:
     return total
 
 
-def project(found: Maps, weights: Mapping[int, Tensor]) -> Tensor:
+def project(found: Maps, weights: Mapping[int, Tensor], constant: Tensor) -> Tensor:
     """Return a linear function of all maps at stride 2, weights (outputs, channels) by stride."""
-    total: Tensor = torch.tensordot(weights[STRIDES[0]], found[STRIDES[0]], 1)
-    for stride in STRIDES[1:]:
-        own: Tensor = torch.tensordot(weights[stride], found[stride], 1)
-        total = _double(total, own) + own
+    total = constant[:, None, None].repeat(1, *found[STRIDES[0]].shape[1:])
+    for stride in STRIDES:
+        own = found[stride]
+        before = total if stride == STRIDES[0] else _double(total, own)
+        total = before.flatten(1).addmm_(weights[stride], own.flatten(1)).view(before.shape)
     return total
 
 

@@ -66,16 +66,16 @@ def expand(x: Floats) -> Floats:
 def score(found: Maps, solution: NDArray[np.floating]) -> Tensor:
     """Return the score of each class, background first, at stride 2."""
     spread, turn, phase = _waves()
-    count = len(spread)
+    count, classes = len(spread), len(solution)
     weights = np.concatenate([solution[:, :count], turn]) / spread
     ends = np.cumsum([sum(n) for n in channels().values()])[:-1]
     parts = np.split(weights.astype(np.float32), ends, axis=1)
-    total = project(found, {s: torch.tensor(w) for s, w in zip(STRIDES, parts, strict=True)})
-    plain, phases = total[: len(solution)], total[len(solution) :]
-    waves = torch.cos(phases + torch.from_numpy(phase)[:, None, None])
-    mix, bias = (torch.tensor(solution[:, k], dtype=torch.float32) for k in (slice(count, -1), -1))
-    curved: Tensor = torch.tensordot(mix, waves, 1)
-    return plain + curved + bias[:, None, None]
+    constant = np.concatenate([solution[:, -1], phase]).astype(np.float32)
+    by_stride = {s: torch.tensor(w) for s, w in zip(STRIDES, parts, strict=True)}
+    total = project(found, by_stride, torch.from_numpy(constant))
+    mix = torch.tensor(solution[:, count:-1], dtype=torch.float32)
+    plain, waves = total[:classes].flatten(1), total[classes:].flatten(1).cos_()
+    return plain.addmm_(mix, waves).view(classes, *total.shape[1:])
 
 
 @cache
