@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import chain
 from typing import Any, ClassVar, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -41,7 +42,7 @@ from napari_ditto.models.protocols import (
 )
 
 CANDIDATES = 3
-DECODE_BATCH = 16
+DECODE_BATCH = 8
 KEPT_PLANS = 4
 """Embeddings whose part of decoding is kept for the next click, about 30 MB each in float32."""
 
@@ -233,15 +234,22 @@ class PromptNetwork(ABC):
     ) -> dict[int, Result]:
         """Return what is made of the candidates of each prompt, by its number."""
         check_maker(embedding, self._spec.key)
-        answers: dict[int, Result] = {}
+        together = list(batches(tokens, DECODE_BATCH))  # equal kinds
         with memory_watched():
-            for chosen in batches(tokens, DECODE_BATCH):  # equal kinds go together
-                plan, some = self._plan(embedding), [tokens[i] for i in chosen]
-                work = partial(
-                    self._answer, plan, embedding.tile_shape, chosen, some, use, best_only
+            works = [
+                partial(
+                    self._answer,
+                    self._plan(embedding),
+                    embedding.tile_shape,
+                    chosen,
+                    [tokens[i] for i in chosen],
+                    use,
+                    best_only,
                 )
-                answers |= zip(chosen, one_prompt_per_core(work, self._device), strict=True)
-        return answers
+                for chosen in together
+            ]
+            made = one_prompt_per_core(works, self._device)
+        return dict(zip(chain(*together), chain(*made), strict=True))
 
     def _answer(
         self,

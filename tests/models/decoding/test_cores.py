@@ -26,5 +26,6 @@ def test_every_thread_computes_alone():
         torch.ones(8) @ torch.ones(8)  # a thread that has computed nothing knows no number yet
         return [torch.get_num_threads(), *each(lambda _: torch.get_num_threads(), range(8))]
 
-    assert set(cores.one_prompt_per_core(counts, CPU)) == {1}
+    found = cores.one_prompt_per_core([counts] * 3, CPU)
+    assert {n for some in found for n in some} == {1}
     assert torch.get_num_threads() == 2

@@ -25,13 +25,24 @@ def axes(kept, shape):
     return [axis(COARSE, CANVAS, k, n, CPU) for k, n in zip(kept, shape, strict=True)]
 
 
-@pytest.mark.parametrize("shape", [(128, 128), (90, 120), (17, 33), (1, 128), (64, 5), (1, 1)])
+@pytest.mark.parametrize(
+    "shape", [(128, 128), (90, 120), (17, 33), (1, 128), (64, 5), (96, 64), (1, 1)]
+)
 def test_it_is_the_bilinear_interpolation_in_two_steps(shape):
     masks = torch.randn(3, COARSE, COARSE, generator=torch.manual_seed(0))
     kept = [max(1, int(n * CANVAS / max(shape) + 0.5)) for n in shape]
     out = torch.empty(3, *shape)
     upsample(masks, *axes(kept, shape), (0, 0), out)
     np.testing.assert_allclose(out, by_hand(masks, kept, shape), atol=1e-5)
+
+
+@pytest.mark.parametrize(("size", "period"), [(128, 4), (64, 2), (100, 0), (32, 0)])
+def test_tiles_of_a_few_times_the_pixels_have_an_order(size, period):
+    found = axis(COARSE, CANVAS, CANVAS, size, CPU)
+    assert found.period == period
+    if period:
+        assert found.inner[0] <= period
+        assert size - found.inner[1] <= period
 
 
 def test_it_is_the_interpolation_in_one_step_where_there_is_no_canvas():

@@ -7,7 +7,7 @@ changes, and answers do not depend on how many cores there are.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from threading import Lock
@@ -23,13 +23,18 @@ Result = TypeVar("Result")
 _MAKING = Lock()
 
 
-def one_prompt_per_core(work: Callable[[Each], Result], device: torch.device) -> Result:
-    """Return what `work` makes of a ``map`` that goes through the images of prompts."""
+def one_prompt_per_core(
+    works: Sequence[Callable[[Each], Result]], device: torch.device
+) -> list[Result]:
+    """Return what each of `works` makes of a ``map`` that goes through the images of prompts.
+
+    While the tokens of some prompts are computed, which are few, the images of others are.
+    """
     if device.type != "cpu":
-        return work(map)
+        return [work(map) for work in works]
     with _MAKING:
         leaders, others = _threads()
-    return leaders.submit(work, others.map).result()
+    return list(leaders.map(lambda work: work(others.map), works))
 
 
 @cache

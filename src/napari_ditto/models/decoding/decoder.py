@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import torch  # noqa: TID253  # imported with a family
@@ -32,6 +33,10 @@ _NO_PROMPTS: dict[str, torch.Tensor | None] = dict.fromkeys(
 
 STRIP = 512
 """Cells that are upscaled at once: what they become in between stays in a core's cache."""
+
+
+GROUP_BYTES = 8
+"""Numbers of so many bytes are those of a group: four prompts in half precision, two in float32."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +107,7 @@ class MaskDecoder:
         decoder = network.mask_decoder
         self._decoder, self._prompts, self._dtype = decoder, network.prompt_encoder, dtype
         position = network.get_image_wide_positional_embeddings().detach()
+        self._group = GROUP_BYTES // dtype.itemsize
         self._grid: Grid = (position.shape[2], position.shape[3])
         self._no_mask = self._prompts.no_mask_embed.weight.detach()
         drawn = Drawn(self._prompts.mask_embed, self._no_mask)
@@ -148,10 +154,12 @@ class MaskDecoder:
         sparse, _ = self._prompts(**(_NO_PROMPTS | given))
         asked = sparse.flatten(0, 1)
         marks = torch.cat([self._tokens.expand(len(asked), -1, -1), asked], dim=1)
-        images = [blank_image(plan.quarters)] * len(asked)
+        images = [blank_image(plan.quarters, len(some)) for some in torch.split(asked, self._group)]
         if masks is not None:
-            images = [self._drawn.on(images[0], m) for m in masks]
-        tokens, images = self._two_way(marks, plan.seen, images, each)
+            some = torch.split(masks, self._group)
+            images = [self._drawn.on(i, m) for i, m in zip(images, some, strict=True)]
+        kept = len(self._tokens)
+        tokens, images = self._two_way(marks, plan.seen, images, kept, each)
         first = self.first_mask_token
         filters = self._filters(tokens[:, first : first + len(self._networks())])
         scores = self._decoder.iou_prediction_head(tokens[:, first - 1])
@@ -188,7 +196,8 @@ class MaskDecoder:
         chosen: torch.Tensor,
     ) -> torch.Tensor:
         picked = self._picked(filters, chosen).to(self._dtype)
-        return torch.stack(list(each(partial(self._masks, plan, seen), picked, images))).float()
+        alone = chain.from_iterable(image.apart() for image in images)
+        return torch.stack(list(each(partial(self._masks, plan, seen), picked, alone))).float()
 
     @torch.inference_mode()  # which a thread does not inherit
     def _masks(self, plan: Plan, seen: Grid, filters: torch.Tensor, image: Written) -> torch.Tensor:
@@ -209,14 +218,16 @@ class MaskDecoder:
         self, plan: Plan, image: Written, seen: Grid
     ) -> Iterator[tuple[slice, torch.Tensor]]:
         """Yield parts (4 strip, c / 4) of an image after the first step, and which cells."""
-        coarse, rows = plan.quarters, image.rows(self._quarters.sources).to(self._dtype)
-        weights, scale, still = image.weights, image.scale[:, None].to(self._dtype), plan.still
+        coarse, rows = plan.quarters, image.rows(self._quarters.sources)[0].to(self._dtype)
+        scale, still = image.scale[0].to(self._dtype), plan.still
+        weights, scale = image.weights[0] * scale, scale[:, None]
         if seen != self._grid:
             weights = self._part(weights.T, seen).T
             coarse, scale = self._part(coarse, seen), self._part(scale, seen)
         for some in strips(coarse):
-            found = torch.addmm(coarse[some], weights[:, some].T, rows).mul_(scale[some])
-            found += still if len(still) == 1 else still[some]
+            always = still if len(still) == 1 else still[some]
+            found = torch.addcmul(always, coarse[some], scale[some])
+            found.addmm_(weights[:, some].T, rows)
             yield some, found.reshape(4 * len(found), -1)
 
     def _part(self, image: torch.Tensor, seen: Grid) -> torch.Tensor:
@@ -238,21 +249,22 @@ class Drawn:
         self._embedding, last = embedding, embedding.conv3
         bias = last.bias.detach()[None] - no_mask
         self.rows = torch.cat([last.weight.detach().flatten(1).T, bias])
-        self._all = torch.eye(len(self.rows), device=bias.device)[None]
+        self._all = torch.eye(len(self.rows), device=bias.device)[None, None]
 
-    def on(self, image: Written, mask: torch.Tensor) -> Written:
-        """Return an image with a mask (1, y, x) on it."""
+    def on(self, image: Written, masks: torch.Tensor) -> Written:
+        """Return the images of a group with masks (g, 1, y, x) on them."""
         part = self._embedding
-        x = part.activation(part.layer_norm1(part.conv1(mask[None])))
-        x = part.activation(part.layer_norm2(part.conv2(x)))[0].flatten(1)
-        weights = torch.cat([x, torch.ones_like(x[:1])])
-        return replace(image, weights=weights.to(image.weights), told=((0, self._all),))
+        x = part.activation(part.layer_norm1(part.conv1(masks)))
+        x = part.activation(part.layer_norm2(part.conv2(x))).flatten(2)
+        weights = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
+        told = self._all.expand(len(x), -1, -1, -1)
+        return replace(image, weights=weights.to(image.weights), told=((0, told),))
 
 
-def blank_image(table: torch.Tensor) -> Written:
-    """Return an image that nobody has written into, for a table (n, m) of it."""
-    ones = torch.ones(len(table), device=table.device)
-    return Written(table.new_empty(0, len(table)), ones)
+def blank_image(table: torch.Tensor, prompts: int) -> Written:
+    """Return images that nobody has written into, for a table (n, m) of them."""
+    ones = torch.ones(prompts, len(table), device=table.device)
+    return Written(table.new_empty(prompts, 0, len(table)), ones)
 
 
 def strips(image: torch.Tensor) -> Iterator[slice]:

@@ -2,8 +2,8 @@
 
 The library interpolates bilinearly once (SAM 2) or twice (SAM: to the canvas, and after its
 padding is cut off to the tile). Both are linear and separable, so both together are one matrix for
-rows and one for columns, each with two or three numbers a row. Columns are few: small products do.
-Rows are whole lines of pixels, weighed and added.
+rows and one for columns, each with two or three numbers a row. Pixels are gathered, weighed and
+added; where a tile has twice, four times or eight times the pixels, every so many rows at once.
 """
 
 from __future__ import annotations
@@ -15,9 +15,6 @@ import numpy as np
 import torch  # noqa: TID253  # imported with a family
 from numpy.typing import NDArray
 from torch.nn.functional import interpolate  # noqa: TID253
-
-_COLUMNS = 64
-"""Columns that are made at once, of about 18 coarse ones."""
 
 _ROWS = 128
 """Rows that are made at once: half a megabyte of 1,024 columns."""
@@ -35,12 +32,19 @@ class Axis:
         The coarse pixels that each one needs; none goes back.
     taps : tuple of (Tensor of shape (n,), Tensor of shape (n, 1))
         The same, one by one: which coarse pixels, and their weights.
+    period : int
+        From one pixel to the next that is made likewise, of the next coarse ones; 0 if there is no
+        such order.
+    inner : (int, int)
+        The pixels for which that holds: all but a few at the borders.
     """
 
     weights: torch.Tensor
     first: NDArray[np.intp]
     last: NDArray[np.intp]
     taps: tuple[tuple[torch.Tensor, torch.Tensor], ...]
+    period: int
+    inner: tuple[int, int]
 
     def reach(self, first: int, last: int) -> tuple[int, int]:
         """Return the pixels (start, stop) that some of the coarse ones from first to last make."""
@@ -49,19 +53,36 @@ class Axis:
 
     def spread(self, coarse: torch.Tensor, low: int, start: int, out: torch.Tensor) -> None:
         """Fill `out` (m, n) with the pixels from `start` on, made of the coarse from `low` on."""
-        for column in range(0, out.shape[1], _COLUMNS):
-            made = out[:, column : column + _COLUMNS]
-            a, b = start + column, start + column + made.shape[1]
-            first, stop = int(self.first[a]), int(self.last[b - 1]) + 1
-            part = coarse[:, first - low : stop - low]
-            torch.mm(part, self.weights[a:b, first:stop].T, out=made)
+        chosen = slice(start, start + out.shape[1])
+        for i, (place, weight) in enumerate(self.taps):
+            pixels = coarse.index_select(1, place[chosen] - low)
+            if i == 0:
+                torch.mul(pixels, weight[chosen, 0], out=out)
+            else:
+                out.addcmul_(pixels, weight[chosen, 0])
 
     def blend(self, coarse: torch.Tensor, low: int, start: int, out: torch.Tensor) -> None:
         """Fill `out` (n, m) with lines from `start` on, made of the coarse lines from `low` on."""
+        stop = start + len(out)
+        first, last = (min(max(i, start), stop) for i in self.inner)
+        for line in range(first, min(first + self.period, last)):  # none without a period
+            made, top = out[line - start : last - start : self.period], int(self.first[line]) - low
+            upper, lower = (coarse[top + i : top + i + len(made)] for i in range(2))
+            torch.lerp(upper, lower, self._second(line), out=made)
+        for rows in (slice(start, first), slice(last, stop)):
+            self._gather(coarse, low, rows, out[rows.start - start : rows.stop - start])
+
+    def _second(self, line: int) -> float:
+        """Return the weight of a line's second coarse one, the same wherever one begins."""
+        same = self.inner[0] + (line - self.inner[0]) % self.period
+        return float(self.taps[1][1][same, 0])
+
+    def _gather(self, coarse: torch.Tensor, low: int, rows: slice, out: torch.Tensor) -> None:
+        """Fill `out` (n, m) with some lines, whatever they are made of."""
         other = out.new_empty(min(_ROWS, len(out)), out.shape[1])
         for row in range(0, len(out), _ROWS):
             made = out[row : row + _ROWS]
-            chosen = slice(start + row, start + row + len(made))
+            chosen = slice(rows.start + row, rows.start + row + len(made))
             for i, (line, weight) in enumerate(self.taps):
                 lines = made if i == 0 else other[: len(made)]
                 torch.index_select(coarse, 0, line[chosen] - low, out=lines)
@@ -89,7 +110,26 @@ def axis(coarse: int, canvas: int, kept: int, size: int, device: torch.device) -
     used = weights.numpy() != 0
     last = coarse - 1 - used[:, ::-1].argmax(1)
     first = used.argmax(1)
-    return Axis(weights.contiguous().to(device), first, last, _taps(weights, first, last, device))
+    taps, order = _taps(weights, first, last, device), _order(weights, first, last)
+    return Axis(weights.contiguous().to(device), first, last, taps, *order)
+
+
+def _order(
+    weights: torch.Tensor, first: NDArray[np.intp], last: NDArray[np.intp]
+) -> tuple[int, tuple[int, int]]:
+    """Return the period of pixels that are made of two coarse ones each, and where it holds."""
+    two = np.flatnonzero(last > first)
+    if not len(two):
+        return 0, (0, 0)
+    inner = slice(int(two[0]), int(two[-1]) + 1)
+    begin, shares = first[inner], weights.numpy()[np.arange(len(last)), last][inner]
+    period = int((begin == begin[len(begin) // 2]).sum())
+    regular = (
+        (last[inner] == begin + 1).all()
+        and (begin[period:] == begin[:-period] + 1).all()
+        and np.allclose(shares[period:], shares[:-period], rtol=0, atol=1e-6)
+    )
+    return (period, (inner.start, inner.stop)) if regular else (0, (0, 0))
 
 
 def _taps(

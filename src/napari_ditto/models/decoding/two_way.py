@@ -5,7 +5,8 @@ for all prompts once, and of what its tokens wrote, in the precision of the deco
 :mod:`.written`. What the next layer's tokens ask does not depend on the image, so it is asked at
 once when the image is written.
 
-Symbols of shapes: b prompts, t tokens, n positions, c channels, h heads, d channels of a head.
+Symbols of shapes: b prompts, g of a group, t tokens, n positions, c channels, h heads, d channels
+of a head.
 """
 
 from __future__ import annotations
@@ -29,15 +30,15 @@ from napari_ditto.models.decoding.written import (
 from napari_ditto.models.packed import PackedLinear
 
 Each = Callable[..., Iterable[Any]]
-"""How one function is called for each prompt: ``map``, or one that has several threads."""
+"""How one function is called for each group: ``map``, or one that has several threads."""
 
 Note = tuple[torch.Tensor, torch.Tensor]
-"""Keys (h, t, d) and values (h, t, d + 1) of the tokens that write into an image."""
+"""Keys (g, h, t, d) and values (g, h, t, d + 1) of the tokens that write into images."""
 
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """What tokens can see of the encoder's image: keys (h, d, n) and values (h, n, d)."""
+    """What tokens can see of the encoder's image: keys and values (h, d, n)."""
 
     keys: torch.Tensor
     values: torch.Tensor
@@ -90,8 +91,8 @@ class Look:
         return Seen(self._keys.of(image), self._values.of(image))
 
     def __call__(self, seen: Seen, asked: torch.Tensor, written: Written) -> torch.Tensor:
-        """Return the sums of values (h, t, d) that queries (h, t, d) find."""
-        weights = self._keys(seen.keys, asked, written).softmax(1)
+        """Return the sums of values (g, h, t, d) that queries (g, h, t, d) find."""
+        weights = self._keys(seen.keys, asked, written).softmax(2)
         return self._values(seen.values, weights, written)
 
 
@@ -143,13 +144,13 @@ class Layer:
         found: torch.Tensor = self._layer.layer_norm3(tokens + self._mlp(tokens))
         return found
 
-    def notes(self, tokens: torch.Tensor, marks: torch.Tensor) -> list[Note]:
-        """Return what the tokens of each prompt write into its image."""
-        parts = self.writing.ask(tokens + marks), self.writing.tell(tokens)
-        return list(zip(*parts, strict=True))
+    def notes(self, tokens: torch.Tensor, marks: torch.Tensor, group: int) -> list[Note]:
+        """Return what the tokens of each group of prompts write into their images."""
+        asked, told = self.writing.ask(tokens + marks), self.writing.tell(tokens)
+        return list(zip(torch.split(asked, group), torch.split(told, group), strict=True))
 
     def write(self, view: View, note: Note, written: Written) -> Written:
-        """Return an image with a note in it."""
+        """Return the images of a group with a note in each."""
         scores = self._queries(view.queries, note[0], written)
         return self._pen.write(view.moments, scores, note[1], written)
 
@@ -193,16 +194,18 @@ class TwoWay:
         return Views([layer.of(image) for layer in self._layers], self._last.of(image))
 
     def __call__(
-        self, marks: torch.Tensor, views: Views, images: list[Written], each: Each = map
+        self, marks: torch.Tensor, views: Views, images: list[Written], kept: int, each: Each = map
     ) -> tuple[torch.Tensor, list[Written]]:
-        """Return tokens (b, t, c), and what they wrote into each prompt's image."""
+        """Return the first `kept` tokens (b, t, c), and what all wrote into each group's image."""
         tokens, ask = marks, partial(self._ask, each=each)
+        group = len(images[0].scale)
         write: list[Callable[[Written], Written]] = [_nothing] * len(images)
         for layer, view in zip(self._layers, views.layers, strict=True):
             tokens = layer.prepare(tokens, marks)
             images, found = ask(layer.look, view.seen, tokens + marks, images, write)
             tokens = layer.digest(tokens + found)
-            write = [partial(layer.write, view, note) for note in layer.notes(tokens, marks)]
+            write = [partial(layer.write, view, note) for note in layer.notes(tokens, marks, group)]
+        tokens, marks = tokens[:, :kept], marks[:, :kept]
         images, found = ask(self._last, views.last, tokens + marks, images, write)
         return self._norm(tokens + found), images
 
@@ -216,9 +219,9 @@ class TwoWay:
         each: Each,
     ) -> tuple[list[Written], torch.Tensor]:
         """Return images with notes in them, and what tokens (b, t, c) make of what they see."""
-        asked = look.reading.ask(tokens)
+        asked = torch.split(look.reading.ask(tokens), len(images[0].scale))
         written, found = zip(*each(partial(_pass, look, seen), write, images, asked), strict=True)
-        return list(written), look.reading.learn(torch.stack(found))
+        return list(written), look.reading.learn(torch.cat(found))
 
 
 @torch.inference_mode()  # which a thread does not inherit

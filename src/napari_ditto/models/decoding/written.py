@@ -14,32 +14,36 @@ is asked of X, once for all prompts, and of the few rows; only s needs more, the
 
 whose first part is known of X, too. Nothing is approximated.
 
-Symbols of shapes: n positions, c channels, h heads, d channels of a head, t tokens, k = h t rows
-that one layer writes, r rows of all layers.
+Prompts of one image go in small groups, which read its tables once. Rows of weights are ordered by
+token, then by head: so the tokens of all prompts of a group are evenly spaced rows for each head,
+and the rows of one prompt lie together; either is one product of matrices.
+
+Symbols of shapes: g prompts of a group, n positions, c channels, h heads, d channels of a head,
+t tokens, k = t h rows that one layer writes, r rows of all layers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch  # noqa: TID253  # imported with a family
 
-from napari_ditto.models.decoding.attention import Writing
+from napari_ditto.models.decoding.attention import Writing, by_head
 
 
 @dataclass(frozen=True, eq=False)
 class Written:
-    """What one prompt has made of an image so far.
+    """What the prompts of a group have made of an image so far, each for itself.
 
     Attributes
     ----------
-    weights : Tensor, shape (r, n)
+    weights : Tensor, shape (g, r, n)
         A, divided by the `scale` of the image that it was added to.
-    scale : Tensor of float32, shape (n,)
+    scale : Tensor of float32, shape (g, n)
         s.
-    told : tuple of (int, Tensor of shape (h, t, d + 1))
+    told : tuple of (int, Tensor of shape (g, h, t, d + 1))
         Which of the stage's sources, and v.
     """
 
@@ -48,8 +52,15 @@ class Written:
     told: tuple[tuple[int, torch.Tensor], ...] = ()
 
     def rows(self, sources: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Return v S, (r, m), for sources (h, d + 1, m)."""
-        return torch.cat([(v @ sources[i]).flatten(0, 1) for i, v in self.told])
+        """Return v S, (g, r, m), for sources (h, d + 1, m)."""
+        return torch.cat([by_token(v @ sources[i]) for i, v in self.told], dim=1)
+
+    def apart(self) -> Iterator[Written]:
+        """Yield what each prompt has made of the image, as groups of one."""
+        for i in range(len(self.scale)):
+            one = slice(i, i + 1)
+            told = tuple((source, v[one]) for source, v in self.told)
+            yield Written(self.weights[one], self.scale[one], told)
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,30 +160,28 @@ class Scores:
         self._lens, where = Lens(projection.weight, projection.bias, stage), _double(position)
         still = self._lens.still + where @ _double(projection.weight).T
         self._still = still.float().to(position.device)
-        self._later = self._apart(self._still) if stage.is_written else None
+        later = apart(self._still, heads, dtype)
+        self._later = later if stage.is_written else None
 
     def of(self, image: torch.Tensor) -> torch.Tensor:
         """Return what is seen of the encoder's image (n, c), shape (h, d, n)."""
         seen = self._lens.of(image)
-        return self._apart(seen + self._still if self._later is None else seen)
+        seen = seen + self._still if self._later is None else seen
+        return apart(seen, self._heads, self._dtype)
 
     def __call__(self, table: torch.Tensor, asked: torch.Tensor, written: Written) -> torch.Tensor:
-        """Return scores (k, n) of what is `asked` (h, t, d), with the `table` of the image."""
-        few = asked.to(self._dtype)
-        found = torch.bmm(few, table).flatten(0, 1)
+        """Return scores (g, k, n) of what is `asked` (g, h, t, d), by the `table` of the image."""
+        few = asked.transpose(0, 1).flatten(1, 2).to(self._dtype)
+        found = table.new_empty(len(asked), asked.shape[1] * asked.shape[2], table.shape[2])
+        torch.bmm(few, table, out=lanes(found, self._heads))
         if written.told:
-            rows = written.rows(self._lens.sources)
-            rows = rows.reshape(len(rows), self._heads, -1).permute(1, 2, 0)
-            heard = (asked @ rows).flatten(0, 1).to(self._dtype)
-            found.addmm_(heard, written.weights)
+            rows = by_head(written.rows(self._lens.sources), self._heads)
+            heard = by_token(asked @ rows.mT).to(self._dtype)
+            found.baddbmm_(heard, written.weights)
         if self._later is not None:
-            found.mul_(written.scale.to(found.dtype))
-            found.view(*few.shape[:2], -1).baddbmm_(few, self._later)
+            found.mul_(written.scale[:, None].to(found.dtype))
+            lanes(found, self._heads).baddbmm_(few, self._later)
         return found
-
-    def _apart(self, x: torch.Tensor) -> torch.Tensor:
-        """Return (n, h d) by head, (h, d, n)."""
-        return x.T.reshape(self._heads, -1, len(x)).to(self._dtype).contiguous()
 
 
 class Sums:
@@ -186,22 +195,22 @@ class Sums:
         self._still = still.to(projection.weight.device)
 
     def of(self, image: torch.Tensor) -> torch.Tensor:
-        """Return what is seen of the encoder's image (n, c), shape (h, n, d)."""
-        seen = self._lens.of(image).reshape(len(image), self._heads, -1)
-        return seen.transpose(0, 1).to(self._dtype).contiguous()
+        """Return what is seen of the encoder's image (n, c), shape (h, d, n)."""
+        return apart(self._lens.of(image), self._heads, self._dtype)
 
     def __call__(
         self, table: torch.Tensor, weights: torch.Tensor, written: Written
     ) -> torch.Tensor:
-        """Return sums (h, t, d), float32, by weights (k, n), which are lost."""
+        """Return sums (g, h, t, d), float32, by weights (g, k, n), which are lost."""
         if self._is_written:
-            weights.mul_(written.scale.to(weights.dtype))
-        found = torch.bmm(weights.reshape(self._heads, -1, weights.shape[1]), table).float()
+            weights.mul_(written.scale[:, None].to(weights.dtype))
+        found = torch.bmm(lanes(weights, self._heads), table.mT).float()
+        found = found.reshape(self._heads, len(weights), -1, table.shape[1]).transpose(0, 1)
         if written.told:
-            rows = written.rows(self._lens.sources)
-            rows = rows.reshape(len(rows), self._heads, -1).transpose(0, 1)
-            heard = (weights @ written.weights.T).float()
-            found += heard.reshape(self._heads, -1, heard.shape[1]) @ rows
+            rows = by_head(written.rows(self._lens.sources), self._heads)
+            heard = torch.bmm(weights, written.weights.mT).float()
+            heard = heard.view(len(heard), -1, self._heads, heard.shape[2])
+            found = found + heard.transpose(1, 2) @ rows
         return found + self._still
 
 
@@ -242,30 +251,35 @@ class Pen:
     def write(
         self, moments: Moments, scores: torch.Tensor, told: torch.Tensor, written: Written
     ) -> Written:
-        """Return the image with what tokens tell (h, t, d + 1) by scores (k, n)."""
-        by_head = scores.view(self._heads, -1, scores.shape[1])
-        first, rows = len(written.weights), len(scores)
-        weights = scores.new_empty(first + rows, scores.shape[1])
-        weights[:first] = written.weights
-        torch.softmax(by_head, 1, out=weights[first:].view(by_head.shape))
+        """Return the image with what tokens tell (g, h, t, d + 1) by scores (g, k, n)."""
+        by_tokens = scores.view(len(scores), -1, self._heads * scores.shape[2])
+        weights = by_tokens.softmax(1).view(scores.shape)
         if self._is_written:
-            weights[first:] /= written.scale.to(weights.dtype)
+            weights /= written.scale[:, None].to(weights.dtype)
+        if written.told:
+            weights = torch.cat([written.weights, weights], dim=1)
         heard = (*written.told, (len(self._sources) - 1, told))
         both = Written(weights, written.scale, heard)
         return replace(both, scale=self._scale(moments, both))
 
     def _scale(self, moments: Moments, written: Written) -> torch.Tensor:
         """Return s after the norm."""
-        rows, mixed, start = written.rows(self._sources), torch.empty_like(written.weights), 0
-        for source, told in written.told:
-            part = mixed[start : start + told.shape[0] * told.shape[1]]
-            few = told.to(self._dtype)
-            torch.bmm(few, moments.mixed[source], out=part.view(*few.shape[:2], -1))
-            start += len(part)
-        mixed.addmm_((rows @ rows.T).to(self._dtype), written.weights, beta=2)
-        square = moments.square + mixed.mul_(written.weights).sum(0).float()
-        squared = square.clamp(min=0) * written.scale**2 / rows.shape[1]
+        rows = written.rows(self._sources)
+        mixed = self._mixed(moments, written)
+        mixed.baddbmm_((rows @ rows.mT).to(self._dtype), written.weights, beta=2)
+        square = moments.square + mixed.mul_(written.weights).sum(1).float()
+        squared = square.clamp(min=0) * written.scale**2 / rows.shape[2]
         return written.scale * torch.rsqrt(squared + self._eps)
+
+    def _mixed(self, moments: Moments, written: Written) -> torch.Tensor:
+        """Return the products (g, r, n) of rows with the encoder's image."""
+        found = []
+        for source, told in written.told:
+            table, few = moments.mixed[source], told.transpose(0, 1).flatten(1, 2).to(self._dtype)
+            part = table.new_empty(len(told), told.shape[1] * told.shape[2], table.shape[2])
+            torch.bmm(few, table, out=lanes(part, len(few)))
+            found.append(part)
+        return found[0] if len(found) == 1 else torch.cat(found, dim=1)
 
 
 def first_stage(mask: torch.Tensor) -> Stage:
@@ -273,6 +287,21 @@ def first_stage(mask: torch.Tensor) -> Stage:
     rows = _double(mask)
     channels = rows.shape[1]
     return Stage(torch.eye(channels).double(), rows.new_zeros(channels), (rows[None],), False)
+
+
+def apart(x: torch.Tensor, heads: int, dtype: torch.dtype) -> torch.Tensor:
+    """Return (n, h d) by head, (h, d, n)."""
+    return x.T.reshape(heads, -1, len(x)).to(dtype).contiguous()
+
+
+def lanes(x: torch.Tensor, heads: int) -> torch.Tensor:
+    """Return a view of rows (g, t h, n) by head, (h, g t, n)."""
+    return x.view(-1, heads, x.shape[2]).transpose(0, 1)
+
+
+def by_token(x: torch.Tensor) -> torch.Tensor:
+    """Return what tokens say by head, (g, h, t, m), as rows (g, t h, m)."""
+    return x.transpose(1, 2).flatten(1, 2)
 
 
 def _centred(rows: torch.Tensor) -> torch.Tensor:
