@@ -18,7 +18,7 @@ from napari_ditto.engine.candidates import (
     find_candidates,
 )
 from napari_ditto.engine.everything import segment_all
-from napari_ditto.models.protocols import AutoPromptModel, Crop, CroppingModel
+from napari_ditto.models.protocols import AutoPromptModel, Crop, CroppingModel, SiftingModel
 from napari_ditto.testing.fakes import CountingModel, PerfectModel, paint_truth
 from napari_ditto.testing.scenes import truth_source
 
@@ -50,6 +50,24 @@ class Cropping(Suggesting):
         box = Box(rows[0], columns[0], rows[-1] + 1, columns[-1] + 1).grow(3)
         box = box.intersect(Box.of_shape(logits.shape))
         return Crop(box, logits[box.slices], 1.0, 0)
+
+
+class Sifting(CountingModel):
+    """Knows nothing of itself but what it is asked, and answers only what is sure."""
+
+    def decode(self, embedding, prompts):
+        raise AssertionError("whole tiles were asked for")
+
+    def decode_sure(self, embedding, prompts, score, level):
+        found = self.model.decode(embedding, prompts)
+        return [
+            [
+                Crop(Box.of_shape(one.shape), one, float(scores[k]), k)
+                for k, one in enumerate(logits)
+                if scores[k] >= score and (one > level).any()
+            ]
+            for logits, scores in zip(found.logits, found.scores, strict=True)
+        ]
 
 
 def tiles():
@@ -109,6 +127,19 @@ def test_crops_are_the_same_candidates():
         assert (a.placed.box, a.choice, a.complete) == (b.placed.box, b.choice, b.complete)
         assert np.array_equal(a.placed.mask, b.placed.mask)
     assert {c.complete for c in found[0]} == {True, False}
+
+
+def test_a_grid_of_points_needs_only_what_is_sure():
+    (grid, (tile, *_)), plain = tiles(), CountingModel(PerfectModel(SIZE))
+    sifting = Sifting(PerfectModel(SIZE))
+    assert isinstance(sifting, SiftingModel)
+    assert not isinstance(plain, SiftingModel | AutoPromptModel)
+    settings = replace(Settings(), points_per_side=8)
+    expected, found = (
+        find_candidates(m, look(m, tile), tile, grid, settings) for m in (plain, sifting)
+    )
+    assert [(c.placed.box, c.choice) for c in found] == [(c.placed.box, c.choice) for c in expected]
+    assert len(found) > 1
 
 
 def test_an_empty_answer_is_no_candidate():

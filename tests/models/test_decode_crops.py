@@ -13,7 +13,7 @@ from napari_ditto.core.geometry import Box
 from napari_ditto.core.prompts import PointPrompt, PromptSet
 from napari_ditto.errors import ModelError
 from napari_ditto.models.prompt_network import KEPT_PLANS
-from napari_ditto.models.protocols import CroppingModel
+from napari_ditto.models.protocols import CroppingModel, SiftingModel
 from napari_ditto.models.registry import load_model
 
 SHAPE = (90, 120)
@@ -44,6 +44,24 @@ def test_a_crop_is_the_candidate_shown_first(model, embedding, prompt_sets):
         outside = shown.copy()
         outside[crop.box.slices] = -1
         assert not (outside > 0).any()
+
+
+def test_sure_candidates_lie_in_crops_of_their_own(model, embedding, prompt_sets):
+    asked = [*prompt_sets.values()] * 2
+    whole = model.decode(embedding, asked)
+    least, level = float(np.median(whole.scores)), float(np.quantile(whole.logits, 0.2))
+    assert isinstance(model, SiftingModel)
+    found = model.decode_sure(embedding, asked, least, min(level, 0.0))
+    kept = [[int(k) for k in np.flatnonzero(scores >= least)] for scores in whole.scores]
+    assert [[c.choice for c in crops] for crops in found] == kept
+    for i, crops in enumerate(found):
+        for crop in crops:
+            shown = whole.logits[i, crop.choice]
+            assert crop.score == whole.scores[i, crop.choice]
+            np.testing.assert_allclose(crop.logits, shown[crop.box.slices], atol=1e-4)
+            outside = shown.copy()
+            outside[crop.box.slices] = level
+            assert not (outside > level + 1e-4).any()
 
 
 def test_no_object_is_an_empty_crop(model, embedding, monkeypatch):

@@ -19,6 +19,7 @@ from napari_ditto.models.protocols import (
     AutoPromptModel,
     CroppingModel,
     PromptModel,
+    SiftingModel,
     TextModel,
 )
 
@@ -27,6 +28,9 @@ Judge = Callable[[PlacedMask], float]
 
 DECODE_BYTES = 64 << 20
 """Memory for the logits of one decoder call, at three candidates per prompt, or one crop."""
+
+OFFSET = 1.0
+"""How far the threshold of logits is moved up and down to see whether a mask is stable."""
 
 SEEN_TWICE = 8
 """Pixels round a tile's core from which suggestions are taken as well.
@@ -106,9 +110,11 @@ def find_candidates(
     Only what lies round the tile's core is asked about: a neighbour sees the rest better.
     """
     prompts, gridded = _ask_for(model, embedding, tile, grid, settings)
-    decoded = decode_all(model, embedding, prompts, every=gridded)
     if gridded:
+        decoded = _decode_sure(model, embedding, prompts, settings.score_threshold)
         decoded = (d for d in decoded if stability(d.logits) >= settings.stability_threshold)
+    else:
+        decoded = decode_all(model, embedding, prompts, every=False)
     found = list(choose(decoded, tile, grid, settings, judge))
     kept = suppress([c.placed for c in found], settings.max_iou, settings.max_containment)
     return [found[i] for i in kept]
@@ -173,6 +179,22 @@ def decode_all(
                 yield Decoded(asked, k, tile, decoded.logits[i, k], float(decoded.scores[i, k]))
 
 
+def _decode_sure(
+    model: PromptModel, embedding: Embedding, prompts: Sequence[PromptSet], score: float
+) -> Iterator[Decoded]:
+    """Yield every answer of some score, with what tells how stable it is."""
+    if not isinstance(model, SiftingModel):
+        found = decode_all(model, embedding, prompts, every=True)
+        yield from (d for d in found if d.score >= score)
+        return
+    told = [translate(p, model.spec.capabilities) for p in prompts]
+    for batch in _batches(told, 12 * Box.of_shape(embedding.tile_shape).area):
+        answers = model.decode_sure(embedding, batch, score, -OFFSET)
+        for asked, crops in zip(batch, answers, strict=True):
+            for crop in crops:
+                yield Decoded(asked, crop.choice, crop.box, crop.logits, crop.score)
+
+
 def _batches(prompts: Sequence[PromptSet], nbytes: int) -> Iterator[Sequence[PromptSet]]:
     """Yield as many prompts at once as there is memory for, at so many bytes each."""
     at_once = max(1, DECODE_BYTES // nbytes)
@@ -199,9 +221,9 @@ def choose(
                     yield Candidate(placed, tile, answer.prompts, answer.choice, complete)
 
 
-def stability(logits: NDArray[np.float32], offset: float = 1.0) -> float:
-    """Return the IoU of the masks at thresholds `offset` above and below 0, 0 if both are empty."""
-    inner, outer = (int(np.count_nonzero(logits > t)) for t in (offset, -offset))
+def stability(logits: NDArray[np.float32]) -> float:
+    """Return the IoU of the masks at thresholds a little above and below 0, 0 if both are empty."""
+    inner, outer = (int(np.count_nonzero(logits > t)) for t in (OFFSET, -OFFSET))
     return inner / max(1, outer)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import chain
 from typing import Any, ClassVar, TypeVar
@@ -31,6 +30,7 @@ from napari_ditto.models.device import in_batches, memory_watched
 from napari_ditto.models.matching.dense import Dense
 from napari_ditto.models.matching.matcher import Matcher
 from napari_ditto.models.numerics import real_type
+from napari_ditto.models.prompt_candidates import CANDIDATES, Candidates, candidates_of
 from napari_ditto.models.prompt_tokens import Tokens, batches, mask_logits, tokenize
 from napari_ditto.models.protocols import (
     ContextMap,
@@ -41,12 +41,19 @@ from napari_ditto.models.protocols import (
     ModelSpec,
 )
 
-CANDIDATES = 3
 DECODE_BATCH = 8
 KEPT_PLANS = 4
-"""Embeddings whose part of decoding is kept for the next click, about 30 MB each in float32."""
+"""Embeddings whose part of decoding is kept for the next click."""
+
+PLAN_NUMBERS = 2_800
+"""Most numbers of that part, for each patch of the encoder's map."""
 
 Result = TypeVar("Result")
+
+
+def plans_bytes(patches: int) -> int:
+    """Return the memory of what is kept of embeddings of so many patches, at most."""
+    return KEPT_PLANS * PLAN_NUMBERS * 4 * patches
 
 
 class PromptNetwork(ABC):
@@ -125,7 +132,7 @@ class PromptNetwork(ABC):
         scores = np.empty((len(tokens), CANDIDATES), dtype=np.float32)
         best = np.zeros(len(tokens), dtype=np.intp)
 
-        def keep(i: int, found: _Candidates) -> None:
+        def keep(i: int, found: Candidates) -> None:
             self._to_tile(found.masks, shape, Box.of_shape(shape), logits[i])
             scores[i], best[i] = found.scores, found.best
 
@@ -139,9 +146,35 @@ class PromptNetwork(ABC):
         """
         shape = embedding.tile_shape
         tokens = [tokenize(p, shape) for p in prompts]
-        made = self._ask(
-            embedding, tokens, lambda _, found: self._crop(found, shape), best_only=True
-        )
+
+        def crop(_: int, found: Candidates) -> Crop:
+            return self._crop(found.masks[0], found, found.best, shape)
+
+        made = self._ask(embedding, tokens, crop, best_only=True)
+        return [made[i] for i in range(len(tokens))]
+
+    def decode_sure(
+        self, embedding: Embedding, prompts: Sequence[PromptSet], score: float, level: float
+    ) -> list[list[Crop]]:
+        """Return the candidates with at least some score for each prompt set, where they lie.
+
+        Parameters
+        ----------
+        embedding, prompts
+            As for :meth:`decode`, with its errors.
+        score : float
+            Least estimated IoU.
+        level : float
+            A candidate lies where its logits are above this, which is at most 0.
+        """
+        shape = embedding.tile_shape
+        tokens = [tokenize(p, shape) for p in prompts]
+
+        def crops(_: int, found: Candidates) -> list[Crop]:
+            sure = np.flatnonzero(found.scores >= score)
+            return [self._crop(found.masks[k], found, int(k), shape, level) for k in sure]
+
+        made = self._ask(embedding, tokens, crops, best_only=False)
         return [made[i] for i in range(len(tokens))]
 
     def remember(self, examples: Sequence[Example]) -> Memory:
@@ -228,7 +261,7 @@ class PromptNetwork(ABC):
         self,
         embedding: Embedding,
         tokens: Sequence[Tokens],
-        use: Callable[[int, _Candidates], Result],
+        use: Callable[[int, Candidates], Result],
         *,
         best_only: bool,
     ) -> dict[int, Result]:
@@ -257,11 +290,13 @@ class PromptNetwork(ABC):
         shape: tuple[int, int],
         chosen: Sequence[int],
         tokens: Sequence[Tokens],
-        use: Callable[[int, _Candidates], Result],
+        use: Callable[[int, Candidates], Result],
         best_only: bool,
         each: Each,
     ) -> list[Result]:
-        three = partial(_three, ambiguous=tokens[0].is_ambiguous, by_score=self.sorts_candidates)
+        three = partial(
+            candidates_of, ambiguous=tokens[0].is_ambiguous, by_score=self.sorts_candidates
+        )
 
         def wanted(scores: torch.Tensor) -> torch.Tensor:
             order, best = three(scores)
@@ -271,7 +306,7 @@ class PromptNetwork(ABC):
         decoded = self._decoder(plan, prompts, self._seen(shape), each, wanted)
         order, best = three(decoded.scores)
         told = decoded.scores.clamp(0, 1).gather(1, order).cpu().numpy()
-        return list(each(use, chosen, map(_Candidates, decoded.masks, told, best.tolist())))
+        return list(each(use, chosen, map(Candidates, decoded.masks, told, best.tolist())))
 
     def _axes(self, shape: tuple[int, int]) -> tuple[Axis, Axis]:
         """Return how the rows and columns of a tile are made of those of a coarse mask.
@@ -304,19 +339,25 @@ class PromptNetwork(ABC):
         upsample(masks, rows, columns, (box.y0, box.x0), made)
         out[...] = made.cpu().numpy()
 
-    def _crop(self, found: _Candidates, shape: tuple[int, int]) -> Crop:
-        (mask,), score = found.masks, float(found.scores[found.best])
-        inside = (mask > 0).cpu().numpy()
+    def _crop(
+        self,
+        mask: torch.Tensor,
+        found: Candidates,
+        choice: int,
+        shape: tuple[int, int],
+        level: float = 0.0,
+    ) -> Crop:
+        score, inside = float(found.scores[choice]), (mask > level).cpu().numpy()
         used = (np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0)))
         if not len(used[0]):
-            return Crop(Box(0, 0, 0, 0), np.zeros((0, 0), np.float32), score, found.best)
+            return Crop(Box(0, 0, 0, 0), np.zeros((0, 0), np.float32), score, choice)
         rows, columns = (
             a.reach(int(u[0]), int(u[-1])) for a, u in zip(self._axes(shape), used, strict=True)
         )
         box = Box(rows[0], columns[0], rows[1], columns[1])
         logits = np.empty(box.shape, np.float32)
         self._to_tile(mask[None], shape, box, logits[None])
-        return Crop(box, logits, score, found.best)
+        return Crop(box, logits, score, choice)
 
     def _tensors(self, tokens: Sequence[Tokens], shape: tuple[int, int]) -> dict[str, torch.Tensor]:
         """Return the library's keyword arguments for prompts of one kind."""
@@ -335,35 +376,3 @@ class PromptNetwork(ABC):
             coverage = np.stack([self._canvas.mask_coverage(m) for m in masks])
             found["input_masks"] = mask_logits(coverage)[:, None]
         return {name: torch.from_numpy(a).to(self._device) for name, a in found.items()}
-
-
-@dataclass(frozen=True, eq=False)
-class _Candidates:
-    """What was said to one prompt.
-
-    Attributes
-    ----------
-    masks : Tensor, shape (3, s, s) or (1, s, s)
-        Coarse: all three, or the one to show first.
-    scores : ndarray of float32, shape (3,)
-        Of all three.
-    best : int
-        Which one to show first.
-    """
-
-    masks: torch.Tensor
-    scores: NDArray[np.float32]
-    best: int
-
-
-def _three(
-    scores: torch.Tensor, *, ambiguous: bool, by_score: bool
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the candidates (b, 3) of each prompt, see :class:`PromptNetwork`, and the best (b)."""
-    # By the scores before they are clipped, as the library does.
-    order = scores[:, 1:].argsort(1, descending=True) + 1
-    if not ambiguous:
-        order = torch.cat([torch.zeros_like(order[:, :1]), order], dim=1)[:, :CANDIDATES]
-        return order, torch.zeros_like(order[:, 0])
-    order = (order if by_score else order.sort(1).values)[:, :CANDIDATES]
-    return order, scores.clamp(0, 1).gather(1, order).argmax(1)

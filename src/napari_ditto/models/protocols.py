@@ -194,6 +194,20 @@ class CroppingModel(PromptModel, Protocol):
 
 
 @runtime_checkable
+class SiftingModel(PromptModel, Protocol):
+    """A prompt model that can tell only those candidates of many prompts that are sure."""
+
+    def decode_sure(
+        self, embedding: Embedding, prompts: Sequence[PromptSet], score: float, level: float
+    ) -> list[list[Crop]]:
+        """Return the candidates of :meth:`decode` with at least some score, for each prompt set.
+
+        Each lies where its logits are above `level`, at most 0.
+        """
+        ...
+
+
+@runtime_checkable
 class PreparingModel(PromptModel, Protocol):
     """A prompt model that can do part of the work before it is asked, and stop in between."""
 

@@ -177,10 +177,23 @@ def test_strips_of_any_size_give_the_same(pair, features, monkeypatch):
     decoder, asked = pair.ours(), ask(1, True, False)
     plan = decoder.plan(features)
     expected = decoder(plan, asked)
-    monkeypatch.setattr("napari_ditto.models.decoding.decoder.STRIP", 24)
+    monkeypatch.setattr("napari_ditto.models.decoding.decoder.STRIP_BYTES", 96)
     found = decoder(plan, asked)
     close(found.masks, expected.masks)
     close(found.scores, expected.scores)
+
+
+@pytest.mark.parametrize("kind", ["one point", "everything"])
+def test_groups_of_any_size_give_the_same(pair, features, kind, monkeypatch):
+    asked = ask(*PROMPTS[kind])
+    found = []
+    for prompts in (1, 2, 4):
+        monkeypatch.setattr("napari_ditto.models.decoding.decoder.GROUP_BYTES", 4 * prompts)
+        decoder = pair.ours()
+        found.append(decoder(decoder.plan(features), asked))
+    for other in found[1:]:
+        close(other.masks, found[0].masks)
+        close(other.scores, found[0].scores)
 
 
 @pytest.mark.parametrize("chosen", [[2], [0], [3, 1], [0, 3]])

@@ -54,12 +54,9 @@ class Axis:
     def spread(self, coarse: torch.Tensor, low: int, start: int, out: torch.Tensor) -> None:
         """Fill `out` (m, n) with the pixels from `start` on, made of the coarse from `low` on."""
         chosen = slice(start, start + out.shape[1])
-        for i, (place, weight) in enumerate(self.taps):
-            pixels = coarse.index_select(1, place[chosen] - low)
-            if i == 0:
-                torch.mul(pixels, weight[chosen, 0], out=out)
-            else:
-                out.addcmul_(pixels, weight[chosen, 0])
+        for row in range(0, len(out), _ROWS):
+            rows = slice(row, row + _ROWS)
+            self._gather(1, coarse[rows], low, chosen, out[rows])
 
     def blend(self, coarse: torch.Tensor, low: int, start: int, out: torch.Tensor) -> None:
         """Fill `out` (n, m) with lines from `start` on, made of the coarse lines from `low` on."""
@@ -69,27 +66,30 @@ class Axis:
             made, top = out[line - start : last - start : self.period], int(self.first[line]) - low
             upper, lower = (coarse[top + i : top + i + len(made)] for i in range(2))
             torch.lerp(upper, lower, self._second(line), out=made)
-        for rows in (slice(start, first), slice(last, stop)):
-            self._gather(coarse, low, rows, out[rows.start - start : rows.stop - start])
+        for begin, end in ((start, first), (last, stop)):
+            for line in range(begin, end, _ROWS):
+                chosen = slice(line, min(line + _ROWS, end))
+                made = out[chosen.start - start : chosen.stop - start]
+                self._gather(0, coarse, low, chosen, made)
 
     def _second(self, line: int) -> float:
         """Return the weight of a line's second coarse one, the same wherever one begins."""
         same = self.inner[0] + (line - self.inner[0]) % self.period
         return float(self.taps[1][1][same, 0])
 
-    def _gather(self, coarse: torch.Tensor, low: int, rows: slice, out: torch.Tensor) -> None:
-        """Fill `out` (n, m) with some lines, whatever they are made of."""
-        other = out.new_empty(min(_ROWS, len(out)), out.shape[1])
-        for row in range(0, len(out), _ROWS):
-            made = out[row : row + _ROWS]
-            chosen = slice(rows.start + row, rows.start + row + len(made))
-            for i, (line, weight) in enumerate(self.taps):
-                lines = made if i == 0 else other[: len(made)]
-                torch.index_select(coarse, 0, line[chosen] - low, out=lines)
-                if i == 0:
-                    made *= weight[chosen]
-                else:
-                    made.addcmul_(lines, weight[chosen])
+    def _gather(
+        self, along: int, coarse: torch.Tensor, low: int, chosen: slice, out: torch.Tensor
+    ) -> None:
+        """Fill `out` with some pixels along one of its two axes, whatever they are made of."""
+        other = torch.empty_like(out)
+        for i, (place, weight) in enumerate(self.taps):
+            pixels = other if i else out
+            torch.index_select(coarse, along, place[chosen] - low, out=pixels)
+            share = weight[chosen] if along == 0 else weight[chosen, 0]
+            if i == 0:
+                out *= share
+            else:
+                out.addcmul_(other, share)
 
 
 @lru_cache(maxsize=64)
@@ -150,11 +150,10 @@ def upsample(
     masks: torch.Tensor, rows: Axis, columns: Axis, corner: tuple[int, int], out: torch.Tensor
 ) -> None:
     """Fill `out` (m, h, w) with coarse masks (m, y, x) at tile size, from a corner of it on."""
-    count, height, width = out.shape
+    _, height, width = out.shape
     top, bottom = int(rows.first[corner[0]]), int(rows.last[corner[0] + height - 1]) + 1
     left, right = int(columns.first[corner[1]]), int(columns.last[corner[1] + width - 1]) + 1
-    needed = masks[:, top:bottom, left:right]
-    wide = masks.new_empty(count, bottom - top, width)
-    columns.spread(needed.flatten(0, 1), left, corner[1], wide.flatten(0, 1))
-    for one, made in zip(wide, out, strict=True):
-        rows.blend(one, top, corner[0], made)
+    wide = masks.new_empty(bottom - top, width)
+    for mask, made in zip(masks, out, strict=True):
+        columns.spread(mask[top:bottom, left:right], left, corner[1], wide)
+        rows.blend(wide, top, corner[0], made)

@@ -19,7 +19,7 @@ from napari_ditto.models.checkpoint import Tensors
 from napari_ditto.models.decoding.decoder import Features
 from napari_ditto.models.decoding.hq import HQMaskDecoder
 from napari_ditto.models.numerics import Outcome
-from napari_ditto.models.prompt_network import PromptNetwork
+from napari_ditto.models.prompt_network import PromptNetwork, plans_bytes
 from napari_ditto.models.protocols import ModelSpec
 from napari_ditto.models.sam.encoder import SamEncoder
 from napari_ditto.models.sam.original import infer_config, is_hq, is_original, translate
@@ -148,7 +148,7 @@ def _load(
         network=network,
         input_size=vision.image_size,
         # The packed weights while those of the file are still there, and what layers hand on.
-        work_bytes=4 * parameters + 64 * patches * vision.hidden_size,
+        work_bytes=4 * parameters + 64 * patches * vision.hidden_size + plans_bytes(patches),
         embedding_bytes=4 * patches * kind.channels(vision),
     )
     canvas = canvas_from(weights, config.prompt_encoder_config, True)

@@ -8,6 +8,7 @@ from typing import Any
 from napari_ditto.errors import ModelError, WeightsError
 from napari_ditto.models.build import Recipe, build, canvas_from, spec_of
 from napari_ditto.models.checkpoint import read_config, tensor_names
+from napari_ditto.models.prompt_network import plans_bytes
 from napari_ditto.models.protocols import ModelSpec
 from napari_ditto.models.sam2.model import Sam2PromptModel
 from napari_ditto.models.sam2.video import Sam2Video
@@ -66,7 +67,7 @@ def load_sam2(name: str, weights: Weights, device: str, precision: str = "auto")
         device=device,
         network=network,
         input_size=size,
-        work_bytes=1000 * size**2,
+        work_bytes=1000 * size**2 + plans_bytes((size // 16) ** 2),
         embedding_bytes=16 * size**2,
     )
     canvas = canvas_from(weights, config.prompt_encoder_config, False)
