@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from napari_ditto.core import settling
 from napari_ditto.core import transfer as transfer_module
 from napari_ditto.core.geometry import Box
 from napari_ditto.core.numbering import boxes
@@ -137,6 +138,16 @@ def test_settling_keeps_chances_in_range():
     assert box.covers(transfer.chances[1][0])
     assert chance.min() >= 0
     assert chance.max() <= 1 + 1e-4
+
+
+def test_a_few_steps_settle_what_many_would(monkeypatch):
+    transfer, borders = corridor(border=25)
+    borders += gaussian_filter(np.random.default_rng(0).random(borders.shape), 2, output=np.float32)
+    soon = settle(transfer, borders.clip(0, 1)).chances[1][1]
+    monkeypatch.setattr(settling, "STEPS", 400)
+    late = settle(transfer, borders.clip(0, 1)).chances[1][1]
+    np.testing.assert_allclose(soon, late, atol=5e-3)
+    assert np.abs(late - transfer.chances[1][1].max()).max() > 0.1
 
 
 def test_reach_is_what_motion_leaves_over():

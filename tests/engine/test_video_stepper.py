@@ -465,5 +465,5 @@ def test_each_plane_is_read_once_and_memory_stays_flat(model):
 
 def test_its_key_tells_the_model(model):
     source = open_source(movie(2), axes="zyx", window=(0, 255))
-    assert VideoStepper(model, source).key == f"video 1 {model.spec.key}"
+    assert VideoStepper(model, source).key == f"video 2 {model.spec.key}"
     assert isinstance(choose_stepper(model, source), VideoStepper)

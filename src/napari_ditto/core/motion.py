@@ -13,12 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ditto.core.optical_flow import lucas_kanade, sample
+from napari_ditto.core.scaling import doubled, halved
 
 Floats = NDArray[np.float32]
 Value = TypeVar("Value", bound=np.generic)
 
 RADIUS = 7
 """Half side of the flow's windows, pixels at half size."""
+
+BLUR = 1.0
+"""Of the planes before they are halved, pixels."""
 
 LARGEST_SHIFT = 0.25
 """A shift by more than this part of the image is taken as a false match."""
@@ -50,9 +54,10 @@ def estimate_flow(before: Floats, now: Floats) -> Floats:
     still = np.zeros((2, *now.shape), np.float32)
     if min(now.shape) < SMALLEST:
         return still
-    flow = _flow(before, now)
-    left, moved = _difference(before, now), _difference(move(before, flow, order=1), now)
-    return flow if moved < GAIN * left else still
+    small, target = halved(before, BLUR), halved(now, BLUR)
+    flow = _flow(small, target)
+    left, moved = _difference(small, target), _difference(move(small, flow, order=1), target)
+    return doubled(2 * flow, now.shape) if moved < GAIN * left else still
 
 
 def move(values: NDArray[Value], flow: Floats, order: Literal[0, 1] = 0) -> NDArray[Value]:
@@ -76,14 +81,12 @@ def _nearest(at: Floats, size: int) -> NDArray[np.intp]:
 def _flow(before: Floats, now: Floats) -> Floats:
     from scipy.ndimage import shift
 
-    small, target = _halved(before), _halved(now)
-    offset = _whole_shift(small, target)
-    small = shift(small, offset, order=1, mode="nearest")
-    found = lucas_kanade(target, small, RADIUS)
+    offset = _whole_shift(before, now)
+    found = lucas_kanade(now, shift(before, offset, order=1, mode="nearest"), RADIUS)
     away = np.maximum(np.hypot(*found), 1e-6)
-    found = found * np.minimum(1, FARTHEST / 2 / away)
-    full = 2 * (found - offset[:, None, None])
-    return np.stack([_doubled(part, now.shape) for part in full])
+    found *= np.minimum(1, FARTHEST / 2 / away)
+    found -= offset[:, None, None].astype(np.float32)
+    return found
 
 
 def _whole_shift(before: Floats, now: Floats) -> NDArray[np.float64]:
@@ -98,20 +101,6 @@ def _whole_shift(before: Floats, now: Floats) -> NDArray[np.float64]:
     if (np.abs(offset) > LARGEST_SHIFT * np.array(now.shape)).any():
         return np.zeros(2)
     return offset
-
-
-def _halved(image: Floats) -> Floats:
-    from scipy.ndimage import gaussian_filter
-
-    smooth = gaussian_filter(image, 1.0)
-    even = smooth[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2]
-    mean = even.reshape(even.shape[0] // 2, 2, even.shape[1] // 2, 2).mean(axis=(1, 3))
-    return np.asarray(mean, np.float32)
-
-
-def _doubled(part: NDArray[np.floating], shape: tuple[int, ...]) -> Floats:
-    rows, columns = np.indices(shape, np.float32)
-    return sample(part, (rows - np.float32(0.5)) / 2, (columns - np.float32(0.5)) / 2)
 
 
 def _difference(before: Floats, now: Floats) -> float:

@@ -19,7 +19,7 @@ def noise_level(image: Floats) -> float:
 
     Second differences along both axes are blind to anything that varies smoothly (Immerkær 1996).
     """
-    rough = np.diff(np.diff(image, 2, axis=0), 2, axis=1)
+    rough = np.diff(np.diff(image, 2, axis=0)[::2], 2, axis=1)  # every second row tells enough
     return float(np.median(np.abs(rough)) / 0.6745 / 6) if rough.size else 0.0
 
 
@@ -27,10 +27,15 @@ def quiet(images: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
     """Return two images (h, w, c), both blurred by as much as the noisier one needs."""
     from scipy.ndimage import gaussian_filter
 
-    level = max(noise_level(image.mean(axis=2, dtype=np.float32)) for image in images)
+    level = max(noise_level(light(image)) for image in images)
     # White noise of deviation s has s / (2 sqrt(pi) b) after a Gaussian blur of b pixels.
     blur = level / (2 * np.sqrt(np.pi) * QUIET)
     if blur < LEAST_BLUR:
         return images
     first, second = (gaussian_filter(image, (blur, blur, 0)) for image in images)
     return first, second
+
+
+def light(image: Floats) -> Floats:
+    """Return the mean of the channels of an image (h, w, c)."""
+    return image[..., 0] if image.shape[2] == 1 else image.mean(axis=2, dtype=np.float32)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_ditto.core.scaling import halved
 from napari_ditto.core.sliding import window_sums
 
 Floats = NDArray[np.float32]
@@ -162,18 +163,12 @@ def _pyramid(image: Floats) -> list[Floats]:
 
 def _half(image: Floats) -> Floats:
     """Return what ``skimage.transform.pyramid_reduce`` does, without its checks for even sides."""
-    from scipy.ndimage import gaussian_filter
     from skimage.transform import pyramid_reduce
 
     if any(n % 2 for n in image.shape):
         smaller: Any = pyramid_reduce(image, 2.0, channel_axis=None)  # type: ignore[no-untyped-call]
         return np.asarray(smaller, np.float32)
-    smooth = gaussian_filter(image, 2 / 3, mode="reflect")
-    total = smooth[::2, ::2] + smooth[1::2, ::2]
-    total += smooth[::2, 1::2]
-    total += smooth[1::2, 1::2]
-    total *= np.float32(0.25)
-    return np.asarray(total, np.float32)
+    return halved(image, 2 / 3)
 
 
 def _resized(flow: Floats, shape: tuple[int, ...]) -> Floats:

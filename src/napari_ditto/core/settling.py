@@ -1,8 +1,8 @@
 """Chances of labels settled between borders: certainty spreads where nothing stands in its way.
 
 A random walk from each pixel stops now and then, and reads the chance where it stops; it seldom
-crosses a border (random walker with prior, Grady 2005). A fixed number of relaxation steps is
-enough, since walks are short.
+crosses a border (random walker with prior, Grady 2005). Steps of relaxation are speeded up by
+Chebyshev polynomials (Golub & Varga 1961): walks are short, so that a few are enough.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from napari_ditto.core.transfer import Transfer
 
 Floats = NDArray[np.float32]
 
-STEPS = 60
+STEPS = 20
+"""Of relaxation; 60 plain ones would leave as much, at most some thousandths."""
+
 STOPPING = 0.05
 """Chance that a walk stops at a pixel."""
 
@@ -61,11 +63,18 @@ def _relax(prior: Floats, borders: Floats) -> Floats:
             for ease, shift in steps]  # fmt: skip
     start = np.pad(prior, ((0, 0), (0, 1))).ravel()
     rest = np.float32(STOPPING) * start + np.float32(1e-6) * going
-    chance, moved = start.copy(), np.empty(size, np.float32)
-    for _ in range(STEPS):
-        before, chance = chance, rest.copy()
+    before = chance = start
+    moved, weight = np.empty(size, np.float32), np.float32(1)
+    for step in range(STEPS):
+        after = rest.copy()
         for shift, back, ahead in ways:
             part = moved[:-shift]
-            chance[:-shift] += np.multiply(before[shift:], back, out=part)
-            chance[shift:] += np.multiply(before[:-shift], ahead, out=part)
-    return chance.reshape(height, row)[:, :width]
+            after[:-shift] += np.multiply(chance[shift:], back, out=part)
+            after[shift:] += np.multiply(chance[:-shift], ahead, out=part)
+        after -= before
+        after *= weight
+        after += before
+        before, chance = chance, after
+        weight = 1 / (1 - np.float32((1 - STOPPING) ** 2 / (4 if step else 2)) * weight)
+    found: Floats = chance.reshape(height, row)[:, :width]
+    return found.clip(0, 1)

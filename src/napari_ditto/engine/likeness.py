@@ -63,9 +63,10 @@ def look_of(pixels: NDArray[np.float32], placed: PlacedMask) -> Look:
     from scipy.ndimage import gaussian_filter1d
 
     inside = pixels[placed.box.slices][placed.mask]
-    counts = [np.histogram(c, BINS, (0.0, 1.0))[0] for c in inside.T]
+    grey = (inside == inside[:, :1]).all()
+    counts = [np.histogram(c, BINS, (0.0, 1.0))[0] for c in inside.T[: 1 if grey else None]]
     smooth = gaussian_filter1d(np.array(counts, np.float64), 1.5, axis=1)
-    return np.asarray(smooth / max(1, len(inside)))
+    return np.broadcast_to(smooth / max(1, len(inside)), (inside.shape[1], BINS))
 
 
 def likeness(first: Look | None, second: Look) -> float:

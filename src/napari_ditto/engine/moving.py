@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.core.motion import estimate_flow, move
-from napari_ditto.core.noise import quiet
+from napari_ditto.core.noise import light, quiet
 from napari_ditto.data.protocols import Source
 
 Floats = NDArray[np.float32]
@@ -50,7 +50,7 @@ def pair(source: Source, there: PlaneAddress, here: PlaneAddress, box: Box) -> P
     """Return a window of two planes."""
     pixels = source.read(here, box)
     then, now = quiet(_grey(source.read(there, box), pixels))
-    return Pair(pixels, estimate_flow(then.mean(axis=2), now.mean(axis=2)), then, now)
+    return Pair(pixels, estimate_flow(light(then), light(now)), then, now)
 
 
 def windows_around(places: Iterable[Box], plane: Box) -> list[Box]:

@@ -41,7 +41,7 @@ from napari_ditto.engine.tile_motion import TileMotion
 from napari_ditto.engine.video_carry import Arrays, Handed, pack, unpack
 from napari_ditto.models.protocols import MemoryFrame, VideoModel
 
-VERSION = 1
+VERSION = 2
 """Of what is read and handed on; a change does all steps again."""
 
 MASK_BYTES = 512 << 20
