@@ -9,6 +9,7 @@ from napari_ditto.models.sam import attention
 from napari_ditto.models.sam.attention import (
     attend_folded,
     attend_in_chunks,
+    attend_packed,
     centre,
     explicit,
     fused,
@@ -37,14 +38,15 @@ def squares(side, groups=3, wide=8, dtype=torch.float32):
 
 
 @pytest.mark.parametrize("dtype", GOOD_TO)
-@pytest.mark.parametrize("way", ["explicit", "fused", "folded"])
+@pytest.mark.parametrize("way", ["explicit", "fused", "folded", "packed"])
 @pytest.mark.parametrize("side", [1, 2, 5])
 def test_equal_to_one_softmax(side, way, dtype):
     query, key, value, rows, columns = squares(side, dtype=dtype)
     table = relative_table(rows, columns, side).to(dtype)
     expected = dense(query, key, value, rows, columns)
-    if way == "folded":
-        found = attend_folded(query, key, value, table)
+    if way in ("folded", "packed"):
+        whole = {"folded": attend_folded, "packed": attend_packed}[way]
+        found = whole(query, key, value, table)
     else:
         attend = {"explicit": explicit, "fused": fused}[way]
         found = attend_in_chunks(query, key, value, table, attend)
@@ -62,6 +64,28 @@ def test_chunks_of_any_size_are_one_whole(attend, chunk, short, monkeypatch):
     found = attend_in_chunks(query, key, value, relative_table(rows, columns, 5), attend)
     expected = dense(query, key, value, rows, columns)
     torch.testing.assert_close(found.double(), expected, rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("chunk", [1, 60, 400, 10_000])
+def test_packed_chunks_of_any_size_are_one_whole(chunk, monkeypatch):
+    query, key, value, rows, columns = squares(5)
+    monkeypatch.setattr(attention, "CHUNK", chunk)
+    found = attend_packed(query, key, value, relative_table(rows, columns, 5))
+    expected = dense(query, key, value, rows, columns)
+    torch.testing.assert_close(found.double(), expected, rtol=0, atol=2e-5)
+
+
+def test_large_squares_of_float32_are_packed(monkeypatch):
+    monkeypatch.setattr(attention, "LARGE", 25)
+    monkeypatch.setattr(attention, "attend_packed", lambda *given: "packed")
+    monkeypatch.setattr(attention, "attend_in_chunks", lambda *given: "chunks")
+    for side, dtype, expected in (
+        (5, torch.float32, "packed"),
+        (4, torch.float32, "chunks"),
+        (5, torch.bfloat16, "chunks"),
+    ):
+        *parts, rows, columns = squares(side, dtype=dtype)
+        assert attention.attend(*parts, relative_table(rows, columns, side)) == expected
 
 
 def test_chunks_are_as_large_as_told(monkeypatch):

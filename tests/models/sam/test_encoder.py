@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from napari_ditto.core.prompts import PointPrompt, PromptSet
 from napari_ditto.errors import ModelError
 from napari_ditto.models import numerics, packed, trial
+from napari_ditto.models.device import threads
 from napari_ditto.models.numerics import Outcome
 from napari_ditto.models.registry import load_model
 from napari_ditto.models.sam.encoder import SamEncoder
@@ -116,6 +117,17 @@ def test_the_same_bits_every_time(in_bytes):
     given = pixels(vision(), batch=1)
     first, again = encoder(given)[0].clone(), encoder(given)[0]
     assert torch.equal(first, again)
+
+
+@pytest.mark.parametrize("name", ["windows that stick out", "global only"])
+def test_any_number_of_threads_computes_the_same(name):
+    encoder, given = SamEncoder(vision(**CONFIGURATIONS[name])), pixels(vision(), batch=1)
+    found = []
+    for count in (1, 2, 8):
+        with threads(count):
+            found.append(encoder(given)[0].clone())
+    torch.testing.assert_close(found[1], found[0], rtol=0, atol=1e-6)
+    torch.testing.assert_close(found[2], found[0], rtol=0, atol=1e-5)  # other pieces
 
 
 def test_two_tiles_are_as_each_alone():

@@ -17,11 +17,15 @@ import torch  # noqa: TID253  # imported with a family's network
 from torch.nn.functional import interpolate, pad, scaled_dot_product_attention  # noqa: TID253
 
 from napari_ditto.models.numerics import remembered
+from napari_ditto.models.packed import PackedLinear
 
-Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+Chunk = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 CHUNK = 1 << 20
 """Pairs of query and key whose bias is kept at once: 2 or 4 MB, what the caches of 2 cores hold."""
+
+LARGE = 1024
+"""Keys from which on it pays to lay them out for products of float32."""
 
 SHORT = 32
 """Rows with fewer keys are added slowly one by one; a product with zeros and ones is faster."""
@@ -86,10 +90,10 @@ def one_hot(side: int, like: torch.Tensor) -> torch.Tensor:
     return torch.cat([rows, columns], dim=1)
 
 
-def attend_in_chunks(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, table: torch.Tensor, attend: Attend
+def attend(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, table: torch.Tensor
 ) -> torch.Tensor:
-    """Return the attention of squares, a few queries at a time.
+    """Return the attention of squares.
 
     Parameters
     ----------
@@ -97,24 +101,51 @@ def attend_in_chunks(
         The key is scaled already.
     table : Tensor, shape (2, 2 * side - 1, d)
         Of :func:`relative_table`.
-    attend : callable
-        :func:`explicit` or :func:`fused`.
 
     Returns
     -------
     Tensor of shape (g, side * side, d)
     """
+    if not query.is_cpu:
+        return attend_folded(query, key, value, table)
+    if query.dtype == torch.float32 and query.shape[1] >= LARGE:
+        return attend_packed(query, key, value, table)
+    return attend_in_chunks(query, key, value, table, quicker(query.dtype))
+
+
+def attend_in_chunks(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, table: torch.Tensor, way: Chunk
+) -> torch.Tensor:
+    """Return what :func:`attend` does, a few queries at a time, by :func:`explicit` or `fused`."""
     groups, count, _ = query.shape
     side = (table.shape[1] + 1) // 2
     places = one_hot(side, table).T if side < SHORT else None
     at_once = -(-groups // -(-groups * count**2 // CHUNK))
     queries = count if count**2 <= CHUNK else side * max(1, CHUNK // (count * side))
-    found = torch.empty_like(query)
+    found, room = torch.empty_like(query), query.new_empty(at_once, queries, count)
     for group in _slices(groups, at_once):
         terms = relative_terms(query[group], table)
         for part in _slices(count, queries):
-            bias = _bias(terms[:, part], side, places)
-            found[group, part] = attend(query[group, part], key[group], value[group], bias)
+            bias = _bias(terms[:, part], side, places, room)
+            found[group, part] = way(query[group, part], key[group], value[group], bias)
+    return found
+
+
+def attend_packed(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, table: torch.Tensor
+) -> torch.Tensor:
+    """Return what :func:`attend` does, keys and values laid out for the CPU once per square."""
+    found, side = torch.empty_like(query), (table.shape[1] + 1) // 2
+    for one, keys, values, into in zip(query, key, value, found, strict=True):
+        scores, answers = PackedLinear(keys, None), PackedLinear(values.T, None)
+        terms = relative_terms(one[None], table)[0]
+        for part in _slices(len(one), max(1, CHUNK // len(one))):
+            weights = scores(one[part])
+            places = weights.view(-1, side, side)
+            places += terms[part, :side, None]
+            places += terms[part, None, side:]
+            torch.softmax(weights, dim=-1, out=weights)
+            into[part] = answers(weights)
     return found
 
 
@@ -122,12 +153,16 @@ def _slices(count: int, step: int) -> Iterator[slice]:
     return (slice(first, first + step) for first in range(0, count, step))
 
 
-def _bias(terms: torch.Tensor, side: int, places: torch.Tensor | None) -> torch.Tensor:
-    """Return what is added for every query and key, (g, q, side * side)."""
+def _bias(
+    terms: torch.Tensor, side: int, places: torch.Tensor | None, room: torch.Tensor
+) -> torch.Tensor:
+    """Return what is added for every query and key, (g, q, side * side), written into `room`."""
+    room = room[: len(terms), : terms.shape[1]]
     if places is not None:
-        return terms @ places
+        return torch.matmul(terms, places, out=room)
     rows, columns = terms[..., :side, None], terms[..., None, side:]
-    return (rows + columns).flatten(2)
+    torch.add(rows, columns, out=room.view(*room.shape[:2], side, side))
+    return room
 
 
 def explicit(
@@ -148,7 +183,7 @@ def fused(
 
 
 @cache
-def quicker(dtype: torch.dtype) -> Attend:
+def quicker(dtype: torch.dtype) -> Chunk:
     """Return the way to attend that is faster on this CPU.
 
     In bfloat16 both are timed, once per machine: which one wins depends on what the CPU has for
@@ -164,13 +199,13 @@ def quicker(dtype: torch.dtype) -> Attend:
     return ways[remembered("cpu", f"attention in {dtype}", tuple(ways), timed)]
 
 
-def _seconds(attend: Attend, dtype: torch.dtype) -> float:
+def _seconds(way: Chunk, dtype: torch.dtype) -> float:
     """Return the time of one chunk of a global block, the best of a few."""
     query, key, value = (torch.zeros(1, n, 64, dtype=dtype) for n in (256, 4096, 4096))
     bias, found = torch.zeros(1, 256, 4096, dtype=dtype), []
     for _ in range(4):
         start = time.perf_counter()
-        attend(query, key, value, bias)
+        way(query, key, value, bias)
         found.append(time.perf_counter() - start)
     return min(found)
 

@@ -5,26 +5,20 @@ Kirillov et al. 2023, Segment Anything, appendix A; Ke et al. 2023 for the early
 
 from __future__ import annotations
 
-from functools import cache, partial
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch  # noqa: TID253  # imported with a family's network
 from torch.nn.functional import conv2d, layer_norm  # noqa: TID253
 
 from napari_ditto.models.int8 import LEAST_GELU, Int8Linear
+from napari_ditto.models.one_each import one_each
 from napari_ditto.models.packed import PackedLinear
-from napari_ditto.models.sam.attention import (
-    attend_folded,
-    attend_in_chunks,
-    centre,
-    quicker,
-    relative_table,
-)
+from napari_ditto.models.sam.attention import attend, centre, relative_table
+from napari_ditto.models.sam.pieces import Piece, pieces_of
 
 Linear = PackedLinear | Int8Linear
-
-STRIP = 16
-"""Rows of patches, 1024 of them in the published networks, that a CPU computes at once."""
 
 
 class SamEncoder:
@@ -75,16 +69,39 @@ class SamEncoder:
             The embedding.
         Tensor of float32, shape (b, s / patch, s / patch, w), or None
             The features after the first global block, if there is one.
+
+        Notes
+        -----
+        Only global attention needs the whole image. What lies between two of them goes piece by
+        piece, through several layers, each piece on one core.
         """
-        x = self._patches(self._cut(pixels))
-        if self._positions is not None:
-            x += self._positions[:, : x.shape[1], : x.shape[2]]
+        side = pixels.shape[-1] // self._stride
+        x = pixels.new_empty(len(pixels), side, side, self._patches.outputs)
+        pieces = pieces_of(x, max(block.window for block in self._blocks))
         early = None
+        steps: list[Step] = [partial(self._embed, pixels, x)]
         for block in self._blocks:
-            x = block(x)
-            if early is None and block.window == 0:
-                early = x.clone()
+            if block.window:
+                steps.append(partial(block.within, x))
+                continue
+            parts = block.room(x)
+            steps.append(partial(block.ask, x, parts))
+            one_each(partial(_in_turn, steps, piece) for piece in pieces)
+            one_each(partial(block.look, parts, head) for head in range(parts.shape[1]))
+            steps = [partial(block.answer, x, parts)]
+            if early is None:
+                early = torch.empty_like(x)
+                steps.append(partial(_copy, x, early))
+        one_each(partial(_in_turn, steps, piece) for piece in pieces)
         return self._neck(x), early
+
+    def _embed(self, pixels: torch.Tensor, x: torch.Tensor, piece: Piece) -> None:
+        """Write the patches of a piece, with their positions."""
+        rows, columns = (slice(p.start * self._stride, p.stop * self._stride) for p in piece)
+        patches = self._patches(self._cut(pixels[..., rows, columns]))
+        if self._positions is not None:
+            patches += self._positions[:, *piece]
+        x[:, *piece] = patches
 
     def _cut(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return the numbers of each patch, (b, s / patch, s / patch, 3 * patch * patch)."""
@@ -92,6 +109,18 @@ class SamEncoder:
         batch, channels, height, width = pixels.shape
         cut = pixels.reshape(batch, channels, height // side, side, width // side, side)
         return cut.permute(0, 2, 4, 1, 3, 5).flatten(3)
+
+
+Step = Callable[[Piece], None]
+
+
+def _in_turn(steps: list[Step], piece: Piece) -> None:
+    for step in steps:
+        step(piece)
+
+
+def _copy(x: torch.Tensor, into: torch.Tensor, piece: Piece) -> None:
+    into[:, *piece] = x[:, *piece]
 
 
 class _Block:
@@ -107,7 +136,7 @@ class _Block:
     ) -> None:
         attention, mlp = layer.attn, layer.mlp
         self.window = int(layer.window_size)
-        self._heads = int(attention.num_attention_heads)
+        self._heads, self._dtype = int(attention.num_attention_heads), dtype
         self._norm1, self._norm2 = _Norm(layer.layer_norm1), _Norm(layer.layer_norm2)
         self._proj = PackedLinear(attention.proj.weight, attention.proj.bias, dtype)
         qkv, first, second = _scaled(attention), _weights(mlp.lin1), _weights(mlp.lin2)
@@ -124,23 +153,39 @@ class _Block:
         self._activate = None if fuses else mlp.act
         self._table = _table(attention, self.window or side).to(dtype)
 
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the features (b, s, s, w) of the next layer; writes into those given."""
-        rows = self._rows(x)
-        strips = [x[:, first : first + rows] for first in range(0, x.shape[1], rows)]
-        if self.window:
-            for strip in strips:
-                strip += self._proj(self._windowed(self._qkv(self._norm1(strip))))
-        else:
-            qkv = torch.cat([self._qkv(self._norm1(strip)) for strip in strips], dim=1)
-            x += self._proj(self._attention(qkv))
-        for strip in strips:
-            strip += self._perceptron(self._norm2(strip))
-        return x
+    def within(self, x: torch.Tensor, piece: Piece) -> None:
+        """Turn a piece of features (b, s, s, w), made of windows, into that of the next layer."""
+        strip = x[:, *piece]
+        strip += self._proj(self._windowed(self._qkv(self._norm1(strip))))
+        strip += self._perceptron(self._norm2(strip))
 
-    def _rows(self, x: torch.Tensor) -> int:
-        """Return how many rows to compute at once: on a CPU those whose values its cache holds."""
-        return (self.window or STRIP) if x.device.type == "cpu" else x.shape[1]
+    def room(self, x: torch.Tensor) -> torch.Tensor:
+        """Return room for queries, keys and values, (3, b * heads, s, s, d)."""
+        batch, height, width, wide = x.shape
+        heads = self._heads
+        shape = (3, batch * heads, height, width, wide // heads)
+        return x.new_empty(shape, dtype=self._dtype)
+
+    def ask(self, x: torch.Tensor, parts: torch.Tensor, piece: Piece) -> None:
+        """Write what a piece asks and shows."""
+        found = self._qkv(self._norm1(x[:, *piece]))
+        found = found.view(*found.shape[:3], 3, self._heads, -1).permute(3, 0, 4, 1, 2, 5)
+        self._of_images(parts)[..., *piece, :] = found
+
+    def look(self, parts: torch.Tensor, head: int) -> None:
+        """Write what all places of one head find in the place of their queries."""
+        query, key, value = parts[:, head : head + 1].flatten(2, 3)
+        query.copy_(attend(query, key, value, centre(self._table, parts.shape[2])))
+
+    def answer(self, x: torch.Tensor, parts: torch.Tensor, piece: Piece) -> None:
+        """Turn a piece of features into that of the next layer, with what was found."""
+        strip = x[:, *piece]
+        found = self._of_images(parts)[0][..., *piece, :].permute(0, 2, 3, 1, 4)
+        strip += self._proj(found.flatten(3))
+        strip += self._perceptron(self._norm2(strip))
+
+    def _of_images(self, parts: torch.Tensor) -> torch.Tensor:
+        return parts.view(3, -1, self._heads, *parts.shape[2:])
 
     def _perceptron(self, x: torch.Tensor) -> torch.Tensor:
         if self._activate is None:
@@ -150,33 +195,18 @@ class _Block:
     def _windowed(self, qkv: torch.Tensor) -> torch.Tensor:
         """Attend in windows; the last ones may stick out, over keys and values of zeros."""
         batch, height, width, wide = qkv.shape
-        size = self.window
+        size, heads = self.window, self._heads
         down, across = -(-height // size), -(-width // size)
-        places = _window_places(height, width, size, qkv.device)
-        windows = qkv.flatten(1, 2).index_select(1, places)
-        windows = windows.view(batch, down, across, size, size, wide)
-        windows[:, -1, :, size - (down * size - height) :] = self._qkv.bias
-        windows[:, :, -1, :, size - (across * size - width) :] = self._qkv.bias
-        found = self._attention(windows.view(-1, size, size, wide))
-        found = found.view(batch, down, across, size, size, -1).transpose(2, 3)
-        found = found.reshape(batch, down * size, across * size, -1)
-        return found[:, :height, :width]
-
-    def _attention(self, qkv: torch.Tensor) -> torch.Tensor:
-        """Attend in squares (b, s, s, 3 * w)."""
-        batch, side, _, _ = qkv.shape
-        parts = qkv.view(batch, side * side, 3, self._heads, -1).permute(2, 0, 3, 1, 4)
-        query, key, value = parts.flatten(1, 2).contiguous()
-        found = _attend(query, key, value, centre(self._table, side))
-        return found.view(batch, self._heads, side, side, -1).permute(0, 2, 3, 1, 4).flatten(3)
-
-
-def _attend(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, table: torch.Tensor
-) -> torch.Tensor:
-    if query.device.type != "cpu":
-        return attend_folded(query, key, value, table)
-    return attend_in_chunks(query, key, value, table, quicker(query.dtype))
+        if height % size or width % size:  # zeros become the bias
+            shape = (batch, down * size, across * size, wide)
+            whole = self._qkv.bias.to(qkv.dtype).expand(shape).contiguous()
+            whole[:, :height, :width] = qkv
+            qkv = whole
+        parts = qkv.view(batch, down, size, across, size, 3, heads, -1)
+        parts = parts.permute(5, 0, 1, 3, 6, 2, 4, 7).flatten(5, 6).flatten(1, 4).contiguous()
+        found = attend(parts[0], parts[1], parts[2], self._table)
+        found = found.view(batch, down, across, heads, size, size, -1).permute(0, 1, 4, 2, 5, 3, 6)
+        return found.reshape(batch, down * size, across * size, -1)[:, :height, :width]
 
 
 class _Neck:
@@ -228,11 +258,3 @@ def _table(attention: Any, side: int) -> torch.Tensor:  # noqa: ANN401
         return relative_table(attention.rel_pos_h, attention.rel_pos_w, side)
     head = len(attention.qkv.weight) // (3 * attention.num_attention_heads)
     return torch.zeros(2, 2 * side - 1, head, device=attention.qkv.weight.device)
-
-
-@cache
-def _window_places(height: int, width: int, size: int, device: torch.device) -> torch.Tensor:
-    """Return which token each place of each window shows; any for places beyond the image."""
-    rows = torch.arange(-(-height // size) * size).clamp(max=height - 1).view(-1, 1, size, 1)
-    columns = torch.arange(-(-width // size) * size).clamp(max=width - 1).view(1, -1, 1, size)
-    return (rows * width + columns).flatten().to(device)
