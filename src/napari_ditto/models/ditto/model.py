@@ -28,7 +28,7 @@ from napari_ditto.models.ditto.story import is_lone_click
 from napari_ditto.models.ditto.suggest import suggest
 from napari_ditto.models.ditto.views import OUTSIDE, develop, paste, shown
 from napari_ditto.models.ditto.weights import load_network
-from napari_ditto.models.ditto.zoom import nearby
+from napari_ditto.models.ditto.zoom import nearby, wide
 from napari_ditto.models.protocols import ContextMap, Crop, Example, MaskLogits, Memory
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ KEPT_TILES = 4
 """Tiles in use at once, 45 MB for the one asked last and 15 MB for each other."""
 
 REACH = 10.0
-"""So far around a click, pixels, :meth:`DittoModel.prepare` looks in advance: some 30 views."""
+"""So far around a click, pixels, :meth:`DittoModel.prepare` looks in advance: some 9 views."""
 
 BOX_SLACK = 0.1
 """A mask may leave its box by this part of the box's side: hands are not exact."""
@@ -142,15 +142,16 @@ class DittoModel:
 
     @torch.inference_mode()
     def prepare(self, embedding: Embedding, prompts: PromptSet) -> bool:
-        """Encode one view that a click near this one will need; return whether there was one.
+        """Encode one view that a click will need; return whether there was one.
 
-        It changes no answer. Further clicks, boxes, strokes and masks leave nothing to prepare.
+        Those near this click come first, then the wide ones of the whole tile. It changes no
+        answer. Further clicks, boxes, strokes and masks leave nothing to prepare.
         """
         tile = self._tile(embedding)
         if not is_lone_click(prompts):
             return False
-        (click,) = prompts.points
-        return tile.eye.encode(nearby((click.y, click.x), embedding.tile_shape, REACH), most=1)
+        (click,), shape = prompts.points, embedding.tile_shape
+        return tile.eye.encode([*nearby((click.y, click.x), shape, REACH), *wide(shape)], most=1)
 
     def suggest(self, embedding: Embedding) -> list[PromptSet]:
         """Return one prompt set per object seen in the tile."""

@@ -132,9 +132,9 @@ class ViewerHover:
         self._position = tuple(event.position)
         before, self._moved = self._moved, monotonic()
         if self._moved - before > PAUSE_SECONDS:
-            self.rested.emit()
-        else:
-            self.moved.emit()
+            self._rests_soon.stop()
+            return self.rested.emit()
+        self.moved.emit()
         return self._rests_soon()
 
     def _on_wheel(self, _: object, event: Any) -> None:  # noqa: ANN401 - napari's
