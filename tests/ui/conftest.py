@@ -78,3 +78,15 @@ def own_folders(tmp_path_factory, monkeypatch):
     monkeypatch.setattr("napari.settings._CFG_PATH", str(folder / "settings.yaml"), raising=False)
     monkeypatch.setattr("napari.settings._PLUGIN_SETTINGS", {}, raising=False)  # 0.9
     return folder
+
+
+@pytest.fixture
+def viewer_model():
+    """Return a viewer without window and canvas, which take most of a GUI test's time.
+
+    As plugins get it: only what is public can be reached.
+    """
+    from napari.components import ViewerModel
+    from napari.utils._proxies import PublicOnlyProxy
+
+    return PublicOnlyProxy(ViewerModel())

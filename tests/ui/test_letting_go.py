@@ -93,7 +93,7 @@ def test_a_closed_viewer_goes_with_all_that_was_in_it(make_napari_viewer, qtbot)
     assert no_threads()
 
 
-def test_closed_docks_go_and_leave_the_viewer_as_it_is(make_napari_viewer, qtbot):
+def test_closed_docks_go_and_leave_the_viewer(make_napari_viewer, qtbot):
     viewer = make_napari_viewer()
     session = Session(viewer, qtbot, BlobContextModel())
     open_docks(viewer, session)
