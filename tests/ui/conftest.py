@@ -82,11 +82,16 @@ def own_folders(tmp_path_factory, monkeypatch):
 
 @pytest.fixture
 def viewer_model():
-    """Return a viewer without window and canvas, which take most of a GUI test's time.
+    """A viewer without window and canvas, which take most of a GUI test's time.
 
     As plugins get it: only what is public can be reached.
     """
     from napari.components import ViewerModel
     from napari.utils._proxies import PublicOnlyProxy
 
-    return PublicOnlyProxy(ViewerModel())
+    from napari_ditto.ui.assembly import _controllers
+
+    viewer = ViewerModel()
+    yield PublicOnlyProxy(viewer)
+    if id(viewer) in _controllers:
+        _controllers[id(viewer)].close()

@@ -16,6 +16,7 @@ from napari_ditto.ui.assembly import controller_for
 from napari_ditto.ui.keymap import ACTIONS
 from napari_ditto.ui.labelling import ALL_LABELLED
 from napari_ditto.ui.workshop import Workshop
+from tests.ui.put_in import put_in
 
 pytestmark = pytest.mark.gui
 
@@ -50,10 +51,7 @@ class Bench:
         self.controller = controller_for(viewer, workshop)
         self.dock = DittoDock(viewer)
         assert self.dock.controller is self.controller
-        if hasattr(viewer, "window"):
-            viewer.window.add_dock_widget(self.dock, name="Ditto")
-        else:
-            qtbot.addWidget(self.dock)
+        put_in(viewer, self.dock, "Ditto", qtbot)
         self.session = self.controller.session
 
     def press(self, name):
@@ -126,9 +124,7 @@ def window(bench):
 def plain(no_thread_left, viewer_model, qtbot):
     """For what napari's window has no part in."""
     viewer_model.add_image(discs()[0], name="image")
-    bench = Bench(viewer_model, qtbot, BlobModel())
-    yield bench
-    bench.controller.close()
+    return Bench(viewer_model, qtbot, BlobModel())
 
 
 def masked(bench):

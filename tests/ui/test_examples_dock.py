@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from napari_ditto.testing.blobs import BlobContextModel
 from napari_ditto.ui.assembly import controller_for
 from napari_ditto.ui.workshop import Workshop
 from tests.ui.heartbeat import Heartbeat
+from tests.ui.put_in import put_in
 
 pytestmark = pytest.mark.gui
 
@@ -49,7 +51,7 @@ class Bench:
         workshop = Workshop(memory_cache, load_model=lambda name, device: self.model)
         self.controller = controller_for(viewer, workshop)
         self.dock = ExamplesDock(viewer)
-        viewer.window.add_dock_widget(self.dock, name="Ditto examples")
+        put_in(viewer, self.dock, "Ditto examples", qtbot)
         self.session, self.state = self.controller.session, self.controller.examples.state
 
     def press(self, button):
@@ -88,9 +90,8 @@ def no_thread_left():
 
 
 @pytest.fixture
-def bench(no_thread_left, make_napari_viewer_proxy, qtbot):
-    def make(labels, given, model=None, **kwargs):
-        viewer = make_napari_viewer_proxy()
+def bench(no_thread_left, viewer_model, qtbot):
+    def make(labels, given, model=None, viewer=viewer_model, **kwargs):
         viewer.add_image(picture(labels), name="image", **kwargs)
         viewer.add_labels(given, name="mine", **kwargs)
         made = Bench(viewer, qtbot, model or BlobContextModel())
@@ -100,14 +101,19 @@ def bench(no_thread_left, make_napari_viewer_proxy, qtbot):
     return make
 
 
+@pytest.fixture
+def in_window(bench, make_napari_viewer_proxy):
+    return partial(bench, viewer=make_napari_viewer_proxy())
+
+
 def one_disc():
     given = truth(1)[0]
     given[given > 1] = 0
     return given
 
 
-def test_one_disc_finds_the_others_and_the_slider_hides_them(bench):
-    b = bench(truth(1)[0], one_disc(), scale=(0.5, 0.5))
+def test_one_disc_finds_the_others_and_the_slider_hides_them(in_window):
+    b = in_window(truth(1)[0], one_disc(), scale=(0.5, 0.5))
     assert b.session.image_choices[0].text == "image"
     assert "only one plane" in b.dock.follow.run.toolTip()
     b.run(b.dock.buttons["add_example"])
@@ -167,8 +173,8 @@ def stack_bench(bench, planes=6, at=2, **kwargs):
     return b, whole
 
 
-def test_follow_review_and_correct(bench):
-    b, whole = stack_bench(bench)
+def test_follow_review_and_correct(in_window):
+    b, whole = stack_bench(in_window)
     assert b.dock.follow.axis.key == "z"
     b.run(b.dock.follow.run)
     mine = b.layer("mine")
@@ -255,10 +261,10 @@ def test_cancel_keeps_the_planes_that_are_done(bench):
     np.testing.assert_array_equal(b.layer("mine").data, whole)
 
 
-def test_two_docks_share_one_session(bench):
+def test_two_docks_share_one_session(in_window):
     from napari_ditto.ui.widgets.dock import DittoDock
 
-    b = bench(truth(1)[0], one_disc())
+    b = in_window(truth(1)[0], one_disc())
     other = DittoDock(b.viewer)
     b.viewer.window.add_dock_widget(other, name="Ditto")
     assert other.controller is b.controller
@@ -271,9 +277,9 @@ def test_two_docks_share_one_session(bench):
     assert b.controller.is_closed
 
 
-def test_the_event_loop_is_free_while_planes_come(bench, capsys):
+def test_the_event_loop_is_free_while_planes_come(in_window, capsys):
     """What this dock does per plane on the main thread is timed itself: the machine may be busy."""
-    b, _ = stack_bench(bench, 20, at=0, model=BlobContextModel(encode_seconds=0.1))
+    b, _ = stack_bench(in_window, 20, at=0, model=BlobContextModel(encode_seconds=0.1))
     took = []
     following = b.controller.examples._following
     plain = following._on_plane

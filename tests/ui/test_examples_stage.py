@@ -16,8 +16,8 @@ WHOLE = Box(0, 0, 20, 30)
 
 
 @pytest.fixture
-def stage(make_napari_viewer_proxy):
-    viewer = make_napari_viewer_proxy()
+def stage(viewer_model):
+    viewer = viewer_model
     pressed = []
     handlers = {name: lambda name=name: pressed.append(name) for name in REVIEW_ACTIONS}
     stage = ViewerStage(viewer, handlers)

@@ -1,4 +1,4 @@
-"""The default model in a real window, `classic` one key press away, and what is loaded when."""
+"""The default model, `classic` one key press away, and what is loaded when."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from napari_ditto.testing.blobs import BlobModel
 from napari_ditto.ui.assembly import controller_for
 from napari_ditto.ui.keymap import ACTIONS
 from napari_ditto.ui.workshop import Workshop
+from tests.ui.put_in import put_in
 
 pytestmark = [pytest.mark.gui, pytest.mark.once]
 
@@ -52,7 +53,7 @@ class NamedBlobs:
 
 
 class Window:
-    """A viewer with an image and a dock."""
+    """A viewer, with or without a canvas, an image, and a dock."""
 
     def __init__(self, viewer, qtbot, load=None):
         from napari_ditto.ui.widgets.dock import DittoDock
@@ -63,7 +64,7 @@ class Window:
         self.controller = controller_for(viewer, workshop)
         self.session = self.controller.session
         self.dock = DittoDock(viewer)
-        viewer.window.add_dock_widget(self.dock, name="Ditto")
+        put_in(viewer, self.dock, "Ditto", qtbot)
 
     def until(self, done, timeout=60_000):
         self.qtbot.waitUntil(lambda: bool(done()), timeout=timeout)
@@ -105,8 +106,8 @@ def blobs():
 
 
 @pytest.fixture
-def window(make_napari_viewer_proxy, qtbot, blobs):
-    return Window(make_napari_viewer_proxy(), qtbot, blobs)
+def window(viewer_model, qtbot, blobs):
+    return Window(viewer_model, qtbot, blobs)
 
 
 def test_the_key_asks_classic_about_the_same_prompts_and_back(window):
@@ -203,9 +204,10 @@ def test_trouble_of_the_early_load_is_shown(window, blobs):
     assert "damaged" in window.dock.status.line.text()
 
 
-def test_a_dock_on_show_loads_its_model(window, qtbot, blobs):
+def test_a_dock_on_show_loads_its_model(make_napari_viewer_proxy, qtbot, blobs):
     from napari_ditto.ui.widgets.dock import DittoDock
 
+    window = Window(make_napari_viewer_proxy(), qtbot, blobs)
     window.qtbot.wait(500)
     assert not blobs.loaded  # the viewer's window is hidden, and its dock with it
     dock = DittoDock(window.viewer)

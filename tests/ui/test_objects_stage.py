@@ -15,8 +15,8 @@ PLANE = PlaneAddress("y", "x", (("z", 2),))
 
 
 @pytest.fixture
-def viewer(make_napari_viewer_proxy):
-    viewer = make_napari_viewer_proxy()
+def viewer(viewer_model):
+    viewer = viewer_model
     scale = {"axis_labels": ("z", "y", "x"), "scale": (2, 0.5, 0.5), "translate": (0, 10, 20)}
     viewer.add_image(np.zeros((4, 40, 50), np.uint8), name="image", **scale)
     viewer.add_labels(np.ones((4, 40, 50), np.uint8), name="cells", **scale)

@@ -15,6 +15,7 @@ from napari_ditto.ui.keymap import ACTIONS
 from napari_ditto.ui.keys.spelling import native
 from napari_ditto.ui.objects_table.layer_tables import table_of
 from napari_ditto.ui.workshop import Workshop
+from tests.ui.put_in import put_in
 
 pytestmark = pytest.mark.gui
 
@@ -48,7 +49,7 @@ class Bench:
         model = BlobModel()
         self.controller = controller_for(viewer, Workshop(load_model=lambda name, device: model))
         self.dock = DittoDock(viewer)
-        viewer.window.add_dock_widget(self.dock, name="Ditto")
+        put_in(viewer, self.dock, "Ditto", qtbot)
         self.session = self.controller.session
 
     def act(self, name):
@@ -115,13 +116,13 @@ def bench(request, no_thread_left, make_napari_viewer_proxy, qtbot):
 
 
 @pytest.fixture
-def small(no_thread_left, make_napari_viewer_proxy, qtbot):
-    return Bench(make_napari_viewer_proxy(), qtbot, SMALL)
+def small(no_thread_left, viewer_model, qtbot):
+    return Bench(viewer_model, qtbot, SMALL)
 
 
 @pytest.fixture
-def large(no_thread_left, make_napari_viewer_proxy, qtbot):
-    return Bench(make_napari_viewer_proxy(), qtbot, LARGE)
+def large(no_thread_left, viewer_model, qtbot):
+    return Bench(viewer_model, qtbot, LARGE)
 
 
 def test_a_proposal_is_touched_up_before_it_is_accepted(bench):
