@@ -9,6 +9,7 @@ from benchmarks.records import race, report
 from napari_ditto.core.propagation import Gate
 from napari_ditto.data.embeddings import EmbeddingCache
 from napari_ditto.data.source import open_source
+from napari_ditto.engine import outlining
 from napari_ditto.engine.propagate import propagate
 from napari_ditto.models.registry import load_model
 
@@ -32,9 +33,14 @@ def scene(seed=0):
     return np.clip(image, 0, 255).astype(np.uint8), labels
 
 
-@pytest.mark.parametrize("name", ["ditto", "classic"])
-def test_propagate_ten_objects(benchmark, name):
-    model = load_model(name)
+@pytest.mark.parametrize(
+    ("name", "trusted"), [("ditto", True), ("ditto", False), ("classic", True)]
+)
+def test_propagate_ten_objects(benchmark, monkeypatch, name, trusted):
+    """Discs that the model gives back; and the same as if it gave none back, as with neurons."""
+    if not trusted:
+        monkeypatch.setattr(outlining, "TRUSTED", 2.0)
+    model, case = load_model(name), "" if trusted else ", none trusted"
     pixels, labels = scene()
     source, warm = open_source(pixels, axes="zyx"), EmbeddingCache(4 << 30, directory=None)
 
@@ -49,7 +55,7 @@ def test_propagate_ten_objects(benchmark, name):
     found = race(benchmark, ways, rounds=3, warmups=0)
     for way, samples in found.items():
         report(
-            f"{name}/propagate, {way}", samples, "planes/s", amount=PLANES,
+            f"{name}/propagate, {way}{case}", samples, "planes/s", amount=PLANES,
             benchmark=benchmark, objects=OBJECTS,
             processor=PLANES / float(np.median(samples.cpu)),
         )  # fmt: skip

@@ -17,6 +17,7 @@ from napari_ditto.core.propagation import PlaneDone
 from napari_ditto.core.synthetic import blobs, render
 from napari_ditto.data.embeddings import EmbeddingCache
 from napari_ditto.data.source import open_source
+from napari_ditto.engine import outlining
 from napari_ditto.engine.propagate import propagate_steps
 from napari_ditto.engine.whole.executors import ThreadExecutor
 from napari_ditto.engine.whole.planning import make_plan
@@ -67,8 +68,13 @@ def encoding(model, pixels, rounds=5):
     return float(np.median(took))
 
 
-@pytest.mark.parametrize("name", ["ditto", "classic"])
-def test_planes_under_way(benchmark, name):
+@pytest.mark.parametrize(
+    ("name", "trusted"), [("ditto", True), ("ditto", False), ("classic", True)]
+)
+def test_planes_under_way(benchmark, monkeypatch, name, trusted):
+    if not trusted:
+        monkeypatch.setattr(outlining, "TRUSTED", 2.0)
+    case = "" if trusted else ", none trusted"
     model = load_model(name)
     pixels, labels = scene()
     source, cache = open_source(pixels, axes="zyx"), EmbeddingCache(4 << 30, directory=None)
@@ -77,7 +83,7 @@ def test_planes_under_way(benchmark, name):
     floor = encoding(model, pixels[0])
     for way, took in found.items():
         report(
-            f"{name}/propagate on, {way}", samples_of(took[1:]), "planes/s", benchmark=benchmark,
+            f"{name}/propagate on, {way}{case}", samples_of(took[1:]), "planes/s", benchmark=benchmark,
             floor=("encoding alone", 1 / floor) if way == "fresh" else None,
             objects=OBJECTS, first_plane_s=took[0],
         )  # fmt: skip

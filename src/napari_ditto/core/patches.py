@@ -38,7 +38,7 @@ NOISE = 2e-4
 BLUR = 2.0
 """Beside its pixels a patch compares the image blurred by this."""
 
-AT_ONCE = 1 << 15
+AT_ONCE = 1 << 16
 """Values that are worked on at once, so that they stay in a core's cache."""
 
 

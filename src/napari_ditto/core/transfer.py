@@ -25,7 +25,7 @@ Floats = NDArray[np.float32]
 Labels = NDArray[np.integer]
 Places = NDArray[np.intp]
 
-BLOCK = 128
+BLOCK = 96
 """Side of the squares that are worked on at once."""
 
 

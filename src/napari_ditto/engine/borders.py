@@ -11,6 +11,7 @@ from collections.abc import Generator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_ditto.core.bounded import Bounded
 from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.core.jobs import drain
 from napari_ditto.core.masks import bounding_box
@@ -38,18 +39,11 @@ BLURRED = 2.0
 KEPT = 16
 """Memories of borders that are kept; anchors come and go along a stack."""
 
-
 MOST_KNOWN = 8
 """Tiles of a plane whose borders are held, about 3 MB each at 512 pixels."""
 
-
-class _Known(dict[Tile, ContextMap]):
-    """What a plane's tiles have shown; the oldest goes first."""
-
-    def __setitem__(self, tile: Tile, found: ContextMap) -> None:
-        super().__setitem__(tile, found)
-        if len(self) > MOST_KNOWN:
-            del self[next(iter(self))]
+Known = Bounded[Tile, ContextMap]
+"""What a plane's tiles have shown."""
 
 
 class Borders:
@@ -65,16 +59,14 @@ class Borders:
 
     def __init__(self, encoder: TileEncoder, model: ContextModel) -> None:
         self.encoder, self.model = encoder, model
-        self._known: dict[str, Memory | None] = {}
-        self._seen: tuple[PlaneAddress, Memory, _Known] | None = None
+        self._known: Bounded[str, Memory | None] = Bounded(KEPT)
+        self._seen: tuple[PlaneAddress, Memory, Known] | None = None
 
     def learn_steps(self, anchors: Sequence[Seen]) -> Generator[Progress, None, Memory | None]:
         """Return what borders look like, None if that cannot be learnt here."""
         labelled = [a for a in anchors if a.labels.any()]
         key = "".join(sorted(a.digest for a in labelled))
         if labelled and key not in self._known:
-            if len(self._known) >= KEPT:
-                del self._known[next(iter(self._known))]
             self._known[key] = yield from self._learn(labelled)
         return self._known.get(key)
 
@@ -101,9 +93,9 @@ class Borders:
         for tile in list(tiles)[:MOST_KNOWN]:
             drain(tile_steps(self.encoder, self.model, memory, address, tile, known))
 
-    def _known_of(self, address: PlaneAddress, memory: Memory) -> _Known:
+    def _known_of(self, address: PlaneAddress, memory: Memory) -> Known:
         if self._seen is None or self._seen[0] != address or self._seen[1] is not memory:
-            self._seen = address, memory, _Known()
+            self._seen = address, memory, Bounded(MOST_KNOWN)
         return self._seen[2]
 
     def _learn(self, anchors: Sequence[Seen]) -> Generator[Progress, None, Memory | None]:

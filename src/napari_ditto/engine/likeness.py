@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_ditto.core.bounded import Bounded
 from napari_ditto.core.geometry import Box
 from napari_ditto.core.masks import PlacedMask
 from napari_ditto.core.numbering import boxes
@@ -27,7 +28,7 @@ class Album:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._kept: dict[str, Looks] = {}
+        self._kept: Bounded[str, Looks] = Bounded(KEPT)
 
     def looks_of(self, planes: Sequence[Seen]) -> Looks:
         """Return how the objects of some planes look, averaged."""
@@ -35,8 +36,6 @@ class Album:
         for seen in planes:
             key = seen.digest
             if key not in self._kept:
-                while len(self._kept) >= KEPT:
-                    del self._kept[next(iter(self._kept))]
                 self._kept[key] = self._looks(seen)
             for label, look in self._kept[key].items():
                 total.setdefault(label, []).append(look)

@@ -15,6 +15,7 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_ditto.core.bounded import Bounded
 from napari_ditto.core.embedding import Embedding
 from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.core.jobs import drain
@@ -73,7 +74,7 @@ class Outliner:
 
     def __init__(self, encoder: TileEncoder, model: PromptModel, ahead: Foresight) -> None:
         self.encoder, self.model, self._ahead = encoder, model, ahead
-        self._trust: dict[str, Trust] = {}
+        self._trust: Bounded[str, Trust] = Bounded(KEPT)
 
     @cached_property
     def _cores(self) -> ThreadPoolExecutor:
@@ -96,8 +97,6 @@ class Outliner:
         for seen in anchors:
             key = seen.digest
             if key not in self._trust:
-                while len(self._trust) >= KEPT:
-                    del self._trust[next(iter(self._trust))]
                 self._trust[key] = yield from self._measure(seen)
             for label, value in self._trust[key].items():
                 total.setdefault(label, []).append(value)

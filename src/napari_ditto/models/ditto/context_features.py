@@ -92,7 +92,8 @@ def channels() -> dict[int, tuple[int, ...]]:
 def maps(embedding: Embedding) -> Maps:
     """Return the network's features of a tile by stride, each (channels, rows, columns)."""
     arrays = embedding.arrays
-    return {s: torch.from_numpy(np.asarray(arrays[f"context{s}"], np.float32)) for s in STRIDES}
+    # Copies, since PyTorch warns of arrays that are read-only; it widens them faster than numpy.
+    return {s: torch.from_numpy(arrays[f"context{s}"].copy()).float() for s in STRIDES}
 
 
 def sample(found: Maps, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float32]:

@@ -74,7 +74,8 @@ def score(found: Maps, solution: NDArray[np.floating]) -> Tensor:
     by_stride = {s: torch.tensor(w) for s, w in zip(STRIDES, parts, strict=True)}
     total = project(found, by_stride, torch.from_numpy(constant))
     mix = torch.tensor(solution[:, count:-1], dtype=torch.float32)
-    plain, waves = total[:classes].flatten(1), total[classes:].flatten(1).cos_()
+    plain, waves = total[:classes].flatten(1), total[classes:].flatten(1)
+    np.cos(waves.numpy(), out=waves.numpy())  # twice as fast as PyTorch's
     return plain.addmm_(mix, waves).view(classes, *total.shape[1:])
 
 
