@@ -177,7 +177,7 @@ def test_strips_of_any_size_give_the_same(pair, features, monkeypatch):
     decoder, asked = pair.ours(), ask(1, True, False)
     plan = decoder.plan(features)
     expected = decoder(plan, asked)
-    monkeypatch.setattr("napari_ditto.models.decoding.decoder.STRIP_BYTES", 96)
+    monkeypatch.setattr("napari_ditto.models.decoding.decoder.STRIP", 24)
     found = decoder(plan, asked)
     close(found.masks, expected.masks)
     close(found.scores, expected.scores)

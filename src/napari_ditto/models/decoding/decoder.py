@@ -31,9 +31,8 @@ _NO_PROMPTS: dict[str, torch.Tensor | None] = dict.fromkeys(
 )
 
 
-STRIP_BYTES = 2048
-"""Cells that are upscaled at once, times the bytes of a number: what they become in between stays
-in a core's cache."""
+STRIP = 512
+"""Cells that are upscaled at once: what they become in between stays in a core's cache."""
 
 
 GROUP_BYTES = 8
@@ -270,7 +269,7 @@ def blank_image(table: torch.Tensor, prompts: int) -> Written:
 
 def strips(image: torch.Tensor) -> Iterator[slice]:
     """Yield which cells of an image (n, c) to work on at once; a GPU takes them all."""
-    step = STRIP_BYTES // image.dtype.itemsize if image.device.type == "cpu" else len(image)
+    step = STRIP if image.device.type == "cpu" else len(image)
     for start in range(0, len(image), step):
         yield slice(start, min(start + step, len(image)))
 

@@ -130,6 +130,10 @@ class Lens:
         """Return what is seen of the encoder's image (n, c), shape (n, m)."""
         return image @ self._fold
 
+    def lanes(self, image: torch.Tensor, heads: int) -> torch.Tensor:
+        """Return what is seen by head, shape (h, d, n): position by position nobody asks."""
+        return (self._fold.T @ image.T).view(heads, -1, len(image))
+
 
 class Scores:
     """How positions compare with tokens: a projection by head, of the image and where it is.
@@ -159,15 +163,14 @@ class Scores:
         self._heads, self._dtype = heads, dtype
         self._lens, where = Lens(projection.weight, projection.bias, stage), _double(position)
         still = self._lens.still + where @ _double(projection.weight).T
-        self._still = still.float().to(position.device)
-        later = apart(self._still, heads, dtype)
-        self._later = later if stage.is_written else None
+        still = still.float().to(position.device).T.contiguous()
+        self._still = still.view(heads, -1, len(where))
+        self._later = self._still.to(dtype) if stage.is_written else None
 
     def of(self, image: torch.Tensor) -> torch.Tensor:
         """Return what is seen of the encoder's image (n, c), shape (h, d, n)."""
-        seen = self._lens.of(image)
-        seen = seen + self._still if self._later is None else seen
-        return apart(seen, self._heads, self._dtype)
+        seen = self._lens.lanes(image, self._heads)
+        return (seen.add_(self._still) if self._later is None else seen).to(self._dtype)
 
     def __call__(self, table: torch.Tensor, asked: torch.Tensor, written: Written) -> torch.Tensor:
         """Return scores (g, k, n) of what is `asked` (g, h, t, d), by the `table` of the image."""
@@ -196,7 +199,7 @@ class Sums:
 
     def of(self, image: torch.Tensor) -> torch.Tensor:
         """Return what is seen of the encoder's image (n, c), shape (h, d, n)."""
-        return apart(self._lens.of(image), self._heads, self._dtype)
+        return self._lens.lanes(image, self._heads).to(self._dtype)
 
     def __call__(
         self, table: torch.Tensor, weights: torch.Tensor, written: Written
@@ -287,11 +290,6 @@ def first_stage(mask: torch.Tensor) -> Stage:
     rows = _double(mask)
     channels = rows.shape[1]
     return Stage(torch.eye(channels).double(), rows.new_zeros(channels), (rows[None],), False)
-
-
-def apart(x: torch.Tensor, heads: int, dtype: torch.dtype) -> torch.Tensor:
-    """Return (n, h d) by head, (h, d, n)."""
-    return x.T.reshape(heads, -1, len(x)).to(dtype).contiguous()
 
 
 def lanes(x: torch.Tensor, heads: int) -> torch.Tensor:
