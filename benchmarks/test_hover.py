@@ -24,7 +24,7 @@ HOVERS = 60
 
 
 class Hand:
-    """A mouse over a window with the points tool armed."""
+    """A mouse over a window with the points tool armed, and what it waited for, in ms."""
 
     def __init__(self, viewer, qtbot, image):
         from napari_ditto.data.embeddings import EmbeddingCache
@@ -47,9 +47,13 @@ class Hand:
         self.until(lambda: session.ready and not session.working)
         self.hover = next(part for part in self.controller.parts if part.name == "hover")
         self.arrived = QEventLoop()
-        self.drawn, self.drawing, self.asking, self.jobs = [], [], [], []
+        self.drawn, self.drawing, self.asking, self.jobs, self.waits = [], [], [], [], []
         self._watch()
         qtbot.wait(500)
+        self._warm((0, 0, 512, 512), 128)
+        for notes in (self.drawn, self.drawing, self.asking, self.jobs, self.waits):
+            notes.clear()
+        self.load, self.heart = os.getloadavg()[0], Heartbeat(2)
 
     def _watch(self):
         """Note when a contour is in its layer, and what a job costs its thread."""
@@ -83,14 +87,15 @@ class Hand:
         QTest.mouseMove(self.canvas.native, self.at(y, x))
 
     def hover_over(self, y, x):
-        """Move there and rest; return the seconds until the contour, None if there is none."""
+        """Move there and rest; note how long it takes to the contour, if there is one."""
         before, start = len(self.drawn), time.perf_counter()
         cpu = time.thread_time()
         self.move(y, x)
         self.asking.append(time.thread_time() - cpu)
         if len(self.drawn) == before:
             self._sleep_until_drawn(1)
-        return self.drawn[before] - start if len(self.drawn) > before else None
+        if len(self.drawn) > before:
+            self.waits.append(1000 * (self.drawn[before] - start))
 
     def _sleep_until_drawn(self, seconds):
         """Let Qt wait: a look every millisecond would take Python's lock from the answer."""
@@ -100,14 +105,32 @@ class Hand:
         self.arrived.exec()
         limit.stop()
 
-    def warm(self, box, step=100):
+    def _warm(self, box, step):
         for y in range(box[0] + step // 2, box[2], step):
             for x in range(box[1] + step // 2, box[3], step):
                 self.hover_over(y, x)
                 self.qtbot.wait(300)
 
-    def close(self):
+    def done(self, what):
+        """Let go of the window, and return what was found in words."""
+        gaps, jobs = self.heart.stop(), [1000 * wall for wall, _ in self.jobs]
         self.viewer.window.remove_dock_widget(self.dock)
+        # What the way takes on processors that do nothing else: to ask, the answer, to draw.
+        threads = (self.asking, [cpu for _, cpu in self.jobs], self.drawing)
+        computing = " + ".join(percentiles(1000 * np.array(part)) for part in threads)
+        return (
+            f"\n{what}, {len(self.waits)} contours, load {self.load:.1f}: "
+            f"{percentiles(self.waits)}; in the job {percentiles(jobs)}; threads compute "
+            f"{computing}; event loop p99 {np.percentile(gaps, 99):.0f} ms, "
+            f"longest {gaps.max():.0f} ms"
+        )
+
+
+@pytest.fixture
+def hand_over(make_napari_viewer, qtbot, monkeypatch):
+    """Return what makes a hand over a warm tile of an image of some side."""
+    monkeypatch.setattr("napari_ditto.ui.settings._napari_section", lambda: None)
+    return lambda side: Hand(make_napari_viewer(show=True), qtbot, coins((side, side)))
 
 
 def coins(shape):
@@ -118,44 +141,26 @@ def coins(shape):
     return np.tile(tile, times)[: shape[0], : shape[1]]
 
 
-def _computing(hand):
-    """What the way takes on processors that do nothing else: to ask, the answer, to draw."""
-    parts = (hand.asking, [cpu for _, cpu in hand.jobs], hand.drawing)
-    return " + ".join(percentiles(1000 * np.array(part)) for part in parts)
-
-
 def percentiles(values):
     return "p50 {:.0f}, p95 {:.0f} ms".format(*np.percentile(values, (50, 95)))
 
 
+def seconds(waits):
+    return samples_of([wait / 1000 for wait in waits])
+
+
 @pytest.mark.parametrize("side", [512, 2000])
-def test_hover_to_contour(make_napari_viewer, qtbot, side, capsys, monkeypatch):
-    monkeypatch.setattr("napari_ditto.ui.settings._napari_section", lambda: None)
-    hand = Hand(make_napari_viewer(show=True), qtbot, coins((side, side)))
-    area = (0, 0, 512, 512)
-    hand.warm(area, 128)
-    rng, load = np.random.default_rng(0), os.getloadavg()[0]
-    for notes in (hand.jobs, hand.drawn, hand.drawing, hand.asking):
-        notes.clear()
-    waits, heart = [], Heartbeat(2)
+def test_hover_to_contour(hand_over, qtbot, side, capsys):
+    """To a place that the mouse jumps to."""
+    hand, rng = hand_over(side), np.random.default_rng(0)
     for _ in range(HOVERS):
-        waited = hand.hover_over(*rng.uniform(12, 500, 2))
-        if waited is not None:
-            waits.append(1000 * waited)
+        hand.hover_over(*rng.uniform(12, 500, 2))
         qtbot.wait(120)
-    gaps = heart.stop()
-    jobs = 1000 * np.array(hand.jobs)
-    hand.close()
     with capsys.disabled():
-        print(
-            f"\nhover to contour, {side} x {side}, {len(waits)} of {HOVERS} places, load "
-            f"{load:.1f}: {percentiles(waits)}; in the job {percentiles(jobs[:, 0])}; "
-            f"threads compute {_computing(hand)}; event loop p99 {np.percentile(gaps, 99):.0f} ms, "
-            f"longest {gaps.max():.0f} ms"
-        )
+        print(hand.done(f"hover to contour, {side} x {side}"))
         if side == 512:
-            report("ditto/hover to contour", samples_of([w / 1000 for w in waits]), "ms")
-    assert len(waits) > HOVERS / 2
+            report("ditto/hover to contour", seconds(hand.waits), "ms")
+    assert len(hand.waits) > HOVERS / 2
 
 
 def strokes(rng, count, low=12, high=500):
@@ -174,55 +179,32 @@ def strokes(rng, count, low=12, high=500):
         here = there
 
 
-def test_hover_on_a_path(make_napari_viewer, qtbot, capsys, monkeypatch):
+def test_hover_on_a_path(hand_over, qtbot, capsys):
     """As hands move: from the last event of a stroke to the contour; then a look of .1 to .6 s."""
-    monkeypatch.setattr("napari_ditto.ui.settings._napari_section", lambda: None)
-    hand = Hand(make_napari_viewer(show=True), qtbot, coins((512, 512)))
-    hand.warm((0, 0, 512, 512), 128)
-    rng, load = np.random.default_rng(1), os.getloadavg()[0]
-    hand.jobs.clear()
-    waits = []
+    hand, rng = hand_over(512), np.random.default_rng(1)
     for stroke in strokes(rng, HOVERS):
         for place in stroke[:-1]:
             hand.move(*place)
             qtbot.wait(10)
-        waited = hand.hover_over(*stroke[-1])
-        if waited is not None:
-            waits.append(1000 * waited)
+        hand.hover_over(*stroke[-1])
         qtbot.wait(int(1000 * rng.uniform(0.1, 0.6)))
-    jobs = 1000 * np.array(hand.jobs)
-    hand.close()
     with capsys.disabled():
-        print(
-            f"\nhover on a path, {len(waits)} rests, load {load:.1f}: {percentiles(waits)}; in the "
-            f"job {percentiles(jobs[:, 0])}"
-        )
-        report("ditto/hover to contour, on a path", samples_of([w / 1000 for w in waits]), "ms")
-    assert len(waits) > HOVERS / 3
+        print(hand.done("hover on a path"))
+        report("ditto/hover to contour, on a path", seconds(hand.waits), "ms")
+    assert len(hand.waits) > HOVERS / 3
 
 
-def test_a_hand_that_wanders(make_napari_viewer, qtbot, capsys, monkeypatch):
+def test_a_hand_that_wanders(hand_over, qtbot, capsys):
     """Moves of 300 ms at 60 events a second, then a rest: from the last event to the contour."""
-    monkeypatch.setattr("napari_ditto.ui.settings._napari_section", lambda: None)
-    hand = Hand(make_napari_viewer(show=True), qtbot, coins((512, 512)))
-    hand.warm((0, 0, 512, 512), 128)
-    rng, load = np.random.default_rng(0), os.getloadavg()[0]
-    here, waits, heart = np.array([250.0, 250.0]), [], Heartbeat(2)
+    hand, rng, here = hand_over(512), np.random.default_rng(0), np.array([250.0, 250.0])
     for _ in range(HOVERS // 2):
         there = rng.uniform(12, 500, 2)
         for part in np.linspace(0, 1, 18)[1:-1]:
             hand.move(*(here + part * (there - here)))
             qtbot.wait(16)
-        waited = hand.hover_over(*there)
-        if waited is not None:
-            waits.append(1000 * waited)
+        hand.hover_over(*there)
         here = there
         qtbot.wait(200)
-    gaps = heart.stop()
-    hand.close()
     with capsys.disabled():
-        print(
-            f"\na hand that wanders, {len(waits)} rests, load {load:.1f}: {percentiles(waits)}; "
-            f"event loop p99 {np.percentile(gaps, 99):.0f} ms, longest {gaps.max():.0f} ms"
-        )
-    assert len(waits) > HOVERS / 4
+        print(hand.done("a hand that wanders"))
+    assert len(hand.waits) > HOVERS / 4
