@@ -83,9 +83,9 @@ def test_planes_under_way(benchmark, monkeypatch, name, trusted):
     floor = encoding(model, pixels[0])
     for way, took in found.items():
         report(
-            f"{name}/propagate on, {way}{case}", samples_of(took[1:]), "planes/s", benchmark=benchmark,
+            f"{name}/propagate on, {way}{case}", samples_of(took[1:]), "planes/s",
             floor=("encoding alone", 1 / floor) if way == "fresh" else None,
-            objects=OBJECTS, first_plane_s=took[0],
+            benchmark=benchmark, objects=OBJECTS, first_plane_s=took[0],
         )  # fmt: skip
 
 
