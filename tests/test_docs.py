@@ -57,7 +57,8 @@ def test_code_blocks_run(
     if not blocks:
         pytest.skip("no code on this page")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("NAPARI_DITTO_CACHE", str(tmp_path / "cache"))
+    for folder in ("CACHE", "CONFIG"):  # a page may set one of them: it is put back
+        monkeypatch.setenv(f"NAPARI_DITTO_{folder}", str(tmp_path / folder.lower()))
     names: dict[str, object] = {}
     for number, (language, code) in enumerate(blocks):
         if language in PYTHON:

@@ -27,6 +27,7 @@ class Session:
 
     def __init__(self, viewer, qtbot, model):
         self.qtbot, self.known = qtbot, {}
+        self.others = set(threading.enumerate())
         image = disc()
         viewer.add_image(image, name="image")
         self.know(viewer=viewer, image=image, model=model)
@@ -46,6 +47,9 @@ class Session:
             QApplication.processEvents()
             gc.collect()
         return {name for name, thing in self.known.items() if thing() is not None} - set(but)
+
+    def has_threads(self):
+        return [t for t in set(threading.enumerate()) - self.others if t.name.startswith("ditto")]
 
     def settled(self):
         self.qtbot.wait(80)
@@ -78,10 +82,6 @@ def open_docks(viewer, session):
         session.know(**{kind.__name__: dock})
 
 
-def no_threads():
-    return not [thread for thread in threading.enumerate() if thread.name.startswith("ditto")]
-
-
 def test_a_closed_viewer_goes_with_all_that_was_in_it(make_napari_viewer, qtbot):
     viewer = make_napari_viewer()
     session = Session(viewer, qtbot, BlobContextModel())
@@ -90,7 +90,7 @@ def test_a_closed_viewer_goes_with_all_that_was_in_it(make_napari_viewer, qtbot)
     viewer.close()
     del viewer
     assert not session.left()
-    assert no_threads()
+    assert not session.has_threads()
 
 
 def test_closed_docks_go_and_leave_the_viewer(make_napari_viewer, qtbot):
@@ -102,7 +102,7 @@ def test_closed_docks_go_and_leave_the_viewer(make_napari_viewer, qtbot):
     viewer.window.remove_dock_widget("all")
     stays = {"viewer", "image", "labels", "pixels"}
     assert not session.left(but=stays)
-    assert no_threads()
+    assert not session.has_threads()
     again = Session(viewer, qtbot, BlobModel())
     assert first() is None
     open_docks(viewer, again)
@@ -122,4 +122,4 @@ def test_a_viewer_that_is_closed_while_a_model_computes_goes_too(make_napari_vie
     viewer.close()
     del viewer
     assert not session.left()
-    qtbot.waitUntil(no_threads)
+    qtbot.waitUntil(lambda: not session.has_threads())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from qtpy.QtCore import QObject
@@ -14,6 +15,8 @@ def hear(owner: QObject, signal: Any, call: Callable[..., object]) -> None:  # n
     PySide holds a lambda or a partial that it calls in C++, and with it a widget that nobody
     shows any more; it does not hold the methods of a QObject.
     """
+    with suppress(LookupError):
+        signal = signal[bool]  # clicked, triggered: PySide leaves out what has a default
     signal.connect(_Ear(owner, call).hear)
 
 
