@@ -112,15 +112,15 @@ def one_thread(work: Callable[[], Result]) -> Callable[[], Result]:
     return alone
 
 
-def lone_threads(name: str, per_core: int = 1) -> ThreadPoolExecutor:
-    """Return threads for each core, each of which computes with one PyTorch thread.
+def lone_threads(name: str) -> ThreadPoolExecutor:
+    """Return a thread for each core, each of which computes with one PyTorch thread.
 
     PyTorch's number of threads belongs to the thread that computes, but setting it changes the
     number that new threads begin with, too. So it is set once, and put back for all others.
     """
     import torch
 
-    count, before = per_core * (os.cpu_count() or 1), torch.get_num_threads()
+    count, before = os.cpu_count() or 1, torch.get_num_threads()
     begun = Barrier(count + 1)
 
     def begin() -> None:

@@ -41,8 +41,7 @@ from napari_ditto.models.protocols import (
     ModelSpec,
 )
 
-DECODE_BATCH = 16
-LEAST_BATCH = 4
+DECODE_BATCH = 8
 KEPT_PLANS = 4
 """Embeddings whose part of decoding is kept for the next click."""
 
@@ -268,8 +267,7 @@ class PromptNetwork(ABC):
     ) -> dict[int, Result]:
         """Return what is made of the candidates of each prompt, by its number."""
         check_maker(embedding, self._spec.key)
-        half = max(LEAST_BATCH, -(-len(tokens) // 2))  # two can be computed beside each other
-        together = list(batches(tokens, min(DECODE_BATCH, half)))  # equal kinds
+        together = list(batches(tokens, DECODE_BATCH))  # equal kinds
         with memory_watched():
             works = [
                 partial(

@@ -40,7 +40,7 @@ def one_prompt_per_core(
 @cache
 def _threads() -> tuple[ThreadPoolExecutor, ThreadPoolExecutor]:
     """Return threads for whole questions, which mostly wait, and for their images."""
-    return lone_threads("decode", per_core=2), lone_threads("decode-image")
+    return lone_threads("decode"), lone_threads("decode-image")
 
 
 if hasattr(os, "register_at_fork"):  # the threads of a process are not those of its children
