@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from napari_ditto.models.device import threads
-from napari_ditto.models.sam.pieces import STRIP, pieces_of
+from napari_ditto.models.sam.pieces import STRIP, heads_of, pieces_of
 
 
 @pytest.mark.parametrize("count", [1, 16])
@@ -30,3 +30,9 @@ def test_the_published_networks_have_pieces_for_every_core():
     with threads(16):
         assert len(pieces_of(x, 14)) == 20
     assert len(pieces_of(x.to("meta"), 14)) == 1
+
+
+def test_a_core_attends_to_one_head_and_a_gpu_to_all() -> None:
+    parts = torch.empty(3, 12, 4, 4, 2)
+    assert heads_of(parts) == [slice(i, i + 1) for i in range(12)]
+    assert heads_of(parts.to("meta")) == [slice(0, 12)]

@@ -16,7 +16,7 @@ from napari_ditto.models.int8 import LEAST_GELU, Int8Linear
 from napari_ditto.models.one_each import one_each
 from napari_ditto.models.packed import PackedLinear
 from napari_ditto.models.sam.attention import attend, centre, relative_table
-from napari_ditto.models.sam.pieces import Piece, pieces_of
+from napari_ditto.models.sam.pieces import Piece, heads_of, pieces_of
 
 Linear = PackedLinear | Int8Linear
 
@@ -87,7 +87,7 @@ class SamEncoder:
             parts = block.room(x)
             steps.append(partial(block.ask, x, parts))
             one_each(partial(_in_turn, steps, piece) for piece in pieces)
-            one_each(partial(block.look, parts, head) for head in range(parts.shape[1]))
+            one_each(partial(block.look, parts, heads) for heads in heads_of(parts))
             steps = [partial(block.answer, x, parts)]
             if early is None:
                 early = torch.empty_like(x)
@@ -172,9 +172,9 @@ class _Block:
         found = found.view(*found.shape[:3], 3, self._heads, -1).permute(3, 0, 4, 1, 2, 5)
         self._of_images(parts)[..., *piece, :] = found
 
-    def look(self, parts: torch.Tensor, head: int) -> None:
-        """Write what all places of one head find in the place of their queries."""
-        query, key, value = parts[:, head : head + 1].flatten(2, 3)
+    def look(self, parts: torch.Tensor, heads: slice) -> None:
+        """Write what all places of some heads find in the place of their queries."""
+        query, key, value = parts[:, heads].flatten(2, 3)
         query.copy_(attend(query, key, value, centre(self._table, parts.shape[2])))
 
     def answer(self, x: torch.Tensor, parts: torch.Tensor, piece: Piece) -> None:

@@ -40,6 +40,16 @@ def pieces_of(x: torch.Tensor, window: int) -> list[Piece]:
     return sorted(product(rows, columns), key=_area, reverse=True)
 
 
+def heads_of(parts: torch.Tensor) -> list[slice]:
+    """Return the heads of queries, keys and values (3, heads, ...) that one core attends to.
+
+    It is one after the other; a GPU takes all at once.
+    """
+    count = parts.shape[1]
+    step = 1 if parts.device.type == "cpu" else count
+    return [slice(first, first + step) for first in range(0, count, step)]
+
+
 def _cut(side: int, step: int, joins: bool = False) -> list[slice]:
     """Cut a side into steps; what is left over is one of them, or part of the last."""
     starts = range(0, side, step)
