@@ -11,6 +11,7 @@ from napari_ditto.core.progress import Progress
 from napari_ditto.data.protocols import EmbeddingStore
 from napari_ditto.models.names import FALLBACK_MODEL
 from napari_ditto.models.protocols import ContextModel, ModelSpec, PromptModel
+from napari_ditto.ui.rehearsal import rehearse_labels
 
 Model = PromptModel | ContextModel
 LoadModel = Callable[[str, str], Model]
@@ -82,6 +83,7 @@ class ModelShelf:
                 self._models[name] = self._load_model(model, device)
                 yield Progress("read", text=f"trying out the model {model}")
                 self._rehearse(self._models[name])
+                rehearse_labels()  # for the first mask, for which nobody waits yet
             return self._models[name]
 
     def lend(self, model: str, device: str) -> Generator[Progress, None, Model]:
