@@ -31,8 +31,8 @@ from napari_ditto.ui.widgets.dock import DittoDock
 from napari_ditto.ui.widgets.examples_dock import ExamplesDock
 from napari_ditto.ui.widgets.objects_dock import ObjectsDock
 
-CRACKED = (43, 317)
-"""On the left half of the cracked coin at the upper right; a click there finds that half."""
+CRACKED = (45, 310)
+"""At the left edge of the cracked coin at the upper right; a click there finds its left half."""
 ROUND_IT = (12, 302), (75, 368)
 COIN = (56, 100)
 NUCLEI = [(86, 100), (186, 139), (188, 182), (232, 13)]
