@@ -47,6 +47,8 @@ class Later:
         if self not in self.waiting:
             self.waiting.append(self)
 
+    ask = __call__
+
     def stop(self):
         if self in self.waiting:
             self.waiting.remove(self)

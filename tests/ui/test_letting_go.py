@@ -8,10 +8,12 @@ import weakref
 
 import numpy as np
 import pytest
+from qtpy.compat import isalive
 from qtpy.QtWidgets import QApplication
 
 from napari_ditto.testing.blobs import BlobContextModel, BlobModel
 from napari_ditto.ui.assembly import controller_for
+from napari_ditto.ui.objects_table.stage import ViewerObjects
 from napari_ditto.ui.workshop import Workshop
 
 pytestmark = pytest.mark.gui
@@ -123,3 +125,18 @@ def test_a_viewer_that_is_closed_while_a_model_computes_goes_too(make_napari_vie
     del viewer
     assert not session.left()
     qtbot.waitUntil(lambda: not session.has_threads())
+
+
+def test_what_qt_has_taken_already_is_let_go_of(viewer_model, qtbot):
+    """A program that ends takes timers first and tells of its windows later."""
+    layer = viewer_model.add_labels(np.zeros((8, 8), np.uint8))
+    stage = ViewerObjects(viewer_model)
+    stage.follow(str(layer.unique_id))
+    timers = [stage._selected_soon, stage._followed._again, stage._followed._on_data]
+    for timer in timers:
+        timer.deleteLater()
+    qtbot.waitUntil(lambda: not any(map(isalive, timers)))
+    viewer_model.layers.selection.clear()
+    layer.data = np.ones((8, 8), np.uint8)
+    stage.close()
+    assert stage._followed is None

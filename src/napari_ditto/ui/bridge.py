@@ -48,6 +48,10 @@ class Debounce(QObject):
         if self._lives():
             self._timer.start()
 
+    def ask(self, *_: object) -> None:
+        """Do the same; of an object that Qt has taken, napari disconnects a method alone."""
+        self()
+
     def _on_timeout(self) -> None:
         self._call()
 

@@ -243,13 +243,13 @@ class Strokes:
         self._places: list[Region] = []
         self._again = Debounce(self._note_places, CALM_MILLISECONDS)
         layer.events.paint.connect(self._on_paint)
-        layer.events.set_data.connect(self._again)
+        layer.events.set_data.connect(self._again.ask)
 
     def close(self) -> None:
         """Hear no more."""
         self._again.stop()
         self._layer.events.paint.disconnect(self._on_paint)
-        self._layer.events.set_data.disconnect(self._again)
+        self._layer.events.set_data.disconnect(self._again.ask)
 
     def _on_paint(self, event: Event) -> None:
         if self.store.data is not level_0(self._layer):

@@ -124,7 +124,7 @@ class ViewerObjects:
         self._subjects: dict[str, tuple[object, Subject]] = {}
         self._before: dict[str, Any] = {}
         self._selected_soon = Debounce(self.selected.emit)
-        viewer.layers.selection.events.active.connect(self._selected_soon)
+        viewer.layers.selection.events.active.connect(self._selected_soon.ask)
 
     # --- what is there ---------------------------------------------------------------------------
 
@@ -237,7 +237,7 @@ class ViewerObjects:
     def close(self) -> None:
         """Disconnect."""
         self._selected_soon.stop()
-        self._viewer.layers.selection.events.active.disconnect(self._selected_soon)
+        self._viewer.layers.selection.events.active.disconnect(self._selected_soon.ask)
         self.follow("")
 
 
@@ -256,10 +256,10 @@ class Followed:
         self._on_data = Debounce(self._tell_all)
         layer.events.selected_label.connect(stage.tell_selected)
         layer.events.paint.connect(self._on_paint)
-        layer.events.set_data.connect(self._again)
-        layer.events.data.connect(self._on_data)
+        layer.events.set_data.connect(self._again.ask)
+        layer.events.data.connect(self._on_data.ask)
         # Results tell by their table of confidences that they were written anew.
-        layer.events.features.connect(self._on_data)
+        layer.events.features.connect(self._on_data.ask)
 
     def close(self) -> None:
         """Hear no more."""
@@ -268,9 +268,9 @@ class Followed:
         events = self.layer.events
         events.selected_label.disconnect(self._stage.tell_selected)
         events.paint.disconnect(self._on_paint)
-        events.set_data.disconnect(self._again)
-        events.data.disconnect(self._on_data)
-        events.features.disconnect(self._on_data)
+        events.set_data.disconnect(self._again.ask)
+        events.data.disconnect(self._on_data.ask)
+        events.features.disconnect(self._on_data.ask)
 
     def _tell_all(self) -> None:
         self._tell(None)
