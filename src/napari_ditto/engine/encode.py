@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_ditto.core.bounded import Bounded
 from napari_ditto.core.embedding import Embedding
 from napari_ditto.core.geometry import PlaneAddress
 from napari_ditto.core.progress import Progress
@@ -76,7 +76,7 @@ class TileEncoder:
         self.cache = EmbeddingCache(directory=None) if cache is None else cache
         self.counts = EncodeCounts()
         self.problem = ""
-        self._keys: OrderedDict[TileOfPlane, str] = OrderedDict()
+        self._keys: Bounded[TileOfPlane, str] = Bounded(REMEMBERED_KEYS)
         self._latest: tuple[str, Embedding] | None = None
         self._lock = Lock()
         self._prefetch: Prefetch[TileOfPlane, Read] = Prefetch(self._load, _nbytes)
@@ -176,8 +176,6 @@ class TileEncoder:
             self._on_read(address, tile, pixels)
         with self._lock:
             self._keys[address, tile] = key
-            if len(self._keys) > REMEMBERED_KEYS:
-                self._keys.popitem(last=False)
         return pixels
 
     def _load(self, wanted: TileOfPlane) -> Read:

@@ -9,7 +9,8 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from threading import Barrier
+from functools import cache
+from threading import Barrier, Lock
 from typing import TypeVar
 
 from napari_ditto.core.free_memory import free_memory
@@ -134,6 +135,20 @@ def lone_threads(name: str) -> ThreadPoolExecutor:
     begun.wait()
     torch.set_num_threads(before)
     return pool
+
+
+_shared = cache(lone_threads)
+_MAKING = Lock()
+
+
+def shared_threads(name: str) -> ThreadPoolExecutor:
+    """Return :func:`lone_threads` that a process makes once for each name."""
+    with _MAKING:
+        return _shared(name)
+
+
+if hasattr(os, "register_at_fork"):  # the threads of a process are not those of its children
+    os.register_at_fork(after_in_child=_shared.cache_clear)
 
 
 def has_accelerator() -> bool:

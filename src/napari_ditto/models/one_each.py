@@ -6,18 +6,13 @@ tile, and hand on what the other's cache holds. Parts that do not depend on each
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor, wait
-from functools import cache
-from threading import Lock
+from concurrent.futures import wait
 
 import torch  # noqa: TID253  # imported with a family
 
-from napari_ditto.models.device import lone_threads
-
-_MAKING = Lock()
+from napari_ditto.models.device import shared_threads
 
 
 def one_each(works: Iterable[Callable[[], object]]) -> None:
@@ -31,8 +26,7 @@ def one_each(works: Iterable[Callable[[], object]]) -> None:
     if count <= 1:
         _work_off(todo)
         return
-    with _MAKING:
-        threads = _threads()
+    threads = shared_threads("encode")
     runs = [threads.submit(_work_off, todo) for _ in range(count)]
     wait(runs)
     for run in runs:
@@ -47,12 +41,3 @@ def _work_off(todo: deque[Callable[[], object]]) -> None:
             except IndexError:  # another thread was faster
                 return
             work()
-
-
-@cache
-def _threads() -> ThreadPoolExecutor:
-    return lone_threads("encode")
-
-
-if hasattr(os, "register_at_fork"):  # the threads of a process are not those of its children
-    os.register_at_fork(after_in_child=_threads.cache_clear)

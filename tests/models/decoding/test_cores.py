@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from napari_ditto.models import device
 from napari_ditto.models.decoding import cores
 from napari_ditto.models.device import threads
 
@@ -14,10 +15,10 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def fresh_threads():
     """As in a process that has not decoded yet, and has two threads for everything else."""
-    cores._threads.cache_clear()
+    device._shared.cache_clear()
     with threads(2):
         yield
-    cores._threads.cache_clear()
+    device._shared.cache_clear()
 
 
 @pytest.mark.usefixtures("fresh_threads")

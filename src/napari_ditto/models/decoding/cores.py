@@ -6,21 +6,15 @@ changes, and answers do not depend on how many cores there are.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
-from threading import Lock
 from typing import TypeVar
 
 import torch  # noqa: TID253  # imported with a family
 
 from napari_ditto.models.decoding.two_way import Each
-from napari_ditto.models.device import lone_threads
+from napari_ditto.models.device import shared_threads
 
 Result = TypeVar("Result")
-
-_MAKING = Lock()
 
 
 def one_prompt_per_core(
@@ -32,16 +26,6 @@ def one_prompt_per_core(
     """
     if device.type != "cpu":
         return [work(map) for work in works]
-    with _MAKING:
-        leaders, others = _threads()
+    # Threads for whole questions, which mostly wait, and for their images.
+    leaders, others = shared_threads("decode"), shared_threads("decode-image")
     return list(leaders.map(lambda work: work(others.map), works))
-
-
-@cache
-def _threads() -> tuple[ThreadPoolExecutor, ThreadPoolExecutor]:
-    """Return threads for whole questions, which mostly wait, and for their images."""
-    return lone_threads("decode"), lone_threads("decode-image")
-
-
-if hasattr(os, "register_at_fork"):  # the threads of a process are not those of its children
-    os.register_at_fork(after_in_child=_threads.cache_clear)

@@ -6,10 +6,10 @@ and what goes wrong in them goes to the log. A click takes over what was shown f
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
 
+from napari_ditto.core.bounded import Bounded
 from napari_ditto.core.geometry import Box, PlaneAddress
 from napari_ditto.core.masks import PlacedMask
 from napari_ditto.core.progress import Progress
@@ -106,7 +106,7 @@ class Hover(Part):
         self._near: Aim | None = None
         self._asking: Aim | None = None
         self._shown: Shown | None = None
-        self._answers: OrderedDict[tuple[Setup, PlaneAddress, PromptSet], Proposals] = OrderedDict()
+        self._answers: Bounded[tuple[Setup, PlaneAddress, PromptSet], Proposals] = Bounded(KEPT)
         proposing.foreseen = self.answer
         self._told = self.shown()
         stage.rested.connect(lambda: quietly(self._on_rested))
@@ -274,8 +274,6 @@ class Hover(Part):
 
     def _keep(self, aim: Aim, found: Proposals) -> None:
         self._answers[aim.setup, aim.address, aim.prompts] = found
-        while len(self._answers) > KEPT:
-            self._answers.popitem(last=False)
 
     def answer(self, setup: Setup, address: PlaneAddress, prompts: PromptSet) -> Proposals | None:
         """Return what was shown for a click that has been made now."""

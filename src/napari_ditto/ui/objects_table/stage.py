@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from psygnal import Signal, SignalInstance
 
+from napari_ditto.core.bounded import Bounded
 from napari_ditto.data.label_reading import wrap_labels
 from napari_ditto.data.measured import Subject, short_unit
 from napari_ditto.data.regions import Region
@@ -250,7 +251,7 @@ class Followed:
 
     def __init__(self, layer: Labels, stage: ViewerObjects) -> None:
         self.layer, self._stage = layer, stage
-        self._places: dict[Place, int] = {}
+        self._places: Bounded[Place, int] = Bounded(MAX_PLACES)
         self._again = Debounce(self._compare, CALM_MILLISECONDS)
         # A run that ends shows other data first, and is finished after that.
         self._on_data = Debounce(self._tell_all)
@@ -281,8 +282,6 @@ class Followed:
             if region is None:
                 return self._tell(None)
             self._places[tuple((s.start, s.stop) for s in region)] = 0
-        while len(self._places) > MAX_PLACES:
-            self._places.pop(next(iter(self._places)))
         self._again()
         return None
 
